@@ -1,0 +1,5 @@
+"""`python -m shardload` is the `shardload` command."""
+
+from shardload.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""What a person types: commands, help texts, exit codes. No logic."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+
+from shardload import __version__
+from shardload.cli import commands, demo_commands
+from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_SIGNAL_BASE, ShardloadError
+
+EXIT_CODES = """\b
+Exit codes:
+  0    complete
+  1    finished, but some rows failed (shardload failures JOB lists them)
+  2    bad usage or spec
+  3    cannot start, or stopped by trouble that lasted; resumable
+  4    verify found differences
+  129, 130, 131, 143   stopped by HUP, INT, QUIT, TERM; resumable"""
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="shardload")
+def shardload() -> None:
+    """Warm Redis from a big MySQL table: in parallel, resumable, verified.
+
+    \b
+    shardload run --mysql mysql://reader:secret@db1/app --table user --redis redis://cache/0
+    """
+
+
+for command in (*commands.ALL, *demo_commands.ALL):
+    shardload.add_command(command)
+
+
+def main() -> None:
+    """The `shardload` command. Leaves with the exit code of what happened; an error is one line on stderr."""
+    try:
+        code = shardload.main(prog_name="shardload", standalone_mode=False) or 0
+    except click.UsageError as error:
+        _say(error.format_message(), f"{error.ctx.command_path} --help tells more" if error.ctx else "")
+        code = EXIT_BAD_SPEC
+    except ShardloadError as error:
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        _say(error.message, error.hint)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("stopped by SIGINT", "")
+        code = EXIT_SIGNAL_BASE + 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say
+        code = EXIT_SIGNAL_BASE + 13
+    except Exception as error:
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        _say(
+            f"unexpected {type(error).__name__}: {error}",
+            "a fault of shardload: --verbose shows where; please report it",
+        )
+        code = EXIT_CANNOT_START
+    sys.exit(code)
+
+
+def _say(message: str, hint: str) -> None:
+    text = f"shardload: {message}" + (f" ({hint})" if hint else "")
+    click.echo(" ".join(text.split()), err=True)

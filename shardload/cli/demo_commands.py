@@ -1,0 +1,61 @@
+"""`demo` and `seed`: throwaway servers, synthetic users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from shardload import spec
+from shardload.coordinator import STOP_SIGNALS
+from shardload.errors import EXIT_COMPLETE, SpecError
+from shardload.process import stop_by_exception
+from shardload.sandbox.demo import run_demo
+from shardload.sandbox.users import seed as make_users
+from shardload.urls import MYSQL_FORM, SourceUrl, parse_mysql
+
+
+@click.command()
+@click.option("--rows", type=click.IntRange(0, 100_000_000), default=200_000, show_default=True, help="How many users.")
+@click.option(
+    "--keep", is_flag=True, help="Leave the servers running until Enter is pressed, and say how to reach them."
+)
+def demo(rows: int, keep: bool) -> int:
+    """The main job before your eyes: private servers, synthetic users, the real import, every key compared.
+
+    Everything it starts is taken down again, also after Ctrl-C.
+    """
+    with stop_by_exception(STOP_SIGNALS):
+        return run_demo(rows, keep=keep)
+
+
+@click.command()
+@click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {spec.MYSQL_VARIABLE}]")
+@click.option("--table", default="user", show_default=True, help="The table to make; it must not exist.")
+@click.option("--rows", type=click.IntRange(0, 1_000_000_000), required=True, help="How many users.")
+@click.option("--random-seed", type=int, default=1, show_default=True, help="The same seed makes the same users.")
+def seed(mysql: str | None, table: str, rows: int, random_seed: int) -> int:
+    """Make a table of synthetic users: gaps in the ids, NULLs, unicode, empty strings, long texts.
+
+    \b
+    shardload seed --mysql mysql://writer:secret@localhost/test --table user --rows 1000000
+    """
+    url = _mysql_url(mysql)
+    with stop_by_exception(STOP_SIGNALS), tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as bar:
+        make_users(url, table, rows, random_seed, lambda done: bar.update(done - bar.n))
+    click.echo(f"{rows:,} users in table {table} on {url}")
+    return EXIT_COMPLETE
+
+
+ALL: tuple[Any, ...] = (demo, seed)
+
+
+def _mysql_url(flag: str | None) -> SourceUrl:
+    said = flag or spec.mysql_url_from_environment()
+    if not said:
+        raise SpecError("--mysql is missing", f"give --mysql {MYSQL_FORM} or {spec.MYSQL_VARIABLE}")
+    try:
+        return parse_mysql(said)
+    except ValueError as error:
+        raise SpecError(f"--mysql {error}") from None

@@ -1,0 +1,92 @@
+"""The flags, each said once, and the groups of them that commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from shardload.spec import (
+    DEFAULT_RANGE_ROWS,
+    DEFAULT_WORKERS,
+    MOST_WORKERS,
+    MYSQL_VARIABLE,
+    REDIS_VARIABLE,
+    STATE_DIR_VARIABLE,
+)
+from shardload.urls import MYSQL_FORM, REDIS_FORM
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Values are validated by the spec, which knows the same for a TOML file; here they are text.
+_SERVERS = [
+    click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {MYSQL_VARIABLE}]"),
+    click.option("--redis", metavar="URL", help=f"{REDIS_FORM} [or {REDIS_VARIABLE}]"),
+]
+_STATE = [
+    click.option(
+        "--state-dir", type=click.Path(file_okay=False, path_type=Path),
+        help=f"Where job directories live. [or {STATE_DIR_VARIABLE}; default: ~/.local/state/shardload]",
+    ),
+]  # fmt: skip
+_MAPPING = [
+    click.option("--table", metavar="NAME", help="The table to import; its primary key is a single integer column."),
+    click.option("--columns", metavar="A,B,...", help="Columns that become hash fields.  [default: all]"),
+    click.option(
+        "--key", metavar="TEMPLATE",
+        help="The Redis key: columns as {id}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]",
+    ),
+    click.option(
+        "--null", metavar="omit|empty",
+        help="NULL columns are left out of the hash, or written as an empty string.  [default: omit]",
+    ),
+]  # fmt: skip
+_PLAN = [
+    click.option(
+        "--range-rows", metavar="N",
+        help=f"About how many rows a range has: the unit of work and retry.  [default: {DEFAULT_RANGE_ROWS}]",
+    ),
+    click.option("--job", metavar="NAME", help="The job's name, for resume and verify.  [default: table and time]"),
+]  # fmt: skip
+_RUNNING = [
+    click.option(
+        "--workers", metavar="N", help=f"Loader processes, 1 to {MOST_WORKERS}.  [default: {DEFAULT_WORKERS}, by the CPUs]"
+    ),
+    click.option(
+        "--give-up-after", metavar="TIME",
+        help="Stop, resumable, when servers were unreachable for so long (30s, 5m, 1h).  [default: 5m]",
+    ),
+    click.option(
+        "--progress", metavar="auto|bar|plain|none", help="auto: a bar on a terminal, else a line every 10 s."
+    ),
+    click.option("--json", "json", is_flag=True, default=None, help="The summary as one JSON object on standard output."),
+    click.option("--verbose", is_flag=True, default=None, help="Tell more; show where an error comes from."),
+]  # fmt: skip
+
+
+def _with(options: list[Any], function: _Function) -> _Function:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def whole_spec(function: _Function) -> _Function:
+    """Every flag of a new job."""
+    return _with([*_SERVERS, *_MAPPING, *_PLAN, *_STATE, *_RUNNING], function)
+
+
+def existing_job(function: _Function) -> _Function:
+    """The flags for going on with a job."""
+    return _with([*_SERVERS, *_STATE, *_RUNNING], function)
+
+
+def job_and_servers(function: _Function) -> _Function:
+    """The flags for looking at a job's work in the servers."""
+    return _with([*_SERVERS, *_STATE], function)
+
+
+def job_only(function: _Function) -> _Function:
+    """The flags for looking at a job's directory."""
+    return _with(_STATE, function)

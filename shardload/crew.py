@@ -1,0 +1,162 @@
+"""The coordinator's children: a loader for every slot, and the janitor. Forked, counted, replaced, ended."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shardload import retry
+from shardload.errors import GaveUp, IpcError
+from shardload.ipc import IpcSet
+from shardload.janitor import Janitor
+from shardload.process import describe_death, fork_child, reap_all
+
+MOST_BAD_STARTS = 5
+_LOOK_AGAIN_S = 0.002
+
+LoaderBody = Callable[[int, IpcSet, int], int]
+"""What a forked loader runs: (slot, ipc, doorbell) to an exit code."""
+
+
+@dataclass
+class Slot:
+    """A loader's place. It outlives the process that fills it."""
+
+    pid: int = 0
+    has_spoken: bool = False  # this loader has acknowledged something
+    bad_starts: int = 0
+    losses: int = 0  # attempts in a row that lost a server or could not reach it
+    not_before_s: float = 0.0
+
+    def wait_after_loss(self, now_s: float) -> None:
+        """No task for a while: longer each time, at random."""
+        self.losses += 1
+        self.not_before_s = now_s + retry.delay_s(self.losses, random.random())
+
+    def is_ready(self, now_s: float) -> bool:
+        """True if a loader is there and may be given work."""
+        return self.pid != 0 and now_s >= self.not_before_s
+
+
+@dataclass(frozen=True)
+class Death:
+    """A loader that ended, and how, in words."""
+
+    slot: int
+    words: str
+    status: int
+
+
+class Crew:
+    """All children of one run. `before_fork` closes what must not cross a fork; `private` are descriptors that a
+    child has to close."""
+
+    def __init__(
+        self,
+        job: str,
+        ipc: IpcSet,
+        workers: int,
+        body: LoaderBody,
+        doorbell: int,
+        private: Sequence[int],
+        before_fork: Callable[[], None],
+    ) -> None:
+        self.slots = [Slot() for _ in range(workers)]
+        self._job = job
+        self._ipc = ipc
+        self._body = body
+        self._doorbell = doorbell
+        self._private = list(private)
+        self._before_fork = before_fork
+        self._janitor = self._new_janitor()
+
+    @property
+    def is_gone(self) -> bool:
+        """True if no loader is left."""
+        return not any(slot.pid for slot in self.slots)
+
+    @property
+    def loaders(self) -> int:
+        """How many loaders are alive."""
+        return sum(1 for slot in self.slots if slot.pid)
+
+    def staff(self, most: int, now_s: float) -> None:
+        """Fork loaders for empty slots until there are `most`, except where a bad start asks for patience."""
+        for number, slot in enumerate(self.slots):
+            if self.loaders >= most:
+                return
+            if not slot.pid and slot.not_before_s <= now_s:
+                slot.has_spoken = False
+                slot.pid = self._fork_loader(number)
+
+    def reap(self) -> list[Death]:
+        """The loaders that have ended since the last call. A dead janitor is replaced at once."""
+        deaths = []
+        for pid, status in reap_all():
+            if pid == self._janitor.pid:
+                self._janitor.forget()
+                self._janitor = self._new_janitor()
+            for number, slot in enumerate(self.slots):
+                if slot.pid == pid:
+                    slot.pid = 0
+                    self._ipc.board.clear(number)
+                    deaths.append(Death(number, describe_death(status), status))
+        return deaths
+
+    def note_start(self, death: Death, now_s: float) -> None:
+        """Count loaders that die before they acknowledge anything. GaveUp if a slot's never get further."""
+        slot = self.slots[death.slot]
+        if slot.has_spoken:
+            return
+        slot.bad_starts += 1
+        slot.not_before_s = now_s + retry.delay_s(slot.bad_starts, random.random())
+        if slot.bad_starts >= MOST_BAD_STARTS:
+            raise GaveUp(f"loader {death.slot} cannot start: it {death.words}", "see the job's log")
+
+    def stop(self) -> None:
+        """Tell every loader to leave: those at work after the batch in hand, those that wait at once."""
+        self._ipc.board.ask_to_stop()
+        for number, slot in enumerate(self.slots):
+            try:
+                if slot.pid:
+                    self._ipc.tasks.send_stop(number)
+            except IpcError:
+                return  # the queue is gone, which stops them as well
+
+    def end(self, grace_s: float) -> None:
+        """Wait for the loaders to leave, kill those that do not within the grace, and reap every one."""
+        give_up_s = time.monotonic() + grace_s
+        for slot in self.slots:
+            if slot.pid:
+                _wait_or_kill(slot.pid, give_up_s)
+                slot.pid = 0
+
+    def dismiss_janitor(self) -> None:
+        """The SysV objects are removed: the janitor may go, and is waited for."""
+        self._janitor.dismiss()
+        _wait_or_kill(self._janitor.pid, time.monotonic() + 1.0)
+
+    def _fork_loader(self, number: int) -> int:
+        self._before_fork()
+        close = [*self._private, *self._janitor.descriptors()]
+        return fork_child(lambda: self._body(number, self._ipc, self._doorbell), close)
+
+    def _new_janitor(self) -> Janitor:
+        self._before_fork()
+        return Janitor(self._job, self._ipc, [*self._private, self._doorbell])
+
+
+def _wait_or_kill(pid: int, give_up_s: float) -> None:
+    try:
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() >= give_up_s:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return
+            time.sleep(_LOOK_AGAIN_S)
+    except ChildProcessError:
+        return  # reaped already

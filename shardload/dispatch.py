@@ -1,0 +1,99 @@
+"""Who holds which range: credits, returns and blame. Pure; the coordinator carries out what is decided here.
+
+A slot holds at most two ranges, one in hand and one waiting. Near the end no range waits behind another while a
+loader could begin it at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from shardload.model import Ack, RangeRecord, Task
+
+CREDITS = 2
+MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
+
+
+class Dispatcher:
+    """Ranges to do, ranges that are out, and what is held against each."""
+
+    def __init__(self, records: Iterable[RangeRecord], slots: int) -> None:
+        self._records: dict[int, RangeRecord] = {}
+        self._attempts: dict[int, int] = {}
+        self._blame: dict[int, int] = {}
+        self._todo: deque[int] = deque()
+        self._out: list[list[Task]] = [[] for _ in range(slots)]
+        self.add(records)
+
+    def add(self, records: Iterable[RangeRecord]) -> None:
+        """More ranges to do, after those that are there."""
+        for record in records:
+            self._remember(record)
+            self._todo.append(record.range_id)
+
+    @property
+    def open_ranges(self) -> int:
+        """How many ranges are to do or out."""
+        return len(self._todo) + sum(map(len, self._out))
+
+    def held(self, slot: int) -> list[Task]:
+        """What a slot holds, the range in hand first."""
+        return list(self._out[slot])
+
+    def record(self, task: Task) -> RangeRecord:
+        """The range of a task, with its attempts so far."""
+        was = self._records[task.range_id]
+        return RangeRecord(was.range_id, was.keys, was.estimated_rows, self._attempts[task.range_id])
+
+    def next_task(self, slot: int) -> Task | None:
+        """The task to send to a slot now, noted as out; None if it has no credit or there is nothing for it."""
+        held = len(self._out[slot])
+        if not self._todo or held >= CREDITS or (held and len(self._todo) < len(self._out)):
+            return None
+        range_id = self._todo.popleft()
+        self._attempts[range_id] += 1
+        task = Task(range_id, self._attempts[range_id], self._records[range_id].keys)
+        self._out[slot].append(task)
+        return task
+
+    def release(self, slot: int, task: Task) -> None:
+        """A task that was in the hand of a loader which died is no longer out."""
+        self._out[slot].remove(task)
+
+    def acknowledged(self, ack: Ack) -> Task | None:
+        """The task that an ack is about, no longer out; None for an ack that is out of date."""
+        for task in self._out[ack.slot]:
+            if (task.range_id, task.attempt) == (ack.range_id, ack.attempt):
+                self._out[ack.slot].remove(task)
+                return task
+        return None
+
+    def take_from(self, slot: int, task: Task) -> None:
+        """A task that a slot was sent and will not do goes back, as if it had never been sent."""
+        self._out[slot].remove(task)
+        self._attempts[task.range_id] -= 1
+        self._todo.appendleft(task.range_id)
+
+    def put_back(self, task: Task) -> None:
+        """A task that is no longer out is to be done again, next."""
+        self._todo.appendleft(task.range_id)
+
+    def blame(self, task: Task) -> bool:
+        """Hold a failure against a range. True if that was once too often."""
+        self._blame[task.range_id] = self._blame.get(task.range_id, 0) + 1
+        return self._blame[task.range_id] >= MOST_BLAME
+
+    def replace(self, halves: Iterable[RangeRecord]) -> None:
+        """The halves of a range that failed too often come next. One failure more halves them again:
+        their parent's tries count for them, except for a single row, which gets its own."""
+        for half in reversed(list(halves)):
+            self._remember(half)
+            if half.keys.span_keys > 1:
+                self._blame[half.range_id] = MOST_BLAME - 1
+            self._todo.appendleft(half.range_id)
+
+    def _remember(self, record: RangeRecord) -> None:
+        self._records[record.range_id] = record
+        self._attempts[record.range_id] = record.attempts
+        self._blame.pop(record.range_id, None)

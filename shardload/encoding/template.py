@@ -1,0 +1,67 @@
+"""Key templates: `user:{id}` is literal text and column names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shardload.errors import SpecError
+
+
+@dataclass(frozen=True)
+class KeyTemplate:
+    """`parts` alternate freely: `("text", "user:")` is literal, `("column", "id")` is a column's value."""
+
+    parts: tuple[tuple[str, str], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it names, each once, in order."""
+        return tuple(dict.fromkeys(value for kind, value in self.parts if kind == "column"))
+
+    def filled(self, value: str) -> str:
+        """The key with `value` in place of every column: a scratch key that the same access rules cover."""
+        return "".join(text if kind == "text" else value for kind, text in self.parts)
+
+
+def default_template(table: str, key_columns: Sequence[str]) -> str:
+    """`TABLE:{PRIMARY KEY}`, with braces in the names doubled where they are text."""
+    literal = table.replace("{", "{{").replace("}", "}}")
+    return ":".join([literal, *("{" + column + "}" for column in key_columns)])
+
+
+def parse_template(text: str) -> KeyTemplate:
+    """The parts of a template. SpecError for a lone brace, an empty name or a template without a column."""
+    parts: list[tuple[str, str]] = []
+    literal = ""
+    at = 0
+    while at < len(text):
+        two, one = text[at : at + 2], text[at]
+        if two in ("{{", "}}"):
+            literal += one
+            at += 2
+        elif one == "{":
+            end = text.find("}", at)
+            name = text[at + 1 : end] if end > 0 else ""
+            if not name or "{" in name:
+                raise _bad(text, f"the '{{' at character {at + 1} opens no column name")
+            if literal:
+                parts.append(("text", literal))
+                literal = ""
+            parts.append(("column", name))
+            at = end + 1
+        elif one == "}":
+            raise _bad(text, f"the '}}' at character {at + 1} closes nothing")
+        else:
+            literal += one
+            at += 1
+    if literal:
+        parts.append(("text", literal))
+    template = KeyTemplate(tuple(parts))
+    if not template.columns:
+        raise _bad(text, "it names no column, so every row would get the same key")
+    return template
+
+
+def _bad(text: str, what: str) -> SpecError:
+    return SpecError(f"--key {text!r}: {what}", "write columns as {id}, and a brace as {{ or }}")

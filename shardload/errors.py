@@ -1,0 +1,96 @@
+"""Every error that a person may see: one message, one hint, one exit code.
+
+Nothing here does I/O. The command line prints `message` and `hint` as one line and leaves with `exit_code`.
+"""
+
+from __future__ import annotations
+
+EXIT_COMPLETE = 0
+EXIT_WITH_FAILURES = 1
+EXIT_BAD_SPEC = 2
+EXIT_CANNOT_START = 3
+EXIT_DIFFERENCES = 4
+EXIT_SIGNAL_BASE = 128
+
+
+class ShardloadError(Exception):
+    """The root. `message` names operation and subject, `hint` the next step; neither holds a password."""
+
+    exit_code = EXIT_CANNOT_START
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class SpecError(ShardloadError):
+    """What a person asked for is wrong: a flag, a file's key, a URL, a table, a column, a template."""
+
+    exit_code = EXIT_BAD_SPEC
+
+
+class JobError(ShardloadError):
+    """A job directory is missing, taken, held by another process, or of another version."""
+
+    exit_code = EXIT_BAD_SPEC
+
+
+class SourceError(ShardloadError):
+    """MySQL refused or said something that trying again will not mend."""
+
+
+class SourceLost(SourceError):
+    """MySQL could not be reached, or went away, or asked for patience: trying again may help."""
+
+
+class SourceDenied(SourceError):
+    """MySQL does not let this user in, or not read the table: no row's fault, and trying again will not help."""
+
+
+class TargetError(ShardloadError):
+    """Redis refused or said something that trying again will not mend."""
+
+
+class TargetLost(TargetError):
+    """Redis could not be reached, or went away: trying again may help."""
+
+
+class TargetBusy(TargetLost):
+    """Redis answered, but asked for patience (-LOADING, -OOM, -READONLY ...): trying again may help."""
+
+
+class TargetDenied(TargetError):
+    """Redis does not let this user in, or not use the command: no row's fault, and trying again will not help."""
+
+
+class MalformedPacket(SourceError):
+    """Bytes from MySQL that are not what its protocol says, with their offset in the stream's buffer."""
+
+
+class IpcError(ShardloadError):
+    """A SysV object could not be made, or was removed by somebody else."""
+
+
+class JournalError(ShardloadError):
+    """The job's journal could not be read or written (disk full, damaged, foreign)."""
+
+
+class GaveUp(ShardloadError):
+    """The job stopped, resumable: nothing has succeeded for as long as --give-up-after allows."""
+
+
+class MissingServer(ShardloadError):
+    """A server program that the sandbox needs is not installed."""
+
+
+class StoppedBySignal(ShardloadError):
+    """A signal asked the command to end, before or in the work."""
+
+    def __init__(self, signal_number: int, hint: str = "") -> None:
+        super().__init__(f"stopped by signal {signal_number}", hint)
+        self.signal_number = signal_number
+        self.exit_code = EXIT_SIGNAL_BASE + signal_number

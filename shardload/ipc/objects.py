@@ -1,0 +1,119 @@
+"""Making and removing a run's SysV objects.
+
+Keys come from `ftok(key file, project id)`, created exclusively. ftok keeps 16 bits of the inode, so a key can be
+taken already: then the next project id is tried. What was made is recorded in the job directory, and an object is
+removed only if its key, id, owner and (for a queue) time of change are still those of the record: ids come back.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sysv_ipc
+
+from shardload.errors import IpcError
+from shardload.ipc.board import Board, BoardHeader
+from shardload.ipc.messages import MESSAGE_BYTES, AckQueue, TaskQueue
+
+_MODE = 0o600
+_PROJECT_IDS = range(1, 256)
+
+
+@dataclass
+class IpcSet:
+    """A run's queues and board, and what the job directory records of them."""
+
+    tasks: TaskQueue
+    acks: AckQueue
+    board: Board
+    record: dict[str, Any]
+    _removable: list[Any]
+
+    def remove(self) -> None:
+        """Remove queues and semaphore, which also wakes every loader that waits on them. Idempotent."""
+        for thing in self._removable:
+            try:
+                thing.remove()
+            except (sysv_ipc.Error, OSError):
+                continue  # somebody was faster
+        self._removable.clear()
+
+
+def create(key_file: Path, header: BoardHeader) -> IpcSet:
+    """New objects for one run, 0600. The board's memory is removed at once and lives while it is attached.
+
+    IpcError if the kernel refuses; then nothing is left.
+    """
+    made: list[Any] = []
+    projects = iter(_PROJECT_IDS)
+
+    def exclusively(make: Any, **how: Any) -> Any:
+        for project in projects:
+            key = sysv_ipc.ftok(str(key_file), project, silence_warning=True)
+            try:
+                thing = make(key, sysv_ipc.IPC_CREX, mode=_MODE, **how)
+            except sysv_ipc.ExistentialError:
+                continue  # the key is taken, by a stranger or a dead run
+            made.append(thing)
+            return thing
+        raise IpcError(f"every IPC key of {key_file} is taken", "ipcs shows by whom; remove what is dead with ipcrm")
+
+    try:
+        memory = exclusively(sysv_ipc.SharedMemory, size=Board.size_bytes(header.slots), init_character=b"\0")
+        memory.remove()
+        made.remove(memory)
+        tasks = exclusively(sysv_ipc.MessageQueue, max_message_size=MESSAGE_BYTES)
+        acks = exclusively(sysv_ipc.MessageQueue, max_message_size=MESSAGE_BYTES)
+        semaphore = exclusively(sysv_ipc.Semaphore, initial_value=1)
+    except BaseException as error:
+        for thing in made:
+            thing.remove()
+        if isinstance(error, (sysv_ipc.Error, OSError)):
+            raise IpcError(
+                f"cannot make SysV objects: {error}", "ipcs -l shows the limits, ipcs what is in use"
+            ) from error
+        raise
+    board = Board(memory, semaphore)
+    board.write_header(header)
+    record = {
+        "uid": os.geteuid(),
+        "board": {"id": memory.id},
+        "queues": [{"key": q.key, "id": q.id, "changed": q.last_change_time} for q in (tasks, acks)],
+        "semaphore": {"key": semaphore.key, "id": semaphore.id},
+    }
+    return IpcSet(
+        TaskQueue(tasks, header.run_id), AckQueue(acks, header.run_id), board, record, [tasks, acks, semaphore]
+    )
+
+
+def remove_recorded(record: dict[str, Any]) -> int:
+    """Remove what a dead run left, if it is provably that run's. The result is the number of objects removed."""
+    uid = record["uid"]
+    removed = 0
+    for was in record["queues"]:
+        queue = _existing(sysv_ipc.MessageQueue, was)
+        if queue is not None and queue.cuid == uid and queue.last_change_time == was["changed"]:
+            removed += _removed(queue)
+    semaphore = _existing(sysv_ipc.Semaphore, record["semaphore"])
+    if semaphore is not None and semaphore.cuid == uid:
+        removed += _removed(semaphore)
+    return removed
+
+
+def _existing(kind: Any, was: dict[str, int]) -> Any:
+    try:
+        thing = kind(was["key"])
+    except (sysv_ipc.Error, OSError):
+        return None
+    return thing if thing.id == was["id"] else None
+
+
+def _removed(thing: Any) -> int:
+    try:
+        thing.remove()
+    except (sysv_ipc.Error, OSError):
+        return 0
+    return 1

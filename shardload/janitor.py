@@ -1,0 +1,74 @@
+"""The janitor: a tiny process that removes the queues and the semaphore if the coordinator dies.
+
+It waits for the end of a pipe whose other end only the coordinator holds. A byte before the end means "all is in
+order, touch nothing". It leads a session of its own, so that whatever kills a process group does not take it along.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+
+from shardload.ipc import IpcSet, LoaderView
+from shardload.process import fork_child, is_alive, set_title
+
+GRACE_S = 1.0  # for loaders to see that the queue is gone, before they are killed
+_LOOK_AGAIN_S = 0.01
+
+
+class Janitor:
+    """The coordinator's end: start it after the objects exist, dismiss it after they are removed."""
+
+    def __init__(self, job: str, ipc: IpcSet, close: Iterable[int]) -> None:
+        reading, self._writing = os.pipe()
+        self.pid = fork_child(lambda: _wait_and_clean(job, reading, ipc), [*close, self._writing])
+        os.close(reading)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What loaders have to close: else the pipe would not end with the coordinator."""
+        return (self._writing,)
+
+    def dismiss(self) -> None:
+        """Everything is removed in order: let it go."""
+        try:
+            os.write(self._writing, b".")
+        except BrokenPipeError:
+            return  # it is gone already
+        finally:
+            os.close(self._writing)
+
+    def forget(self) -> None:
+        """It was killed: only our end of the pipe is left to close."""
+        os.close(self._writing)
+
+
+def _wait_and_clean(job: str, reading: int, ipc: IpcSet) -> int:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    set_title(f"shardload: janitor {job}")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)  # a pipe or a terminal must not wait for the janitor's end
+    os.close(nowhere)
+    if os.read(reading, 1):
+        return 0
+    ipc.remove()
+    end_loaders(ipc.board.loaders())
+    return 0
+
+
+def end_loaders(loaders: Iterable[LoaderView]) -> None:
+    """Wait a moment for orphaned loaders to leave by themselves, then kill those that did not."""
+    give_up_s = time.monotonic() + GRACE_S
+    left = list(loaders)
+    while left := [loader for loader in left if is_alive(loader.pid, loader.start)]:
+        if time.monotonic() >= give_up_s:
+            for loader in left:
+                try:
+                    os.kill(loader.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            return
+        time.sleep(_LOOK_AGAIN_S)

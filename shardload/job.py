@@ -1,0 +1,231 @@
+"""A job's beginnings: ask both servers, plan, make or find the job's directory, clean up after the dead; then load.
+
+What `run`, `resume`, `plan` and `verify` share. Nothing is left behind if a server or the spec says no.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shardload import joblog, planning, source
+from shardload.coordinator import Coordinator
+from shardload.display import Display
+from shardload.encoding import Layout, ReferenceEncoder, default_template, make_layout, parse_template
+from shardload.encoding.template import KeyTemplate
+from shardload.errors import EXIT_CANNOT_START, ShardloadError, SpecError, StoppedBySignal
+from shardload.ipc import IpcSet
+from shardload.jobdir import JobDirectory
+from shardload.journal import Journal
+from shardload.loader import Loader, Work
+from shardload.model import PlannedRange
+from shardload.spec import JobSpec, load_stored
+from shardload.summary import Status, Summary
+from shardload.sweep import sweep
+from shardload.target import TargetConnection, TargetFacts, check_writable, describe_server
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A spec held against its table: the columns in the table's own spelling, and where they go."""
+
+    table: source.Table
+    key_column: str
+    template: KeyTemplate
+    layout: Layout
+
+    def description(self) -> dict[str, Any]:
+        """What must be the same when the job is resumed. JSON types only."""
+        types = {column.name: column.type for column in self.table.columns}
+        return {
+            "columns": [[name, types[name]] for name in self.layout.columns],
+            "primary_key": list(self.table.primary_key),
+        }
+
+
+@dataclass
+class Job:
+    """A job that is ready to run: its directory, locked by this process, and everything its loaders need."""
+
+    spec: JobSpec
+    subject: Subject
+    directory: JobDirectory
+    journal: Journal
+    target: TargetFacts
+    lock: int
+
+
+def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
+    """Hold the spec against the table. SpecError or SourceDenied if they do not fit."""
+    table = source.describe(connection, spec.table)
+    key_column = table.key_column()
+    chosen = [table.resolved(name, "--columns") for name in spec.columns] if spec.columns else list(table.names())
+    written = parse_template(spec.key or default_template(spec.table, table.primary_key))
+    template = KeyTemplate(
+        tuple((kind, table.resolved(text, "--key") if kind == "column" else text) for kind, text in written.parts)
+    )
+    layout = make_layout(chosen, template, key_column, spec.null)
+    source.check_readable(connection, spec.table, layout.columns)
+    return Subject(table, key_column, template, layout)
+
+
+def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) -> list[PlannedRange]:
+    """The ranges, by index dives alone."""
+    return planning.split(source.TableKeys(connection, spec.table, subject.key_column), spec.range_rows)
+
+
+def probe_target(spec: JobSpec, template: KeyTemplate) -> TargetFacts:
+    """Which Redis it is, and that a scratch key like the job's own can be written. TargetError if not."""
+    target = TargetConnection(spec.redis)
+    try:
+        scratch = template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}")
+        check_writable(target, scratch.encode())
+        return describe_server(target)
+    finally:
+        target.close()
+
+
+def target_life(spec: JobSpec) -> int:
+    """Which life of the target runs now. TargetLost if none does."""
+    target = TargetConnection(spec.redis)
+    try:
+        return describe_server(target).life
+    finally:
+        target.close()
+
+
+def begin(spec: JobSpec) -> Job:
+    """Plan a new job and make its directory. Nothing is left of it if anything is wrong."""
+    sweep(spec.state_dir)
+    if (spec.state_dir / spec.job).exists():
+        raise JobDirectory.taken(spec.state_dir / spec.job)
+    connection = source.connect(spec.mysql)
+    try:
+        subject = examine(connection, spec)
+        target = probe_target(spec, subject.template)
+        ranges = plan(connection, spec, subject)
+    finally:
+        connection.close()
+    directory = JobDirectory.create(spec.state_dir, spec.job)
+    try:
+        lock = directory.lock()
+        facts = {"identity": spec.identity(), "table": subject.description()}
+        journal = Journal.create(directory.journal_file, facts, ranges)
+        directory.write_spec(spec.stored())
+    except BaseException:
+        shutil.rmtree(directory.path, ignore_errors=True)
+        raise
+    return Job(spec, subject, directory, journal, target, lock)
+
+
+def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
+    """An existing job, to go on with. SpecError if the spec or the table is not what it was."""
+    sweep(state_dir)
+    directory = JobDirectory.find(state_dir, name)
+    lock = directory.lock()
+    spec, journal = stored_job(directory, flags)
+    connection = source.connect(spec.mysql)
+    try:
+        subject = examine(connection, spec)
+    finally:
+        connection.close()
+    check_unchanged(name, "table", journal.fact("table"), subject.description())
+    target = probe_target(spec, subject.template)
+    return Job(spec, subject, directory, journal, target, lock)
+
+
+def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSpec, Journal]:
+    """The spec of an existing job, with passwords given again, and its journal."""
+    stored = directory.read_spec()
+    spec = load_stored(stored, {**flags, "state_dir": directory.path.parent})
+    journal = Journal(directory.journal_file)
+    check_unchanged(directory.name, "spec", journal.fact("identity"), spec.identity())
+    return spec, journal
+
+
+def check_unchanged(name: str, what: str, was: Any, now: Any) -> None:
+    """SpecError, with the first difference, if something is not what it was when the job was planned."""
+    if was == now:
+        return
+    keys = [key for key in now if was.get(key) != now[key]] or ["?"]
+    raise SpecError(
+        f"job {name} cannot go on: its {what} has changed ({keys[0]} was {was.get(keys[0])}, is {now.get(keys[0])})",
+        "start a new job",
+    )
+
+
+def load(job: Job, workers: int, display: Display) -> tuple[Summary, ShardloadError | None]:
+    """Run the job to its end, or to an orderly stop. The summary, and what stopped it if something did."""
+    handler = joblog.open_log(job.directory.log_file)
+    work = Work(
+        job.directory,
+        job.spec.mysql,
+        job.spec.redis,
+        job.subject.table.name,
+        job.subject.key_column,
+        job.subject.layout,
+    )
+
+    def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
+        return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
+
+    coordinator = Coordinator(
+        job.directory, job.journal, job.subject.key_column, job.spec.give_up_after,
+        lambda: target_life(job.spec), display,
+    )  # fmt: skip
+    stopped: ShardloadError | None = None
+    try:
+        coordinator.run(workers, loader_body, job.target.life, job.lock)
+    except ShardloadError as error:
+        stopped = error
+    finally:
+        display.close()
+        joblog.close_log(handler)
+    if coordinator.ending is not None and coordinator.ending.signal_number:
+        stopped = StoppedBySignal(coordinator.ending.signal_number)
+    summary = summarize(job, workers, stopped)
+    job.journal.close()
+    os.close(job.lock)
+    return summary, stopped
+
+
+def summarize(job: Job, workers: int, stopped: ShardloadError | None) -> Summary:
+    """The job as its journal has it."""
+    totals = job.journal.totals()
+    counts = totals.counts
+    is_all_done = totals.ranges_done == totals.ranges and not counts.rows_failed
+    status: Status = "complete" if is_all_done else "incomplete"
+    if stopped is not None:
+        status = "failed" if stopped.exit_code == EXIT_CANNOT_START else "stopped"
+    return Summary(
+        job=job.directory.name,
+        status=status,
+        rows_read=counts.rows_read,
+        keys_written=counts.keys_written,
+        rows_skipped=counts.rows_skipped,
+        rows_failed=counts.rows_failed,
+        ranges=totals.ranges,
+        ranges_done=totals.ranges_done,
+        ranges_retried=totals.ranges_retried,
+        seconds=round(totals.seconds, 3),
+        rows_per_second=round(counts.rows_read / totals.seconds, 1) if totals.seconds else 0.0,
+        encoder=ReferenceEncoder.name,
+        workers=workers,
+    )
+
+
+def first_key(
+    connection: source.Connection[Any], spec: JobSpec, subject: Subject, ranges: Sequence[PlannedRange]
+) -> tuple[bytes | None, list[tuple[bytes, bytes]]] | None:
+    """Key and hash of the row with the smallest primary key; None if there is no row. The key is None if NULL."""
+    from shardload.verify import rows_of
+
+    if not ranges:
+        return None
+    for values in rows_of(connection, spec.table, subject.key_column, subject.layout, ranges[0].keys):
+        return subject.layout.key_of(values), subject.layout.fields_of(values)
+    return None

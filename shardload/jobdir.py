@@ -1,0 +1,174 @@
+"""A job's directory: its files' names, its lock, and the small JSON files in it.
+
+`spec.json` (no secrets), `journal.sqlite`, `run.json` (who runs it, with which SysV objects), `lock` (flock for the
+coordinator's life), `key` (for ftok; never replaced), `log`, and a `report.*` for each range that has something to tell.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shardload.errors import JobError
+from shardload.model import SetAside
+
+_DIRECTORY_MODE = 0o700
+
+
+@dataclass(frozen=True)
+class JobDirectory:
+    """The files of one job."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, state_dir: Path, name: str) -> JobDirectory:
+        """A new directory, readable by this user alone. JobError if the name is taken or it cannot be made."""
+        directory = cls(state_dir / name)
+        try:
+            state_dir.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            directory.path.mkdir(mode=_DIRECTORY_MODE)
+            directory.key_file.touch(mode=0o600)
+        except FileExistsError:
+            raise cls.taken(directory.path) from None
+        except OSError as error:
+            raise JobError(
+                f"cannot make the job directory {directory.path}: {error.strerror}", "see --state-dir"
+            ) from None
+        return directory
+
+    @staticmethod
+    def taken(path: Path) -> JobError:
+        """The error for a job name that exists already."""
+        return JobError(
+            f"job {path.name} exists already in {path.parent}",
+            f"go on with it: shardload resume {path.name}; or choose another --job",
+        )
+
+    @classmethod
+    def find(cls, state_dir: Path, name: str) -> JobDirectory:
+        """An existing job's directory. JobError, naming the jobs there are, if there is none."""
+        directory = cls(state_dir / name)
+        if "/" in name or not directory.spec_file.is_file():
+            names = [other.name for other in cls.all(state_dir)]
+            raise JobError(
+                f"there is no job {name!r} in {state_dir}",
+                f"there is: {', '.join(names)}" if names else "there is none at all; see --state-dir",
+            )
+        return directory
+
+    @classmethod
+    def all(cls, state_dir: Path) -> list[JobDirectory]:
+        """Every job's directory, by name."""
+        if not state_dir.is_dir():
+            return []
+        return [cls(path) for path in sorted(state_dir.iterdir()) if (path / "spec.json").is_file()]
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.path.name
+
+    @property
+    def spec_file(self) -> Path:
+        """The spec, without secrets."""
+        return self.path / "spec.json"
+
+    @property
+    def journal_file(self) -> Path:
+        """The plan and every range's outcome."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def run_file(self) -> Path:
+        """Who runs the job, and with which SysV objects."""
+        return self.path / "run.json"
+
+    @property
+    def key_file(self) -> Path:
+        """The file whose inode ftok uses."""
+        return self.path / "key"
+
+    @property
+    def log_file(self) -> Path:
+        """Everything that happened."""
+        return self.path / "log"
+
+    def lock(self) -> int:
+        """Hold the job for this process's life. The result is the descriptor, to be closed in children.
+
+        JobError, saying who holds it, if it is held.
+        """
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise JobError(
+                f"job {self.name} is running, held by process {self.read_run().get('pid', '?')}",
+                "wait for its end, or stop it with kill -TERM",
+            ) from None
+        return descriptor
+
+    def write_spec(self, spec: dict[str, Any]) -> None:
+        """Write `spec.json`."""
+        _write(self.spec_file, spec)
+
+    def read_spec(self) -> dict[str, Any]:
+        """The stored spec. JobError if it is damaged."""
+        return _read(self.spec_file)
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        """Write `run.json`, whole or not at all."""
+        _write(self.run_file, run)
+
+    def read_run(self) -> dict[str, Any]:
+        """The last run, or nothing if the job never ran."""
+        return _read(self.run_file) if self.run_file.exists() else {}
+
+    def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
+        """What a loader has to tell of a range; rows and texts do not fit into an ack."""
+        with self._report(range_id, attempt).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps([one.key, one.reason]) + "\n" for one in told)
+
+    def take_report(self, range_id: int, attempt: int) -> list[SetAside]:
+        """The report of a range, once: the file is removed."""
+        path = self._report(range_id, attempt)
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        path.unlink()
+        return [SetAside(*json.loads(line)) for line in lines]
+
+    def remove_reports(self) -> None:
+        """Those that dead loaders left."""
+        for path in self.path.glob("report.*"):
+            path.unlink()
+
+    def _report(self, range_id: int, attempt: int) -> Path:
+        return self.path / f"report.{range_id}.{attempt}"
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    new = path.with_suffix(".new")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        new.replace(path)
+    except OSError as error:
+        raise JobError(f"cannot write {path}: {error.strerror}", "is the disk full?") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise JobError(f"cannot read {path}: {error}", "the job's directory is damaged: start a new job") from None
+    if not isinstance(content, dict):
+        raise JobError(f"{path} holds no object", "the job's directory is damaged: start a new job")
+    return content

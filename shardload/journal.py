@@ -1,0 +1,251 @@
+"""The journal: a job's plan and every range's outcome, in SQLite. The only truth about what is done.
+
+One writer, the coordinator; readers may look at any time (write-ahead log). Every settled ack is one transaction: after
+a kill -9 the journal says either "done, with these counts" or "to do", never something between. The connection is opened
+when it is needed and can be closed around a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shardload.errors import JournalError
+from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside
+
+_VERSION = 1
+_BUSY_TIMEOUT_S = 10
+# Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Lives are text for the same reason.
+_SCHEMA = """
+CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE run (id INTEGER PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL);
+CREATE TABLE range (
+    id INTEGER PRIMARY KEY,
+    low TEXT NOT NULL,
+    high TEXT NOT NULL,
+    estimated_rows INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('todo', 'done', 'split', 'set aside')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    target_life TEXT NOT NULL DEFAULT '0',
+    rows_read INTEGER NOT NULL DEFAULT 0,
+    keys_written INTEGER NOT NULL DEFAULT 0,
+    rows_skipped INTEGER NOT NULL DEFAULT 0,
+    rows_failed INTEGER NOT NULL DEFAULT 0,
+    source_bytes INTEGER NOT NULL DEFAULT 0,
+    target_bytes INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX range_state ON range (state);
+CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX failure_range ON failure (range_id);
+"""
+_COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, target_bytes"
+_WIPED = (
+    "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
+    "source_bytes = 0, target_bytes = 0, target_life = '0'"
+)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the journal has settled."""
+
+    counts: Counts
+    ranges: int
+    ranges_done: int
+    ranges_set_aside: int
+    ranges_retried: int
+    estimated_rows: int
+    estimated_rows_done: int
+    seconds: float
+
+    def with_done(self, record: RangeRecord, counts: Counts) -> Totals:
+        """The totals after one more range is done, without asking the file again."""
+        return replace(
+            self,
+            counts=self.counts + counts,
+            ranges_done=self.ranges_done + 1,
+            estimated_rows_done=self.estimated_rows_done + record.estimated_rows,
+        )
+
+
+class Journal:
+    """The file of one job. Every method raises JournalError if SQLite refuses (disk full, damaged file)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    def create(cls, path: Path, facts: dict[str, Any], plan: Sequence[PlannedRange]) -> Journal:
+        """A new journal with the job's facts and its plan, complete or not there at all."""
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        journal = cls(new)
+        with journal._writing(create=True) as db:
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+            db.executemany("INSERT INTO job VALUES (?, ?)", [(name, json.dumps(fact)) for name, fact in facts.items()])
+            db.executemany(
+                "INSERT INTO range (low, high, estimated_rows, state) VALUES (?, ?, ?, 'todo')",
+                [(str(p.keys.low), str(p.keys.high), p.estimated_rows) for p in plan],
+            )
+        journal.close()
+        new.rename(path)
+        return cls(path)
+
+    def close(self) -> None:
+        """Close the connection (before a fork, and at the end); the next call opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def fact(self, name: str) -> Any:
+        """What was stored under this name at the creation."""
+        with self._reading() as db:
+            row = db.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def todo(self) -> list[RangeRecord]:
+        """The ranges that are neither done, split nor set aside, in the order of their keys."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT id, low, high, estimated_rows, attempts FROM range WHERE state = 'todo'"
+            ).fetchall()
+        records = [RangeRecord(n, KeyRange(int(low), int(high)), rows, tries) for n, low, high, rows, tries in rows]
+        return sorted(records, key=lambda record: record.keys.low)
+
+    def totals(self) -> Totals:
+        """Everything that is settled, added up."""
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT COALESCE(SUM(rows_read), 0), COALESCE(SUM(keys_written), 0), COALESCE(SUM(rows_skipped), 0),"
+                " COALESCE(SUM(rows_failed), 0), COALESCE(SUM(source_bytes), 0), COALESCE(SUM(target_bytes), 0),"
+                " COUNT(*), COALESCE(SUM(state = 'done'), 0), COALESCE(SUM(state = 'set aside'), 0),"
+                " COALESCE(SUM(attempts > 1), 0), COALESCE(SUM(estimated_rows), 0),"
+                " COALESCE(SUM(CASE WHEN state = 'todo' THEN 0 ELSE estimated_rows END), 0)"
+                " FROM range WHERE state <> 'split'"
+            ).fetchone()
+            seconds = db.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0]
+        return Totals(Counts(*row[:6]), *row[6:], seconds=seconds)
+
+    def failures(self) -> Iterator[SetAside]:
+        """Every row that was set aside, with its reason, by range."""
+        with self._reading() as db:
+            for key, reason in db.execute("SELECT key, reason FROM failure ORDER BY range_id, rowid"):
+                yield SetAside(key, reason)
+
+    def begin_run(self, started: str) -> int:
+        """A new run of the job; the result is its number, for `finish` and `end_run`."""
+        with self._writing() as db:
+            return int(db.execute("INSERT INTO run (started, seconds) VALUES (?, 0)", (started,)).lastrowid or 0)
+
+    def end_run(self, run: int, seconds: float) -> None:
+        """How long the run has lasted (said again with every range that is done)."""
+        with self._writing() as db:
+            db.execute("UPDATE run SET seconds = ? WHERE id = ?", (seconds, run))
+
+    def finish(
+        self, range_id: int, counts: Counts, target_life: int, attempt: int, set_aside: Sequence[SetAside]
+    ) -> None:
+        """A range is done: every row of it is written and confirmed, skipped, or listed in `set_aside`."""
+        with self._writing() as db:
+            db.execute(
+                f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?)"
+                " WHERE id = ?",
+                (attempt, str(target_life), *counts.as_tuple(), range_id),
+            )
+            _replace_failures(db, range_id, set_aside)
+
+    def set_aside(self, range_id: int, attempt: int, failure: SetAside) -> None:
+        """A range of a single row could not be loaded."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE range SET state = 'set aside', attempts = ?, rows_read = 1, rows_failed = 1 WHERE id = ?",
+                (attempt, range_id),
+            )
+            _replace_failures(db, range_id, [failure])
+
+    def note_attempt(self, range_id: int, attempt: int) -> None:
+        """An attempt failed; the range stays to do."""
+        with self._writing() as db:
+            db.execute("UPDATE range SET attempts = ? WHERE id = ?", (attempt, range_id))
+
+    def split(self, record: RangeRecord) -> list[RangeRecord]:
+        """The range's two halves, which take its place."""
+        halves = []
+        with self._writing() as db:
+            db.execute("UPDATE range SET state = 'split' WHERE id = ?", (record.range_id,))
+            for keys in record.keys.halves():
+                estimate = min(keys.span_keys, -(-record.estimated_rows // 2))
+                cursor = db.execute(
+                    "INSERT INTO range (low, high, estimated_rows, state) VALUES (?, ?, ?, 'todo')",
+                    (str(keys.low), str(keys.high), estimate),
+                )
+                halves.append(RangeRecord(int(cursor.lastrowid or 0), keys, estimate, 0))
+        return halves
+
+    def reopen_other_lives(self, target_life: int) -> int:
+        """Ranges that another life of the target confirmed are to be done again; the result is their number."""
+        return self._reopen("state = 'done' AND keys_written > 0 AND target_life NOT IN (?, '0')", (str(target_life),))
+
+    def reopen_failures(self) -> int:
+        """Ranges with rows that were set aside are to be done again; the result is their number."""
+        return self._reopen("state IN ('done', 'set aside') AND rows_failed > 0", ())
+
+    def _reopen(self, condition: str, values: tuple[str, ...]) -> int:
+        with self._writing() as db:
+            db.execute(f"DELETE FROM failure WHERE range_id IN (SELECT id FROM range WHERE {condition})", values)  # noqa: S608 (constants)
+            return db.execute(f"UPDATE range SET {_WIPED} WHERE {condition}", values).rowcount  # noqa: S608 (constants)
+
+    @contextmanager
+    def _writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._reading(create=create) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._opened(create=create)
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"the journal {self.path} failed: {error}", "is the disk full, or the file damaged?"
+            ) from error
+
+    def _opened(self, *, create: bool) -> sqlite3.Connection:
+        if self._connection is None:
+            mode = "rwc" if create else "rw"
+            db = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
+            )
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version != _VERSION and not create:
+                db.close()
+                raise JournalError(
+                    f"the journal {self.path} is of version {version}, not {_VERSION}",
+                    "finish the job with the shardload that began it, or start a new one",
+                )
+            if not create:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = NORMAL")  # a power cut may undo the last acks: they are loaded again
+            self._connection = db
+        return self._connection
+
+
+def _replace_failures(db: sqlite3.Connection, range_id: int, failures: Sequence[SetAside]) -> None:
+    db.execute("DELETE FROM failure WHERE range_id = ?", (range_id,))
+    db.executemany(
+        "INSERT INTO failure VALUES (?, ?, ?)", [(range_id, failure.key, failure.reason) for failure in failures]
+    )

@@ -1,0 +1,198 @@
+"""A loader: receive a range, stream it, encode it, write it, acknowledge it; again, until told to leave.
+
+It opens MySQL and Redis itself, after the fork, and keeps them for its next range. Whatever goes wrong with a range
+becomes an outcome for the coordinator, which alone decides what happens next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass
+from types import FrameType
+
+from shardload import source
+from shardload.encoding import Layout, ReferenceEncoder
+from shardload.errors import (
+    IpcError,
+    ShardloadError,
+    SourceDenied,
+    SourceLost,
+    SpecError,
+    TargetBusy,
+    TargetDenied,
+    TargetLost,
+)
+from shardload.ipc import AckQueue, Board, LoaderView, Stop, TaskQueue
+from shardload.ipc.board import EMPTY_CELL, Cell
+from shardload.jobdir import JobDirectory
+from shardload.model import Ack, Counts, Outcome, SetAside, Task
+from shardload.process import die_with_parent, set_title, start_time
+from shardload.target import TargetConnection, describe_server
+from shardload.urls import SourceUrl, TargetUrl
+
+_log = logging.getLogger("shardload.loader")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every loader of a job needs to know."""
+
+    directory: JobDirectory
+    mysql: SourceUrl
+    redis: TargetUrl
+    table: str
+    key_column: str
+    layout: Layout
+
+
+class _Interrupted(Exception):
+    """Asked to leave, between two batches."""
+
+
+class Loader:
+    """One loader process's life. Create it after the fork."""
+
+    def __init__(self, slot: int, work: Work, tasks: TaskQueue, acks: AckQueue, board: Board, doorbell: int) -> None:
+        self._slot = slot
+        self._work = work
+        self._tasks = tasks
+        self._acks = acks
+        self._board = board
+        self._doorbell = doorbell
+        self._coordinator = os.getppid()
+        self._encoder = ReferenceEncoder(work.layout)
+        self._source: source.Connection | None = None
+        self._stream: source.RangeStream | None = None
+        self._target: TargetConnection | None = None
+        self._life = 0
+        self._asked_to_leave = False
+        self._sequence = 0
+        self._cells: tuple[Cell, Cell] = (EMPTY_CELL, EMPTY_CELL)
+        self._pid, self._start = os.getpid(), start_time(os.getpid())
+
+    def run(self) -> int:
+        """Until STOP, or until the coordinator or the queue is gone. The result is the exit code."""
+        set_title(f"shardload: loader {self._work.directory.name} #{self._slot}")
+        signal.signal(signal.SIGTERM, self._leave)
+        if not die_with_parent(self._coordinator):
+            return 1
+        self._publish(self._cells)
+        try:
+            while not self._must_leave():
+                message = self._tasks.receive(self._slot)
+                if isinstance(message, Stop):
+                    break
+                if message is not None:
+                    self._acks.send(self._load(message))
+                    os.write(self._doorbell, b".")
+        except (IpcError, BrokenPipeError):
+            return 1  # the coordinator is gone, or says so by removing the queue
+        finally:
+            self._disconnect()
+        return 0
+
+    def _leave(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked_to_leave = True
+
+    def _must_leave(self) -> bool:
+        return self._asked_to_leave or self._board.stop_asked() or os.getppid() != self._coordinator
+
+    def _load(self, task: Task) -> Ack:
+        """Load one range, whatever comes; the ack says how it ended."""
+        told: list[SetAside] = []
+        counts = Counts()
+        try:
+            outcome = Outcome.UNREACHABLE
+            self._connect()
+            outcome = Outcome.BROKEN_OFF
+            counts = self._transfer(task)
+            outcome = Outcome.DONE
+        except _Interrupted:
+            outcome = Outcome.HANDED_BACK
+            self._disconnect()
+        except (TargetBusy, SourceLost, TargetLost) as error:
+            if isinstance(error, TargetBusy):
+                outcome = Outcome.UNREACHABLE
+            self._failed(task, error, told)
+        except (SpecError, SourceDenied, TargetDenied) as error:
+            outcome = Outcome.HOPELESS
+            self._failed(task, error, told)
+        except (ShardloadError, MemoryError) as error:
+            outcome = Outcome.REFUSED
+            self._failed(task, error, told)
+        if told:
+            self._work.directory.write_report(task.range_id, task.attempt, told)
+        return Ack(self._slot, task.range_id, task.attempt, outcome, counts, self._life)
+
+    def _failed(self, task: Task, error: BaseException, told: list[SetAside]) -> None:
+        reason = str(error) or type(error).__name__
+        _log.info("range %d %s, attempt %d: %s", task.range_id, task.keys, task.attempt, reason)
+        told.append(SetAside("", reason))
+        self._disconnect()  # neither connection's state is known now
+
+    def _connect(self) -> None:
+        if self._stream is None:
+            self._source = source.connect(self._work.mysql)
+            self._stream = source.RangeStream(self._source)
+        if self._target is None:
+            self._target = TargetConnection(self._work.redis)
+            self._life = describe_server(self._target).life
+
+    def _disconnect(self) -> None:
+        if self._source is not None:
+            source.abandon(self._source)
+        if self._target is not None:
+            self._target.close()
+        self._source = self._stream = self._target = None
+
+    def _transfer(self, task: Task) -> Counts:
+        """Every row of the range, from MySQL into Redis. Returns only when each is accounted for."""
+        assert self._stream is not None
+        assert self._target is not None
+        stream, target, work = self._stream, self._target, self._work
+        sql = source.select_sql(work.table, work.layout.columns, work.key_column, task.keys)
+        self._encoder.begin(stream.begin(sql))
+        confirmed = sent = Counts()
+        ended = False
+        while not ended:
+            if self._must_leave():
+                target.confirm()
+                raise _Interrupted
+            batch = self._encoder.encode(stream.read())
+            stream.consume(batch.consumed_bytes)
+            if batch.error_packet is not None:
+                source.raise_error_packet("reading a range", batch.error_packet)
+            if batch.set_aside:
+                work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
+            ended = batch.ended
+            replies = batch.keys * self._encoder.replies_per_key
+            if replies:
+                target.send(batch.commands, replies)
+            target.confirm(leave=replies)  # the batch before this one; Redis works on this one meanwhile
+            confirmed += sent
+            sent = Counts(
+                batch.rows_read, batch.keys, batch.rows_skipped, len(batch.set_aside),
+                batch.consumed_bytes, len(batch.commands),
+            )  # fmt: skip
+            self._show(task, confirmed)
+        target.confirm()
+        confirmed += sent
+        if not confirmed.adds_up():
+            raise ShardloadError(f"the counts of range {task.range_id} do not add up: {confirmed}")
+        self._show(task, confirmed)
+        return confirmed
+
+    def _show(self, task: Task, counts: Counts) -> None:
+        """The range's counts so far, on the board. The cell of the range before stays until the next one begins."""
+        cell = (task.range_id, task.attempt, counts)
+        newest, older = self._cells
+        self._cells = (cell, older if newest[:2] == cell[:2] else newest)
+        self._publish(self._cells)
+
+    def _publish(self, cells: tuple[Cell, Cell]) -> None:
+        view = LoaderView(self._pid, self._start, time.monotonic(), cells)
+        if self._board.publish(self._slot, self._sequence + 1, view):
+            self._sequence += 1

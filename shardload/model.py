@@ -1,0 +1,122 @@
+"""The nouns that cross rooms: ranges, counts, tasks and acknowledgements. Frozen, no I/O.
+
+Every range of keys is half-open, `[low, high)`. It is said here once and holds everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The integers `low <= key < high` of a primary key; `high` may be 2**64, one past the largest key."""
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.low >= self.high:
+            raise ValueError(f"empty key range [{self.low}, {self.high})")
+
+    @property
+    def span_keys(self) -> int:
+        """How many keys could lie in it (not how many rows do)."""
+        return self.high - self.low
+
+    def halves(self) -> tuple[KeyRange, KeyRange]:
+        """Two ranges that cover this one exactly. ValueError if a single key cannot be halved."""
+        middle = self.low + self.span_keys // 2
+        return KeyRange(self.low, middle), KeyRange(middle, self.high)
+
+    def __str__(self) -> str:
+        return f"[{self.low}, {self.high})"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRange:
+    """A range and the planner's estimate of its rows (an estimate: never proof of emptiness or end)."""
+
+    keys: KeyRange
+    estimated_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRecord:
+    """A range as the journal knows it."""
+
+    range_id: int
+    keys: KeyRange
+    estimated_rows: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened to rows. `rows_read == keys_written + rows_skipped + rows_failed`, once a range is done."""
+
+    rows_read: int = 0
+    keys_written: int = 0
+    rows_skipped: int = 0
+    rows_failed: int = 0
+    source_bytes: int = 0
+    target_bytes: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def as_tuple(self) -> tuple[int, int, int, int, int, int]:
+        """The six numbers in the order of the fields."""
+        return (
+            self.rows_read,
+            self.keys_written,
+            self.rows_skipped,
+            self.rows_failed,
+            self.source_bytes,
+            self.target_bytes,
+        )
+
+    def adds_up(self) -> bool:
+        """True if every row read was written, skipped or set aside."""
+        return self.rows_read == self.keys_written + self.rows_skipped + self.rows_failed
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row (or a key) that could not be loaded, and why."""
+
+    key: str
+    reason: str
+
+
+class Outcome(enum.IntEnum):
+    """How a loader's work on a range ended. Small numbers: they travel in a struct."""
+
+    DONE = 1  # clean end of the result set, every reply confirmed
+    HANDED_BACK = 2  # stopped between two batches, on request
+    UNREACHABLE = 3  # a server could not be reached or asked for patience: nobody's fault, no blame
+    BROKEN_OFF = 4  # both connections worked, then one was lost in the middle of the range
+    REFUSED = 5  # a server or the encoder said no to something in the range
+    HOPELESS = 6  # a server said no to the job itself: table gone, rights withdrawn
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Coordinator to loader: load this range."""
+
+    range_id: int
+    attempt: int
+    keys: KeyRange
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Loader to coordinator: how a range ended. `target_life` names the life of the Redis that confirmed it."""
+
+    slot: int
+    range_id: int
+    attempt: int
+    outcome: Outcome
+    counts: Counts
+    target_life: int

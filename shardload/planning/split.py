@@ -1,0 +1,73 @@
+"""Split a key's space into ranges of about so many rows, with estimates alone: no scan, whatever the gaps.
+
+A range that is estimated too large is cut into equal parts of its *span*, and each part is asked about again; the
+parts that turn out small are joined with their neighbours. Keys that lie evenly take one question a range; a gap of
+any width costs a few questions more, because each cut leaves only the parts that still hold many rows. Estimates
+balance the ranges and nothing else: the ranges always cover the whole space, so a wrong estimate loses no row.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Protocol
+
+from shardload.model import KeyRange, PlannedRange
+
+MOST_PARTS = 32
+ROOM = 1.25  # a range may be estimated a little above the wish before it is cut again
+
+
+class KeySpace(Protocol):
+    """What the planner wants to know of a table."""
+
+    def bounds(self) -> KeyRange | None:
+        """From the smallest key to one past the largest; None if there is no row."""
+        ...
+
+    def estimated_rows(self, keys: KeyRange) -> int:
+        """About how many rows lie in this range."""
+        ...
+
+
+def split(space: KeySpace, range_rows: int) -> list[PlannedRange]:
+    """Ranges in the order of their keys, without gap or overlap, each of about `range_rows` rows at the most."""
+    whole = space.bounds()
+    if whole is None:
+        return []
+    found: list[PlannedRange] = []
+    todo = [PlannedRange(whole, _rows(space, whole))]
+    while todo:
+        candidate = todo.pop()
+        if candidate.estimated_rows <= range_rows * ROOM:
+            found.append(candidate)
+        else:
+            parts = _equal_parts(candidate, range_rows)
+            todo += [PlannedRange(keys, _rows(space, keys)) for keys in reversed(parts)]
+    return _joined(found, range_rows)
+
+
+def _rows(space: KeySpace, keys: KeyRange) -> int:
+    """The estimate, corrected by what is certain: a range holds no more rows than keys."""
+    return min(space.estimated_rows(keys), keys.span_keys)
+
+
+def _equal_parts(candidate: PlannedRange, range_rows: int) -> list[KeyRange]:
+    """At least two parts: a range of one key is never too large, as `range_rows` is at least 1."""
+    keys = candidate.keys
+    wanted = -(-candidate.estimated_rows // range_rows)
+    count = max(2, min(wanted, MOST_PARTS, keys.span_keys))
+    edges = [keys.low + keys.span_keys * part // count for part in range(count + 1)]
+    return [KeyRange(low, high) for low, high in pairwise(edges)]
+
+
+def _joined(ranges: list[PlannedRange], range_rows: int) -> list[PlannedRange]:
+    """Neighbours in one range as long as they stay within the wish."""
+    joined: list[PlannedRange] = []
+    for planned in ranges:
+        if joined and joined[-1].estimated_rows + planned.estimated_rows <= range_rows:
+            last = joined.pop()
+            planned = PlannedRange(
+                KeyRange(last.keys.low, planned.keys.high), last.estimated_rows + planned.estimated_rows
+            )
+        joined.append(planned)
+    return joined

@@ -1,0 +1,37 @@
+"""Is this still the process that was meant? A pid alone does not say: pids come back, soonest in containers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+
+def start_time(pid: int) -> int:
+    """A number that, with the pid, names a process; 0 if there is none.
+
+    On Linux the start in clock ticks since boot (proc(5), /proc/PID/stat, field 22), elsewhere a checksum of
+    what `ps` calls its start. A zombie counts as gone.
+    """
+    if sys.platform == "linux":
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return 0
+        state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+        return 0 if state in "ZX" else int(rest[18])
+    shown = subprocess.run(["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, check=False)
+    words = shown.stdout.split(maxsplit=1)
+    return zlib.crc32(words[1]) or 1 if len(words) == 2 and not words[0].startswith(b"Z") else 0
+
+
+def is_alive(pid: int, start: int) -> bool:
+    """True if the process that had this pid and this start time runs."""
+    return pid > 0 and start != 0 and start_time(pid) == start
+
+
+def my_start_time() -> int:
+    """The start time of this process."""
+    return start_time(os.getpid())

@@ -1,0 +1,76 @@
+"""Signals become bytes in a pipe; the event loop reads them when it is ready. Handlers do nothing.
+
+The C-level handler writes the signal's number to the pipe (`signal.set_wakeup_fd`), so nothing is lost between a
+test and a wait, and no Python code runs at an unexpected place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from shardload.errors import StoppedBySignal
+
+
+class SignalInbox:
+    """Collects the given signals from its creation to `close`, which puts everything back as it was."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._before = {
+            number: signal.signal(number, _note)
+            for number in numbers
+            if signal.getsignal(number) is not signal.SIG_IGN  # nohup's wish is respected
+        }
+
+    def fileno(self) -> int:
+        """The pipe's reading end, for a selector."""
+        return self._read
+
+    def drain(self) -> list[int]:
+        """The signals that came since the last call, in order."""
+        numbers = bytearray()
+        while True:
+            try:
+                numbers += os.read(self._read, 512)
+            except BlockingIOError:
+                return list(numbers)
+            except InterruptedError:
+                continue
+
+    def descriptors(self) -> tuple[int, int]:
+        """What a forked child has to close."""
+        return self._read, self._write
+
+    def close(self) -> None:
+        """Restore the handlers and close the pipe."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    """Noted by the C level already."""
+
+
+@contextmanager
+def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
+    """Within it these signals raise StoppedBySignal: for phases that hold nothing which must be put in order."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise StoppedBySignal(number)
+
+    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""From counters and clock readings to share done, rate and time left. Pure: no clock is read here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SMOOTHING_S = 5.0  # a reading's weight falls to 1/e in this time
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a person is shown. `share` is by the plan's estimates, never above 1, never falling; rows are exact."""
+
+    share: float
+    rows: int
+    rows_per_second: float
+    eta_s: float | None
+    loaders: int
+    retries: int
+
+
+def share_done(
+    estimated_rows: int, estimated_done: int, in_hand: Iterable[tuple[int, int]], ranges: int, ranges_done: int
+) -> float:
+    """The share of the plan that is done, 0 to 1, and 1 only when every range is.
+
+    `in_hand` holds, for each range that is being loaded, its rows read and its estimate; a range in hand counts
+    for no more than its estimate.
+    """
+    if ranges == ranges_done:
+        return 1.0
+    if estimated_rows <= 0:
+        return ranges_done / ranges
+    done = estimated_done + sum(min(rows_read, estimate) for rows_read, estimate in in_hand)
+    return min(done / estimated_rows, 0.9999)
+
+
+class Meter:
+    """Smooths the rate over the last seconds, and keeps what is shown from going back."""
+
+    def __init__(self, started_s: float, rows: int, share: float) -> None:
+        self._at_s = started_s
+        self._rows = rows
+        self._share = self._share_at = share
+        self._weight = 0.0
+        self._rows_sum = self._share_sum = 0.0
+
+    def reading(self, now_s: float, rows: int, share: float, loaders: int, retries: int) -> Progress:
+        """The progress at this moment. Rates are weighted means of the past, exponential in time."""
+        passed_s = now_s - self._at_s
+        if passed_s > 0:
+            keep = math.exp(-passed_s / SMOOTHING_S)
+            self._rows_sum = self._rows_sum * keep + max(0, rows - self._rows)
+            self._share_sum = self._share_sum * keep + max(0.0, share - self._share_at)
+            self._weight = self._weight * keep + passed_s
+            self._at_s = now_s
+            self._share_at = max(self._share_at, share)
+        self._rows = max(self._rows, rows)
+        self._share = max(self._share, share)
+        rate = self._rows_sum / self._weight if self._weight else 0.0
+        share_rate = self._share_sum / self._weight if self._weight else 0.0
+        eta_s = 0.0 if self._share >= 1 else (1 - self._share) / share_rate if share_rate > 1e-9 else None
+        return Progress(self._share, self._rows, rate, eta_s, loaders, retries)

@@ -1,0 +1,118 @@
+"""Connecting to MySQL, the session's settings, and what MySQL's errors mean to us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import pymysql
+from pymysql.connections import Connection
+from pymysql.err import MySQLError
+
+from shardload.errors import SourceDenied, SourceError, SourceLost, SpecError
+from shardload.urls import SourceUrl
+
+CONNECT_TIMEOUT_S = 10
+IO_TIMEOUT_S = 60
+WRITE_STALL_S = 600  # how long the server may wait for us while Redis is slow; its own default is 60
+
+# Errors that go away by themselves, or with a new connection.
+_LOST = {
+    1040, 1203, 1226,  # too many connections, for all, for this user, this hour
+    1053, 1077, 1079, 1080, 1152, 1184,  # the server is going down, or has dropped us
+    1158, 1159, 1160, 1161, 4031, 1927,  # reading or writing packets failed; idle or killed connection
+    1205, 1213, 1317, 1969, 3024,  # lock wait, deadlock, interrupted query, out of its time
+    2002, 2003, 2005, 2006, 2013, 2014, 2055,  # the client's own: cannot connect, gone away
+}  # fmt: skip
+_WRONG_SPEC = {1049, 1054, 1146, 1109}  # no such database, column, table
+_DENIED = {1044, 1045, 1142, 1143, 1227, 1698, 1820, 1862, 3118, 4151}  # rights, passwords, locked accounts
+_HINTS = {
+    1044: "give this user the right to read the database: GRANT SELECT",
+    1045: "check user and password in --mysql",
+    1698: "check user and password in --mysql",
+    1049: "check the database at the end of --mysql",
+    1142: "give this user the right to read the table: GRANT SELECT",
+    1143: "give this user the right to read the columns, or choose others with --columns",
+    1146: "check --table and the database in --mysql",
+}
+
+
+def connect(url: SourceUrl, *, autocommit: bool = True) -> Connection[Any]:
+    """A connection whose session is pinned: utf8mb4, UTC, READ COMMITTED, patient writes.
+
+    SourceLost if the server cannot be reached, SourceError or SpecError if it refuses.
+    """
+    with translated(f"cannot connect to {url}"):
+        connection = pymysql.connect(
+            host=url.host,
+            port=url.port,
+            user=url.user,
+            password=url.password or "",
+            database=url.database,
+            charset="utf8mb4",
+            autocommit=autocommit,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=IO_TIMEOUT_S,
+            write_timeout=IO_TIMEOUT_S,
+        )
+        try:
+            with connection.cursor() as cursor:
+                for statement in _session(connection):
+                    cursor.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def abandon(connection: Connection[Any]) -> None:
+    """Close the socket without a word: what is still on its way is of no interest."""
+    connection._force_close()  # type: ignore[attr-defined]  # close() would talk to a server that may be gone
+
+
+def is_mariadb(connection: Connection[Any]) -> bool:
+    """True for MariaDB, whose settings and errors differ here and there."""
+    return "mariadb" in connection.get_server_info().lower()
+
+
+def _session(connection: Connection[Any]) -> list[str]:
+    limit = "max_statement_time" if is_mariadb(connection) else "max_execution_time"
+    return [
+        f"SET SESSION time_zone = '+00:00', sql_mode = '', net_write_timeout = {WRITE_STALL_S}, {limit} = 0",
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    ]
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Errors of pymysql and of the socket, as errors of ours that begin with `operation`."""
+    try:
+        yield
+    except MySQLError as error:
+        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        text = str(error.args[1]) if len(error.args) > 1 else str(error)
+        _raise(operation, code, text, error)
+    except (OSError, EOFError) as error:
+        raise SourceLost(f"{operation}: {error or type(error).__name__}", _REACH) from error
+
+
+_REACH = "check that MySQL runs and that host and port in --mysql are right"
+
+
+def raise_error_packet(operation: str, payload: bytes) -> NoReturn:
+    """The error that MySQL sent in the middle of a result: 0xFF, u16 code, optionally '#' and a state, the text."""
+    code = int.from_bytes(payload[1:3], "little")
+    text = payload[9:] if payload[3:4] == b"#" else payload[3:]
+    _raise(operation, code, text.decode("utf-8", "replace"), None)
+
+
+def _raise(operation: str, code: int, text: str, cause: BaseException | None) -> NoReturn:
+    message = f"{operation}: {text} [{code}]" if code else f"{operation}: {text}"
+    if code in _LOST:
+        raise SourceLost(message, _REACH) from cause
+    if code in _WRONG_SPEC:
+        raise SpecError(message, _HINTS.get(code, "check the names against the table")) from cause
+    if code in _DENIED:
+        raise SourceDenied(message, _HINTS.get(code, "check user, password and rights")) from cause
+    raise SourceError(message, _HINTS.get(code, "")) from cause

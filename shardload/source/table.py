@@ -1,0 +1,124 @@
+"""What a table looks like: its columns, its primary key, and the SELECT of a range of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymysql.connections import Connection
+
+from shardload.errors import SourceDenied, SpecError
+from shardload.model import KeyRange
+from shardload.source.connection import translated
+
+_INTEGER = re.compile(r"(tiny|small|medium|big)?int\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name in the table's own spelling, and its type as MySQL writes it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's visible columns, its primary key's columns, and the columns of each other unique index."""
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    unique: tuple[frozenset[str], ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """Every column's name, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def resolved(self, name: str, flag: str) -> str:
+        """The table's spelling of a column's name. SpecError, listing the columns, if there is none."""
+        for column in self.columns:
+            if column.name.lower() == name.lower():
+                return column.name
+        raise SpecError(f"{flag}: table {self.name} has no column {name!r}", f"it has: {', '.join(self.names())}")
+
+    def key_column(self) -> str:
+        """The one integer column of the primary key. SpecError if the key is anything else."""
+        if not self.primary_key:
+            raise SpecError(
+                f"table {self.name} has no primary key, so it cannot be split into ranges",
+                "import a table with a single integer primary key",
+            )
+        if len(self.primary_key) > 1:
+            raise SpecError(
+                f"table {self.name} has a primary key of several columns ({', '.join(self.primary_key)}), "
+                "which is not supported yet",
+                "import a table with a single integer primary key",
+            )
+        column = next(column for column in self.columns if column.name == self.primary_key[0])
+        if not _INTEGER.match(column.type):
+            raise SpecError(
+                f"table {self.name} has the primary key {column.name} of type {column.type}, "
+                "which is not supported yet",
+                "import a table with a single integer primary key",
+            )
+        return column.name
+
+    def identifies_row(self, columns: Sequence[str]) -> bool:
+        """True if no two rows can agree in all of these columns (NULLs apart)."""
+        return any(key and key <= set(columns) for key in (frozenset(self.primary_key), *self.unique))
+
+
+def describe(connection: Connection[Any], table: str) -> Table:
+    """The table as this user may see it. SpecError if there is none, SourceDenied if reading it is refused."""
+    operation = f"cannot read table {table}"
+    with translated(operation), connection.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 0")  # noqa: S608 (quoted)
+        cursor.execute(f"SHOW FULL COLUMNS FROM {quoted(table)}")
+        columns, primary_in_order = [], {}
+        for name, type_, _, _, _, _, extra, privileges, *_ in cursor.fetchall():
+            if "INVISIBLE" not in extra.upper():
+                columns.append((Column(name, type_), "select" in privileges))
+        cursor.execute(f"SHOW INDEX FROM {quoted(table)}")
+        named = [item[0] for item in cursor.description]
+        unique: dict[str, set[str]] = {}
+        for row in cursor.fetchall():
+            index = dict(zip(named, row, strict=True))
+            if index["Key_name"] == "PRIMARY":
+                primary_in_order[int(index["Seq_in_index"])] = index["Column_name"]
+            elif not int(index["Non_unique"]) and index["Column_name"] is not None and index["Sub_part"] is None:
+                unique.setdefault(index["Key_name"], set()).add(index["Column_name"])
+    readable = tuple(column for column, may_read in columns if may_read)
+    if not readable:
+        raise SourceDenied(f"{operation}: this user may read none of its columns", "GRANT SELECT on it")
+    primary_key = tuple(primary_in_order[position] for position in sorted(primary_in_order))
+    hidden = set(primary_key) - {column.name for column in readable}
+    if hidden:
+        raise SourceDenied(
+            f"{operation}: this user may not read (or the table hides) its primary key {', '.join(sorted(hidden))}",
+            "give this user the right to read it: GRANT SELECT",
+        )
+    return Table(table, readable, primary_key, tuple(frozenset(names) for names in unique.values()))
+
+
+def check_readable(connection: Connection[Any], table: str, columns: Sequence[str]) -> None:
+    """SourceDenied if this user may not select these columns."""
+    listed = ", ".join(map(quoted, columns))
+    with translated(f"cannot read table {table}"), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {listed} FROM {quoted(table)} LIMIT 0")  # noqa: S608 (quoted)
+
+
+def quoted(name: str) -> str:
+    """An identifier for SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRange) -> str:
+    """The plain SELECT of one range. The upper bound is inclusive in SQL: 2**64 is no BIGINT."""
+    listed = ", ".join(map(quoted, columns))
+    return (
+        f"SELECT {listed} FROM {quoted(table)} FORCE INDEX (PRIMARY) "  # noqa: S608 (quoted; bounds are integers)
+        f"WHERE {quoted(key_column)} BETWEEN {int(keys.low)} AND {int(keys.high) - 1}"
+    )

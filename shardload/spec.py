@@ -1,0 +1,238 @@
+"""JobSpec: what a person says about a job, from flags, TOML file and environment, validated once.
+
+Flags win over the file, the file over the environment. This is the only reader of `os.environ`.
+Nothing here touches a server; whether a table or a column exists is the source's to say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from shardload.errors import SpecError
+from shardload.urls import MYSQL_FORM, REDIS_FORM, SourceUrl, TargetUrl, parse_mysql, parse_redis
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MYSQL_VARIABLE = "SHARDLOAD_MYSQL_URL"
+REDIS_VARIABLE = "SHARDLOAD_REDIS_URL"
+STATE_DIR_VARIABLE = "SHARDLOAD_STATE_DIR"
+VARIABLES = {"mysql": MYSQL_VARIABLE, "redis": REDIS_VARIABLE, "state_dir": STATE_DIR_VARIABLE}
+
+MOST_WORKERS = 64  # two tasks and a STOP for each fit into a 16 KiB queue
+DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
+DEFAULT_RANGE_ROWS = 50_000
+DEFAULT_GIVE_UP_AFTER_S = 300.0
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds from `90`, `"90s"`, `"5m"`, `"1.5h"`, `"7d"`, `"500ms"`. ValueError otherwise."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("should be a duration such as 30s, 5m or 1h")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+def _parse_columns(value: object) -> object:
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    if isinstance(value, (list, tuple)):
+        names = list(value)
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError("should be column names, separated by commas")
+        if len(set(names)) != len(names):
+            raise ValueError("names a column twice")
+        return tuple(names)
+    return value
+
+
+def _parse_url(parse: Any) -> Any:
+    def validate(value: object) -> object:
+        return parse(value) if isinstance(value, str) else value
+
+    return BeforeValidator(validate)
+
+
+_AsText = PlainSerializer(str)  # str() of a URL leaves its password out
+Source = Annotated[SourceUrl, _parse_url(parse_mysql), _AsText]
+Target = Annotated[TargetUrl, _parse_url(parse_redis), _AsText]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_parse_columns)]
+Duration = Annotated[float, BeforeValidator(parse_duration_s)]
+
+
+class JobSpec(BaseModel):
+    """One job, as a person asked for it. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    mysql: Source
+    redis: Target
+    table: Annotated[str, Field(min_length=1, max_length=64)]
+    columns: Columns | None = None
+    key: Annotated[str, Field(min_length=1)] | None = None
+    null: Literal["omit", "empty"] = "omit"
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = DEFAULT_WORKERS
+    range_rows: Annotated[int, Field(ge=1, le=10**9)] = DEFAULT_RANGE_ROWS
+    give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S
+    job: Annotated[str, Field(pattern=_JOB_NAME)]
+    state_dir: Path
+    progress: Literal["auto", "bar", "plain", "none"] = "auto"
+    json_summary: Annotated[bool, Field(alias="json")] = False
+    verbose: bool = False
+
+    def stored(self) -> dict[str, Any]:
+        """What `spec.json` holds: everything but secrets, with a note of which URL had a password."""
+        kept = self.model_dump(mode="json", by_alias=True, exclude={"state_dir", "progress", "json_summary", "verbose"})
+        kept["passwords"] = {name: getattr(self, name).password is not None for name in ("mysql", "redis")}
+        return kept
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same job: where from, where to, and what is written. JSON types only."""
+        place = {"mysql": without_user(str(self.mysql)), "redis": without_user(str(self.redis))}
+        return place | self.model_dump(mode="json", include={"table", "columns", "key", "null"})
+
+
+def without_user(url: str) -> str:
+    """The URL's place alone: another user of the same server is still the same server."""
+    return re.sub(r"//[^@/]*@", "//", url)
+
+
+def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] | None = None) -> JobSpec:
+    """A JobSpec from what was said. Flags that are None were not given. SpecError names the culprit."""
+    environ = os.environ if environ is None else environ
+    said: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, variable in VARIABLES.items():
+        if environ.get(variable):
+            said[key], origins[key] = environ[variable], variable
+    for key, value in (_read_toml(file) if file else {}).items():
+        said[key], origins[key] = value, f"{file}: {key.replace('_', '-')}"
+    for key, value in flags.items():
+        if value is not None:
+            said[key], origins[key] = value, "--" + key.replace("_", "-")
+    said.setdefault("state_dir", default_state_dir(environ))
+    if "job" not in said and isinstance(said.get("table"), str):
+        said["job"] = _default_job_name(said["table"])
+    return _validated(said, origins)
+
+
+def state_dir_from(flag: Path | None, environ: Mapping[str, str] | None = None) -> Path:
+    """The directory that holds the job directories: the flag, the variable, or the XDG rule."""
+    environ = os.environ if environ is None else environ
+    if flag is not None:
+        return flag
+    return Path(environ[STATE_DIR_VARIABLE]) if environ.get(STATE_DIR_VARIABLE) else default_state_dir(environ)
+
+
+def passwords_to_repeat(spec: JobSpec) -> list[str]:
+    """The URLs that have to be given again on resume: their passwords are not stored, nor in the environment."""
+    return [
+        name
+        for name in ("mysql", "redis")
+        if getattr(spec, name).password is not None and not os.environ.get(VARIABLES[name])
+    ]
+
+
+def mysql_url_from_environment() -> str | None:
+    """The MySQL URL of the environment, unparsed."""
+    return os.environ.get(MYSQL_VARIABLE) or None
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """`$XDG_STATE_HOME/shardload`, by default `~/.local/state/shardload`."""
+    home = environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()
+    return base / "shardload"
+
+
+def load_stored(
+    stored: Mapping[str, Any], flags: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> JobSpec:
+    """The spec of an existing job, with passwords given again. SpecError if one is missing or the job changed."""
+    environ = os.environ if environ is None else environ
+    said = {key: value for key, value in stored.items() if key != "passwords"}
+    origins = {key: f"spec.json: {key}" for key in said}
+    needed = stored.get("passwords", {})
+    for key in ("mysql", "redis"):
+        if flags.get(key) is None and needed.get(key):
+            if not environ.get(VARIABLES[key]):
+                raise SpecError(
+                    f"the job's {key} URL {said.get(key)} had a password, and passwords are not stored",
+                    f"give the URL again: --{key} URL, or {VARIABLES[key]}",
+                )
+            said[key], origins[key] = environ[VARIABLES[key]], VARIABLES[key]
+    for key, value in flags.items():
+        if value is not None:
+            said[key], origins[key] = value, "--" + key.replace("_", "-")
+    spec = _validated(said, origins)
+    before = _validated(
+        {key: value for key, value in stored.items() if key != "passwords"} | {"state_dir": said["state_dir"]}, {}
+    )
+    was, now = before.identity(), spec.identity()
+    for key, value in now.items():
+        if value != was[key]:
+            raise SpecError(
+                f"job {spec.job} is about {key} {was[key]}, not {value} ({origins.get(key, key)})",
+                "a job cannot be changed half-way: resume it as it was, or start a new one",
+            )
+    return spec
+
+
+def _default_job_name(table: str) -> str:
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", table).strip("-._")[:40] or "table"
+    return f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        said = tomllib.loads(text)
+    except OSError as error:
+        raise SpecError(f"cannot read {file}: {error.strerror}", "name an existing TOML file") from None
+    except UnicodeDecodeError:
+        raise SpecError(f"{file} is not UTF-8 text", "a TOML file is UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{file} is not valid TOML: {error}", 'strings need quotes: table = "user"') from None
+    return {key.replace("-", "_"): value for key, value in said.items()}
+
+
+def accepted_keys() -> list[str]:
+    """The keys of a TOML file, as they are written there and (with `--` before them) as flags."""
+    return [(field.alias or name).replace("_", "-") for name, field in JobSpec.model_fields.items()]
+
+
+def _validated(said: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
+    try:
+        return JobSpec(**said)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        first = min(found, key=lambda one: one["type"] != "extra_forbidden")  # a typo before what it left missing
+    key = str(first["loc"][0])
+    origin = origins.get(key, "--" + key.replace("_", "-"))
+    if first["type"] == "missing":
+        form = {"mysql": f" {MYSQL_FORM} or {MYSQL_VARIABLE}", "redis": f" {REDIS_FORM} or {REDIS_VARIABLE}"}
+        raise SpecError(f"{origin} is missing", f"give {origin}{form.get(key, ' ' + key.upper())}")
+    if first["type"] == "extra_forbidden":
+        raise SpecError(f"{origin} is not a known key", f"accepted: {', '.join(accepted_keys())}")
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if key == "job" and first["type"] == "string_pattern_mismatch":
+        message = "should be a name of letters, digits, '.', '_' and '-', at most 64"
+    shown = "" if key in ("mysql", "redis") else f", not {said.get(key)!r}"
+    raise SpecError(f"{origin} {message}{shown}", "shardload run --help tells what each takes")

@@ -1,0 +1,43 @@
+"""What a job came to: the summary's names, its text and its JSON. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["complete", "incomplete", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The job as its journal has it, all runs together. `seconds` is the time its runs took."""
+
+    job: str
+    status: Status
+    rows_read: int
+    keys_written: int
+    rows_skipped: int
+    rows_failed: int
+    ranges: int
+    ranges_done: int
+    ranges_retried: int
+    seconds: float
+    rows_per_second: float
+    encoder: str
+    workers: int
+
+    def as_json(self) -> dict[str, object]:
+        """The object that `--json` prints."""
+        return dataclasses.asdict(self)
+
+    def as_text(self) -> str:
+        """A few lines for a person."""
+        return (
+            f"job {self.job}: {self.status}\n"
+            f"  {self.rows_read:,} rows read = {self.keys_written:,} keys written"
+            f" + {self.rows_skipped:,} skipped + {self.rows_failed:,} failed\n"
+            f"  {self.ranges_done:,} of {self.ranges:,} ranges done, {self.ranges_retried:,} needed more than one try\n"
+            f"  {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s,"
+            f" {self.workers} worker{'' if self.workers == 1 else 's'}, {self.encoder} encoder"
+        )

@@ -1,0 +1,136 @@
+"""A connection to Redis that counts: commands go out as ready bytes, and every reply is accounted for.
+
+redis-py connects, authenticates and selects the database; after that this module uses its socket (the private
+attribute `_sock`, held by a test), so that no Python object is made for a command.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
+from shardload.urls import TargetUrl
+
+CONNECT_TIMEOUT_S = 10
+IO_TIMEOUT_S = 60
+RECEIVE_BYTES = 64 * 1024
+
+# Replies that mean "not now": the same command will be accepted later.
+_PATIENCE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "MISCONF", "NOREPLICAS")
+_REACH = "check that Redis runs and that host and port in --redis are right"
+_HINTS = {
+    "NOAUTH": "give user and password in --redis",
+    "WRONGPASS": "check user and password in --redis",
+    "NOPERM": "give this Redis user the right to the command and the key (ACL SETUSER)",
+    "OOM": "raise maxmemory, or choose an evicting maxmemory-policy",
+    "READONLY": "this is a replica: name the primary in --redis",
+    "LOADING": "Redis is reading its data from disk: try again when it is done",
+}
+
+
+class TargetConnection:
+    """One socket to Redis. `send` and `confirm` are a pair: no reply is left unread, none is read twice."""
+
+    def __init__(self, url: TargetUrl) -> None:
+        """Connect. TargetLost if Redis cannot be reached, TargetError if it refuses."""
+        connection = redis.Connection(
+            host=url.host,
+            port=url.port,
+            db=int(url.database),
+            username=url.user or None,
+            password=url.password,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=IO_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        with _translated(f"cannot connect to {url}"):
+            connection.connect()
+        self._connection = connection
+        self._socket = cast(socket.socket, cast(Any, connection)._sock)
+        self._reader = hiredis.Reader()
+        self.outstanding_replies = 0
+
+    def send(self, commands: bytes, replies: int) -> None:
+        """Send ready commands that Redis will answer with so many replies. TargetLost if it cannot be done."""
+        with _translated("writing to Redis"):
+            self._socket.sendall(commands)
+        self.outstanding_replies += replies
+
+    def confirm(self, leave: int = 0) -> None:
+        """Read replies until only `leave` are outstanding.
+
+        TargetBusy, TargetError for the first reply that is an error; TargetLost if Redis goes away. After any of
+        them the connection cannot be used again.
+        """
+        while self.outstanding_replies > leave:
+            reply = self._next_reply()
+            self.outstanding_replies -= 1
+            if isinstance(reply, hiredis.ReplyError):
+                raise _error("writing to Redis", str(reply))
+
+    def call(self, *words: bytes | str | int) -> Any:
+        """One command and its reply, as bytes, int, list or None. TargetError if the reply is an error."""
+        return self.call_many([words])[0]
+
+    def call_many(self, commands: list[tuple[bytes | str | int, ...]], *, errors: bool = False) -> list[Any]:
+        """Several commands in one pipeline, and their replies in order.
+
+        An error reply raises TargetError, or with `errors` stands in the result as a `TargetError`.
+        """
+        packed = b"".join(b"".join(self._connection.pack_command(*words)) for words in commands)
+        self.send(packed, len(commands))
+        replies: list[Any] = []
+        while self.outstanding_replies:
+            reply = self._next_reply()
+            self.outstanding_replies -= 1
+            if isinstance(reply, hiredis.ReplyError):
+                reply = _error(f"{commands[len(replies)][0]!s} was refused", str(reply))
+                if not errors:
+                    raise reply
+            replies.append(reply)
+        return replies
+
+    def close(self) -> None:
+        """Let go of the socket, whatever its state."""
+        self._connection.disconnect()
+
+    def _next_reply(self) -> Any:
+        with _translated("reading Redis's replies"):
+            while True:
+                reply = self._reader.gets()
+                if reply is not False:
+                    return reply
+                data = self._socket.recv(RECEIVE_BYTES)
+                if not data:
+                    raise ConnectionError("Redis closed the connection")
+                self._reader.feed(data)
+
+
+@contextmanager
+def _translated(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError) as error:
+        raise TargetDenied(f"{operation}: {error}", _HINTS["WRONGPASS"]) from error
+    except redis.exceptions.BusyLoadingError as error:
+        raise TargetBusy(f"{operation}: {error}", _HINTS["LOADING"]) from error
+    except (OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        raise TargetLost(f"{operation}: {error or type(error).__name__}", _REACH) from error
+    except (redis.exceptions.RedisError, hiredis.HiredisError) as error:
+        raise TargetError(f"{operation}: {error}") from error
+
+
+def _error(operation: str, reply: str) -> TargetError:
+    word = reply.partition(" ")[0]
+    denied = word in ("NOAUTH", "WRONGPASS") or (word == "NOPERM" and "access" not in reply)  # a key is a row's affair
+    kind = TargetBusy if word in _PATIENCE else TargetDenied if denied else TargetError
+    return kind(f"{operation}: {reply}", _HINTS.get(word, ""))

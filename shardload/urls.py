@@ -1,0 +1,151 @@
+"""MySQL and Redis URLs: parsed, percent-decoded, and shown without their passwords. Pure.
+
+A message from here never repeats a URL as it was typed: it might hold a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn, TypeVar
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+MYSQL_PORT = 3306
+REDIS_PORT = 6379
+MYSQL_FORM = "mysql://USER:PASSWORD@HOST:3306/DATABASE"
+REDIS_FORM = "redis://USER:PASSWORD@HOST:6379/0"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ServerUrl:
+    """Who to ask, and where. `str()` is a URL without the password."""
+
+    host: str
+    port: int
+    user: str
+    password: str | None
+    database: str
+    scheme: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self._written(f"{quote(self.user, safe='')}@" if self.user else "")
+
+    def with_password(self) -> str:
+        """The whole URL, secret and all: for the environment of a process, never for a screen or a file."""
+        if self.password is None:
+            return str(self)
+        return self._written(f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@")
+
+    def _written(self, user: str) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{user}{host}:{self.port}/{quote(self.database, safe='')}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def same_place(self, other: ServerUrl) -> bool:
+        """True if both name the same server and database, whoever asks."""
+        mine = (self.host.lower(), self.port, self.database)
+        return mine == (other.host.lower(), other.port, other.database)
+
+
+class SourceUrl(ServerUrl):
+    """A MySQL or MariaDB server and database."""
+
+    scheme = "mysql"
+
+
+class TargetUrl(ServerUrl):
+    """A Redis or Valkey server and database number."""
+
+    scheme = "redis"
+
+
+def parse_mysql(text: str) -> SourceUrl:
+    """`mysql://user:password@host:port/database`. ValueError says what is wrong, without the URL."""
+    parts = _split(text, "mysql", MYSQL_FORM)
+    database = _database(parts, MYSQL_FORM)
+    if not database:
+        raise ValueError(f"names no database; write {MYSQL_FORM}")
+    user = _decode(parts.username or "", MYSQL_FORM)
+    if not user:
+        raise ValueError(f"names no user; write {MYSQL_FORM}")
+    return SourceUrl(
+        _host(parts, MYSQL_FORM), _port(parts, MYSQL_PORT, MYSQL_FORM), user, _password(parts, MYSQL_FORM), database
+    )
+
+
+def parse_redis(text: str) -> TargetUrl:
+    """`redis://[user[:password]@]host[:port][/number]`. ValueError says what is wrong, without the URL."""
+    parts = _split(text, "redis", REDIS_FORM)
+    number = _database(parts, REDIS_FORM) or "0"
+    if not (number.isascii() and number.isdigit()):
+        raise ValueError(f"ends in a database that is not a number; write {REDIS_FORM}")
+    user = _decode(parts.username or "", REDIS_FORM)
+    password = _password(parts, REDIS_FORM)
+    if user and password is None:
+        raise ValueError(f"has a user but no password; write {REDIS_FORM}, or redis://:PASSWORD@HOST")
+    return TargetUrl(_host(parts, REDIS_FORM), _port(parts, REDIS_PORT, REDIS_FORM), user, password, str(int(number)))
+
+
+def _split(text: str, scheme: str, form: str) -> SplitResult:
+    found, separator, _ = text.strip().partition("://")
+    if not separator:
+        raise ValueError(f"is not a URL; write {form}")
+    if found == "rediss" and scheme == "redis":
+        raise ValueError("asks for TLS (rediss://), which is not supported yet; use redis:// inside a trusted network")
+    if found == "unix":
+        raise ValueError(f"asks for a unix socket (unix://), which is not supported yet; write {form}")
+    if found != scheme:
+        shown = found if found.isidentifier() else "its scheme"
+        raise ValueError(f"starts with {shown}:// where {scheme}:// is needed; write {form}")
+    parts = _checked(lambda: urlsplit(text.strip()), form)
+    if parts.query or parts.fragment:
+        raise ValueError(f"has something after '?' or '#', which is not understood (write '%23' for '#'); write {form}")
+    return parts
+
+
+def _host(parts: SplitResult, form: str) -> str:
+    host = _decode(_checked(lambda: parts.hostname, form) or "", form)
+    if not host or any(c.isspace() for c in host):
+        raise ValueError(f"names no host; write {form}")
+    return host
+
+
+def _port(parts: SplitResult, default: int, form: str) -> int:
+    try:
+        port = parts.port
+    except ValueError:
+        _bad_port(form)
+    if port == 0:
+        _bad_port(form)
+    return port or default
+
+
+def _bad_port(form: str) -> NoReturn:
+    raise ValueError(f"has a port that is not a number from 1 to 65535; write {form}") from None
+
+
+def _password(parts: SplitResult, form: str) -> str | None:
+    return None if parts.password is None else _decode(parts.password, form)
+
+
+def _database(parts: SplitResult, form: str) -> str:
+    path = parts.path.removeprefix("/").removesuffix("/")
+    if "/" in path:
+        raise ValueError(f"has more than one '/' after the host (write '%2F' inside a name); write {form}")
+    return _decode(path, form)
+
+
+def _decode(text: str, form: str) -> str:
+    return _checked(lambda: unquote(text, errors="strict"), form)
+
+
+def _checked(parse: Callable[[], _T], form: str) -> _T:
+    """The result of `parse`, whose own errors might repeat the URL and so are replaced."""
+    try:
+        return parse()
+    except ValueError:
+        raise ValueError(f"cannot be understood (percent-encode special characters); write {form}") from None
