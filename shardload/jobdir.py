@@ -1,7 +1,8 @@
 """A job's directory: its files' names, its lock, and the small JSON files in it.
 
 `spec.json` (no secrets), `journal.sqlite`, `run.json` (who runs it, with which SysV objects), `lock` (flock for the
-coordinator's life), `key` (for ftok; never replaced), `log`, and a `report.*` for each range that has something to tell.
+coordinator's life), `key` (for ftok; never replaced), `log`, and a `report.*` for each range
+that has something to tell.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The job's log file: one line an event, with time, level and process. Appended to, by coordinator and loaders alike."""
+"""The job's log file: one line an event, with time, level and process. Coordinator and loaders append to it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The journal: a job's plan and every range's outcome, in SQLite. The only truth about what is done.
 
-One writer, the coordinator; readers may look at any time (write-ahead log). Every settled ack is one transaction: after
-a kill -9 the journal says either "done, with these counts" or "to do", never something between. The connection is opened
-when it is needed and can be closed around a fork.
+One writer, the coordinator; readers may look at any time (write-ahead log). Every settled ack is one transaction:
+after a kill -9 the journal says either "done, with these counts" or "to do", never something between. The connection
+is opened when it is needed and can be closed around a fork.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Journal:
                 " FROM range WHERE state <> 'split'"
             ).fetchone()
             seconds = db.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0]
-        return Totals(Counts(*row[:6]), *row[6:], seconds=seconds)
+        return Totals(Counts(*row[:6]), row[6], row[7], row[8], row[9], row[10], row[11], seconds)
 
     def failures(self) -> Iterator[SetAside]:
         """Every row that was set aside, with its reason, by range."""
@@ -200,8 +200,8 @@ class Journal:
 
     def _reopen(self, condition: str, values: tuple[str, ...]) -> int:
         with self._writing() as db:
-            db.execute(f"DELETE FROM failure WHERE range_id IN (SELECT id FROM range WHERE {condition})", values)  # noqa: S608 (constants)
-            return db.execute(f"UPDATE range SET {_WIPED} WHERE {condition}", values).rowcount  # noqa: S608 (constants)
+            db.execute(f"DELETE FROM failure WHERE range_id IN (SELECT id FROM range WHERE {condition})", values)
+            return db.execute(f"UPDATE range SET {_WIPED} WHERE {condition}", values).rowcount
 
     @contextmanager
     def _writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:

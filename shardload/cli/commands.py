@@ -74,10 +74,10 @@ def plan(file: Path | None, **flags: Any) -> int:
     try:
         subject = jobs.examine(connection, wanted)
         ranges = jobs.plan(connection, wanted, subject)
+        estimate = source.TableKeys(connection, wanted.table, subject.key_column).table_rows()
         first = jobs.first_key(connection, wanted, subject, ranges)
     finally:
         source.abandon(connection)
-    estimate = sum(planned.estimated_rows for planned in ranges)
     click.echo(f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges")
     if ranges:
         click.echo(f"primary key {subject.key_column}: {ranges[0].keys.low} to {ranges[-1].keys.high - 1}")

@@ -52,7 +52,8 @@ _PLAN = [
 ]  # fmt: skip
 _RUNNING = [
     click.option(
-        "--workers", metavar="N", help=f"Loader processes, 1 to {MOST_WORKERS}.  [default: {DEFAULT_WORKERS}, by the CPUs]"
+        "--workers", metavar="N",
+        help=f"Loader processes, 1 to {MOST_WORKERS}.  [default: {DEFAULT_WORKERS}, by the CPUs]",
     ),
     click.option(
         "--give-up-after", metavar="TIME",
@@ -61,7 +62,7 @@ _RUNNING = [
     click.option(
         "--progress", metavar="auto|bar|plain|none", help="auto: a bar on a terminal, else a line every 10 s."
     ),
-    click.option("--json", "json", is_flag=True, default=None, help="The summary as one JSON object on standard output."),
+    click.option("--json", is_flag=True, default=None, help="The summary as one JSON object on standard output."),
     click.option("--verbose", is_flag=True, default=None, help="Tell more; show where an error comes from."),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ balance the ranges and nothing else: the ranges always cover the whole space, so
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -24,8 +25,8 @@ class KeySpace(Protocol):
         """From the smallest key to one past the largest; None if there is no row."""
         ...
 
-    def estimated_rows(self, keys: KeyRange) -> int:
-        """About how many rows lie in this range."""
+    def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
+        """About how many rows lie in each of these ranges."""
         ...
 
 
@@ -35,20 +36,21 @@ def split(space: KeySpace, range_rows: int) -> list[PlannedRange]:
     if whole is None:
         return []
     found: list[PlannedRange] = []
-    todo = [PlannedRange(whole, _rows(space, whole))]
+    todo = _asked(space, [whole])
     while todo:
         candidate = todo.pop()
         if candidate.estimated_rows <= range_rows * ROOM:
             found.append(candidate)
         else:
             parts = _equal_parts(candidate, range_rows)
-            todo += [PlannedRange(keys, _rows(space, keys)) for keys in reversed(parts)]
+            todo += reversed(_asked(space, parts))
     return _joined(found, range_rows)
 
 
-def _rows(space: KeySpace, keys: KeyRange) -> int:
-    """The estimate, corrected by what is certain: a range holds no more rows than keys."""
-    return min(space.estimated_rows(keys), keys.span_keys)
+def _asked(space: KeySpace, ranges: list[KeyRange]) -> list[PlannedRange]:
+    """With estimates, corrected by what is certain: a range holds no more rows than keys."""
+    estimates = space.estimated_rows(ranges)
+    return [PlannedRange(keys, min(rows, keys.span_keys)) for keys, rows in zip(ranges, estimates, strict=True)]
 
 
 def _equal_parts(candidate: PlannedRange, range_rows: int) -> list[KeyRange]:

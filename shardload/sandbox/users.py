@@ -2,12 +2,14 @@
 
 Ids have small gaps everywhere and a wide one now and then; there are NULLs, empty strings, unicode, quotes, control
 characters and long texts; user names and e-mails are unique; amounts are decimals and dates are dates.
+
+The server makes the rows itself, out of a count and a checksum of it: parsing literals would cost it more.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from shardload import source
@@ -15,9 +17,9 @@ from shardload.errors import SpecError
 from shardload.source.connection import translated
 from shardload.urls import SourceUrl
 
-BLOCK_ROWS = 4000  # rows of one INSERT, and of one random state
-_BLOCK_IDS = 5200  # ids they are drawn from: about every fourth id is missing
-_WIDE_GAP_EVERY_BLOCKS = 8
+BLOCK_ROWS = 10_000  # rows of one INSERT
+_WRITERS = 2
+_WIDE_GAP_EVERY_ROWS = 32_000
 _WIDE_GAP_IDS = 1_000_000
 
 _CREATE = """
@@ -29,19 +31,19 @@ CREATE TABLE {table} (
     country CHAR(2) NULL,
     balance DECIMAL(12, 2) NOT NULL,
     bio TEXT NULL,
-    created_at DATETIME NOT NULL,
-    UNIQUE KEY username (username),
-    UNIQUE KEY email (email)
+    created_at DATETIME NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
 """
+_EXISTS = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = {name}"
+_INDEX = "ALTER TABLE {table} ADD UNIQUE (username), ADD UNIQUE (email)"  # afterwards: sorting beats inserting
 _FIRST = (
     "ada", "alan", "barbara", "claude", "dennis", "edsger", "frances", "grace", "hedy", "ivan", "joan", "ken",
-    "linus", "margaret", "niklaus", "ole", "peter", "radia", "sophie", "tim", "ursula", "vint", "wang", "xu", "yukihiro",
-    "zuse",
+    "linus", "margaret", "niklaus", "ole", "peter", "radia", "sophie", "tim", "ursula", "vint", "wang", "xu",
+    "yukihiro", "zuse",
 )  # fmt: skip
 _NAMES = (
-    "Ada Lovelace", "Zoë Müller", "Jürgen Groß", "François L'Écuyer", "Łukasz Żółć", "Иван Петров", "山田 太郎", "김철수",
-    "محمد علي", "Ωμέγα", "Conan O'Brien", 'Dwayne "The Rock"', "Back\\slash", "Emoji 🦉🌍", "  padded  ", "",
+    "Ada Lovelace", "Zoë Müller", "Jürgen Groß", "François L'Écuyer", "Łukasz Żółć", "Иван Петров", "山田 太郎",
+    "김철수", "محمد علي", "Ωμέγα", "Conan O'Brien", 'Dwayne "The Rock"', "Back\\slash", "Emoji 🦉🌍", "  padded  ", "",
 )  # fmt: skip
 _COUNTRIES = ("DE", "FR", "JP", "BR", "US", "IN", "KE", "NO")
 _BIOS = (
@@ -50,56 +52,74 @@ _BIOS = (
 )  # fmt: skip
 
 
+_DIGIT = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {digit}" for digit in range(1, 10)) + ")"
+
+
 def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Callable[[int], object]) -> None:
     """Create the table and fill it; `progress` is told the rows so far. SpecError if the table exists already."""
-    connection = source.connect(url, autocommit=False)
+    connections = [source.connect(url) for _ in range(_WRITERS)]
+    idle = connections.copy()  # pop and append are atomic; there are as many threads as connections
+
+    def insert(block: tuple[str, int]) -> int:
+        connection = idle.pop()
+        try:
+            _execute(connection, table, block[0])
+        finally:
+            idle.append(connection)
+        return block[1]
+
     try:
-        with translated(f"cannot seed table {table}"), connection.cursor() as cursor:
-            cursor.execute(
-                "SHOW TABLES LIKE %s", (table.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"),)
-            )
-            if cursor.fetchone():
-                raise SpecError(f"table {table} exists already", "drop it, or choose another --table")
-            cursor.execute("SET SESSION unique_checks = 0, foreign_key_checks = 0")
-            cursor.execute(_CREATE.format(table=source.quoted(table)))
-            done = 0
-            for statement, count in statements(connection, table, rows, random_seed):
-                cursor.execute(statement)
-                connection.commit()
-                done += count
-                progress(done)
-            cursor.execute(f"ANALYZE TABLE {source.quoted(table)}")
+        if _execute(connections[0], table, _EXISTS.format(name=connections[0].escape(table))):
+            raise SpecError(f"table {table} exists already", "drop it, or choose another --table")
+        _execute(connections[0], table, _CREATE.format(table=source.quoted(table)))
+        blocks = list(statements(connections[0], table, rows, random_seed))
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            try:
+                done = 0
+                for count in pool.map(insert, blocks):
+                    done += count
+                    progress(done)
+            finally:
+                pool.shutdown(cancel_futures=True)
+        _execute(connections[0], table, _INDEX.format(table=source.quoted(table)))
+        _execute(connections[0], table, f"ANALYZE TABLE {source.quoted(table)}")
     finally:
-        connection.close()
+        for connection in connections:
+            source.abandon(connection)
+
+
+def _execute(connection: Any, table: str, sql: str) -> int:
+    with translated(f"cannot seed table {table}"), connection.cursor() as cursor:
+        return int(cursor.execute(sql))
 
 
 def statements(connection: Any, table: str, rows: int, random_seed: int) -> Iterator[tuple[str, int]]:
     """INSERT statements for that many users, and the rows of each."""
-    literal = connection.escape
-    names, bios = [literal(name) for name in _NAMES], [literal(bio) for bio in _BIOS]
-    countries = [literal(country) for country in _COUNTRIES]
-    head = f"INSERT INTO {source.quoted(table)} VALUES "  # noqa: S608 (quoted; every literal is escaped)
-    base = 1
-    for block, start in enumerate(range(0, rows, BLOCK_ROWS)):
+
+    def one_of(values: tuple[str, ...], number: str) -> str:
+        return f"ELT(1 + ({number}) % {len(values)}, {', '.join(map(connection.escape, values))})"
+
+    # n counts users from 0; a and b are two checksums of it, and so are all its choices.
+    user = f"CONCAT({one_of(_FIRST, 'a')}, '.', n)"
+    values = [
+        f"1 + 2 * n + (a & 1) + (n DIV {_WIDE_GAP_EVERY_ROWS}) * {_WIDE_GAP_IDS}",
+        user,
+        f"CONCAT({user}, '@example.org')",
+        f"IF(a & 0x700 = 0, NULL, {one_of(_NAMES, 'a >> 11')})",
+        f"IF(a & 0x70000 = 0, NULL, {one_of(_COUNTRIES, 'a >> 19')})",
+        "(CAST(b AS SIGNED) - 1000000000) / 100",
+        f"CASE WHEN b & 0x7 = 0 THEN {one_of(_BIOS, 'b >> 3')} WHEN b & 0x8 THEN NULL ELSE 'member' END",
+        "'2010-01-01' + INTERVAL (b & 0x1FFFFFFF) SECOND",
+    ]
+    for start in range(0, rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, rows - start)
-        rng = random.Random(f"{random_seed}/{block}")
-        if block and block % _WIDE_GAP_EVERY_BLOCKS == 0:
-            base += _WIDE_GAP_IDS
-        ids = sorted(rng.sample(range(base, base + _BLOCK_IDS), count))
-        base += _BLOCK_IDS
-        yield head + ",".join([_row(number, rng.getrandbits(64), names, bios, countries) for number in ids]), count
-
-
-def _row(number: int, bits: int, names: list[str], bios: list[str], countries: list[str]) -> str:
-    """One user's values; every choice is a slice of the random bits."""
-    user = f"{_FIRST[bits % len(_FIRST)]}.{number}"
-    name = "NULL" if bits & 0x700 == 0 else names[bits >> 11 & 15]
-    country = "NULL" if bits & 0x18000 == 0 else countries[bits >> 17 & 7]
-    wish = bits >> 20 & 63  # most have a short text or none
-    bio = bios[wish] if wish < len(bios) else "NULL" if wish < 40 else "'member'"
-    cents = (bits >> 26 & 0xFFFFFF) - 0x200000
-    return (
-        f"({number},'{user}','{user}@example.org',{name},{country},{cents / 100:.2f},{bio},"
-        f"'20{bits >> 50 & 15:02d}-{(bits >> 54 & 7) + 1:02d}-{(bits >> 57 & 15) + 1:02d} "
-        f"{bits >> 50 & 15:02d}:{bits >> 54 & 31:02d}:{bits >> 59 & 31:02d}')"
-    )
+        number = f"{start} + w.d * 1000 + x.d * 100 + y.d * 10 + z.d"
+        digits = ", ".join(f"{_DIGIT} {name}" for name in "wxyz")
+        yield (
+            (
+                f"INSERT INTO {source.quoted(table)} SELECT {', '.join(values)} FROM "
+                f"(SELECT n, CRC32(CONCAT(n, '/{random_seed}')) a, CRC32(CONCAT(n, '-{random_seed}')) b FROM "
+                f"(SELECT {number} n FROM {digits}) numbers ORDER BY n LIMIT {count}) checked"
+            ),
+            count,
+        )
