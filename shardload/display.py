@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
@@ -79,14 +80,14 @@ class BarDisplay(SilentDisplay):
         super().__init__(stream)
         tqdm.monitor_interval = 0  # no thread: this process forks
         self._bar = tqdm(
-            total=_STEPS, file=stream, dynamic_ncols=True, leave=True, mininterval=0, miniters=0,
-            bar_format="{percentage:3.0f}%|{bar}| {postfix}", postfix="starting",
+            total=_STEPS, file=stream, leave=True, mininterval=0, miniters=0, **_size(stream),
+            bar_format="{percentage:3.0f}%|{bar}| {desc}", desc="starting",
         )  # fmt: skip
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
         self._bar.n = int(progress.share * _STEPS)
-        self._bar.set_postfix_str(describe(progress), refresh=False)
+        self._bar.set_description_str(describe(progress), refresh=False)
         self._bar.refresh()
 
     def note(self, text: str) -> None:
@@ -98,15 +99,19 @@ class BarDisplay(SilentDisplay):
         self._bar.close()
 
 
+def _size(stream: TextIO) -> dict[str, Any]:
+    """The terminal's size, followed as it changes; the classic one where a terminal does not know its own."""
+    knows = stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
+    return {"dynamic_ncols": True} if knows else {"ncols": 80, "nrows": 24}
+
+
 def describe(progress: Progress) -> str:
     """Rows (exact), rate (smoothed), time left (an estimate), loaders, retries if there were any."""
-    eta = "?" if progress.eta_s is None else tqdm.format_interval(progress.eta_s)
-    parts = [
-        f"{progress.rows:,} rows",
-        f"{progress.rows_per_second:,.0f} rows/s",
-        f"about {eta} left",
-        f"{progress.loaders} loader{'' if progress.loaders == 1 else 's'}",
-    ]
+    parts = [f"{progress.rows:,} rows", f"{progress.rows_per_second:,.0f} rows/s"]
+    if progress.share < 1:
+        eta = "?" if progress.eta_s is None else tqdm.format_interval(progress.eta_s)
+        parts.append(f"about {eta} left")
+    parts.append(f"{progress.loaders} loader{'' if progress.loaders == 1 else 's'}")
     if progress.retries:
         parts.append(f"{progress.retries} retr{'y' if progress.retries == 1 else 'ies'}")
     return ", ".join(parts)

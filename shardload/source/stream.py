@@ -30,6 +30,7 @@ class RangeStream:
         self._buffer = bytearray(BUFFER_BYTES)
         self._start = self._end = 0
         self._piece: memoryview | None = None
+        self._read_ahead = False
 
     def begin(self, sql: str) -> int:
         """Send the query. The result is the sequence number of the first row's packet.
@@ -46,6 +47,7 @@ class RangeStream:
             result.init_unbuffered_query()
             result.unbuffered_active = False  # else its destructor would read the rows that are ours
             self._raw._sock.settimeout(IO_TIMEOUT_S)
+            self._read_ahead = True
             return int(self._raw._next_seq_id)
 
     def read(self) -> memoryview:
@@ -60,7 +62,7 @@ class RangeStream:
         if self._end == len(self._buffer):
             self._buffer.extend(bytes(len(self._buffer)))
         with translated("reading a range"), memoryview(self._buffer) as view, view[self._end :] as room:
-            received = self._raw._rfile.readinto1(room)
+            received = self._receive(room)
         if not received:
             raise SourceLost("reading a range: MySQL closed the connection before the end of the result")
         self._end += received
@@ -71,6 +73,16 @@ class RangeStream:
         """The first bytes of what `read` gave are done with."""
         self._release()
         self._start += count_bytes
+
+    def _receive(self, room: memoryview) -> int:
+        """First what pymysql's buffered reader has read ahead (with read1: readinto1 would wait for the socket after
+        it, if the room is larger than its buffer), then the socket itself."""
+        if not self._read_ahead:
+            return int(self._raw._sock.recv_into(room))
+        self._read_ahead = False
+        data = self._raw._rfile.read1(len(room))
+        room[: len(data)] = data
+        return len(data)
 
     def _release(self) -> None:
         if self._piece is not None:

@@ -1,0 +1,84 @@
+"""One fixture for the real servers: SHARDLOAD_TEST_MYSQL_URL and _REDIS_URL if set, else the sandbox's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardload.errors import MissingServer
+from shardload.sandbox import RedisServer, Sandbox
+from shardload.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
+from tests.harness import World, ipc_objects, processes_named, wait_until
+
+Servers = tuple[SourceUrl, TargetUrl]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """A MySQL database and a Redis that belong to the tests alone: the latter is flushed."""
+    mysql, redis = os.environ.get("SHARDLOAD_TEST_MYSQL_URL"), os.environ.get("SHARDLOAD_TEST_REDIS_URL")
+    if mysql and redis:
+        yield parse_mysql(mysql), parse_redis(redis)
+        return
+    try:
+        sandbox = Sandbox()
+    except MissingServer as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    with sandbox:
+        yield sandbox.mysql.url, sandbox.redis.url
+
+
+@pytest.fixture
+def world(servers: Servers, tmp_path: Path) -> Iterator[World]:
+    """The servers, with an empty Redis, and an own state directory."""
+    world = World(*servers, tmp_path / "state")
+    world.target().flushdb()
+    yield world
+    world.drop_tables()
+
+
+@pytest.fixture
+def own_redis(world: World, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to stop and to start; the world uses it."""
+    server = RedisServer(tmp_path / "redis").start()
+    before, world.redis = world.redis, server.url
+    yield server
+    world.redis = before
+    server.stop(kill=True)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test that uses servers: no SysV object, no process and no temporary directory of ours more."""
+    if "unit" in request.path.parts:
+        yield
+        return
+    ours = ("shardload-demo-", "shardload-sandbox-")
+    before = ipc_objects()
+    directories = {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(ours)}  # noqa: PTH208
+    yield
+    left = wait_until(lambda: not processes_named("shardload: ") and "none", "no process of ours is left")
+    assert left == "none"
+    assert ipc_objects() == before
+    after = {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(ours)}  # noqa: PTH208
+    if "servers" not in request.fixturenames:
+        assert after == directories
+
+
+@pytest.fixture(scope="session")
+def users(servers: Servers) -> str:
+    """A table of 300 000 synthetic users: gaps, NULLs, unicode. Made once; nobody changes it."""
+    from shardload.sandbox import seed
+
+    world = World(*servers, Path(tempfile.mkdtemp()))
+    shutil.rmtree(world.state_dir)
+    world.execute("DROP TABLE IF EXISTS users300k")
+    seed(servers[0], "users300k", 300_000, 1, lambda _: None)
+    return "users300k"

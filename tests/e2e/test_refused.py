@@ -1,0 +1,162 @@
+"""Bad input and unreachable servers: one clear line, the right exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness import Result, World
+
+
+def assert_refused(world: World, done: Result, code: int, *fragments: str) -> None:
+    """One line on standard error with these words and no password; nothing on standard output; no job directory."""
+    assert done.code == code, done.err
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1, done.err
+    for fragment in fragments:
+        assert fragment in done.err
+    assert "secret" not in done.err
+    assert world.mysql.password is None or world.mysql.password not in done.err
+    assert not list(world.state_dir.glob("*"))
+
+
+@pytest.fixture
+def small(world: World) -> str:
+    """A table with one row."""
+    world.make_table("small", "id INT PRIMARY KEY, name VARCHAR(20)")
+    world.execute("INSERT INTO small VALUES (1, 'a')")
+    return "small"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragments"),
+    [
+        (["--mysql", "nonsense"], 2, ["--mysql is not a URL", "mysql://"]),
+        (["--mysql", "mysql://u:secret@127.0.0.1:1/app"], 3, ["mysql://u@127.0.0.1:1/app", "refused"]),
+        (["--mysql", "mysql://u:secret@127.0.0.1:notaport/app"], 2, ["--mysql", "port"]),
+        (["--mysql", "postgres://u:secret@h/app"], 2, ["mysql:// is needed"]),
+        (["--redis", "redis://127.0.0.1:1"], 3, ["redis://127.0.0.1:1/0", "refused"]),
+        (["--redis", "rediss://:secret@h"], 2, ["TLS", "not supported yet"]),
+        (["--redis", "unix:///run/redis.sock"], 2, ["unix", "not supported yet"]),
+        (["--table", "nobody"], 2, ["nobody", "doesn't exist", "--table"]),
+        (["--columns", "id,nmae"], 2, ["'nmae'", "it has: id, name"]),
+        (["--key", "user:{nmae}"], 2, ["--key", "'nmae'", "it has: id, name"]),
+        (["--key", "user:{id"], 2, ["--key", "opens no column name"]),
+        (["--key", "constant"], 2, ["names no column"]),
+        (["--workers", "0"], 2, ["--workers", "greater than or equal to 1"]),
+        (["--workers", "many"], 2, ["--workers", "integer"]),
+        (["--range-rows", "0"], 2, ["--range-rows"]),
+        (["--null", "maybe"], 2, ["--null", "'omit' or 'empty'"]),
+        (["--give-up-after", "soon"], 2, ["--give-up-after", "5m"]),
+        (["--job", "../x"], 2, ["--job", "letters"]),
+        (["--progress", "loud"], 2, ["--progress"]),
+        (["--no-such-flag"], 2, ["--no-such-flag"]),
+        (["/nowhere/job.toml"], 2, ["/nowhere/job.toml"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)  # fmt: skip
+def test_bad_input(world: World, small: str, words: list[str], code: int, fragments: list[str]) -> None:
+    """Each names its subject and the next step."""
+    assert_refused(world, world.run("run", "--table", small, *words), code, *fragments)
+
+
+def test_missing_urls(world: World) -> None:
+    """The flag and the variable are named."""
+    done = world.run("run", "--table", "x", SHARDLOAD_MYSQL_URL="")
+    assert_refused(world, done, 2, "--mysql is missing", "SHARDLOAD_MYSQL_URL")
+
+
+def test_wrong_mysql_password(world: World, small: str) -> None:
+    """Refused by the server: exit 3."""
+    url = f"mysql://{world.mysql.user}:secret@{world.mysql.host}:{world.mysql.port}/{world.mysql.database}"
+    assert_refused(world, world.run("run", "--table", small, "--mysql", url), 3, "Access denied", "user and password")
+
+
+def test_no_such_database(world: World, small: str) -> None:
+    """A wrong name in the URL: exit 2."""
+    url = world.mysql.with_password().rpartition("/")[0] + "/nosuch"
+    assert_refused(world, world.run("run", "--table", small, "--mysql", url), 2, "Unknown database", "--mysql")
+
+
+def test_no_right_to_read(world: World, small: str) -> None:
+    """A MySQL user without SELECT on the table: exit 3, and what to grant."""
+    world.execute(
+        "DROP USER IF EXISTS 'blind'@'%'", "CREATE USER 'blind'@'%' IDENTIFIED BY 'secret'",
+        f"CREATE TABLE IF NOT EXISTS `{world.mysql.database}`.seen (id INT PRIMARY KEY)",
+        f"GRANT SELECT ON `{world.mysql.database}`.seen TO 'blind'@'%'",
+    )  # fmt: skip
+    world.tables.append("seen")
+    url = f"mysql://blind:secret@{world.mysql.host}:{world.mysql.port}/{world.mysql.database}"
+    try:
+        assert_refused(world, world.run("run", "--table", small, "--mysql", url), 3, "small", "GRANT SELECT")
+    finally:
+        world.execute("DROP USER 'blind'@'%'")
+
+
+def test_no_right_to_write(world: World, small: str) -> None:
+    """A Redis user who may not HSET: exit 3, before anything begins."""
+    admin = world.target()
+    admin.acl_setuser("reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@read", "+@connection"])
+    try:
+        url = f"redis://reader:secret@{world.redis.host}:{world.redis.port}/{world.redis.database}"
+        assert_refused(world, world.run("run", "--table", small, "--redis", url), 3, "NOPERM", "ACL")
+        wrong = url.replace("secret@", "secret2@")
+        assert_refused(world, world.run("run", "--table", small, "--redis", wrong), 3, "user and password")
+    finally:
+        admin.acl_deluser("reader")
+
+
+@pytest.mark.parametrize(
+    ("columns", "fragment"),
+    [
+        ("id INT", "no primary key"),
+        ("a INT, b INT, PRIMARY KEY (a, b)", "several columns (a, b)"),
+        ("id VARCHAR(20) PRIMARY KEY", "varchar(20)"),
+    ],
+)
+def test_tables_that_cannot_be_split_yet(world: World, columns: str, fragment: str) -> None:
+    """Refused with the reason."""
+    world.make_table("odd", columns)
+    assert_refused(world, world.run("run", "--table", "odd"), 2, fragment)
+
+
+def test_a_taken_name(world: World, small: str) -> None:
+    """A second job of the same name is sent to resume."""
+    assert world.run("run", "--table", small, "--job", "twice").code == 0
+    second = world.run("run", "--table", small, "--job", "twice")
+    assert second.code == 2
+    assert "shardload resume twice" in second.err
+
+
+def test_resume_asks_for_what_is_not_stored(world: World, small: str) -> None:
+    """A password is not stored; a changed spec or table is refused; an unknown job is named."""
+    assert world.run("run", "--table", small, "--job", "r").code == 0
+    assert world.mysql.password
+    for file in (world.state_dir / "r").iterdir():
+        assert world.mysql.password.encode() not in file.read_bytes()
+    asked = world.run("resume", "r", SHARDLOAD_MYSQL_URL="")
+    assert asked.code == 2
+    assert "passwords are not stored" in asked.err
+    other = world.run("resume", "r", "--redis", f"redis://{world.redis.host}:{world.redis.port}/5")
+    assert other.code == 2
+    assert "is about redis" in other.err
+    unknown = world.run("resume", "q")
+    assert unknown.code == 2
+    assert "there is: r" in unknown.err
+    world.execute("ALTER TABLE small ADD COLUMN more INT")
+    changed = world.run("resume", "r")
+    assert changed.code == 2
+    assert "its table has changed" in changed.err
+
+
+def test_titles_show_no_secret(world: World, users: str) -> None:
+    """`ps` shows roles and the job's name, not the URL that was typed."""
+    from tests.harness import processes_named, wait_until
+
+    words = ("run", "--table", users, "--job", "t", "--mysql", world.mysql.with_password(), "--range-rows", "4000")
+    running = world.start(*words, job="t")
+    running.wait_for_ranges(2)
+    wait_until(lambda: processes_named("shardload: coordinator t"), "a title")
+    wait_until(lambda: len(running.loaders()) == 2, "two titles")
+    assert world.mysql.password
+    assert not processes_named(world.mysql.password)
+    assert running.finish().code == 0

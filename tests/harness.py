@@ -1,0 +1,253 @@
+"""The real servers, the real command, and the question every end-to-end test asks: is every key what its row says?"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from redis import Redis
+
+from shardload.urls import SourceUrl, TargetUrl
+
+DEADLINE_S = 60.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """The first true result of `condition`, asked again and again; AssertionError after the deadline."""
+    give_up_s = time.monotonic() + deadline_s
+    while True:
+        if result := condition():
+            return result
+        assert time.monotonic() < give_up_s, f"not within {deadline_s} s: {what}"
+        time.sleep(0.002)
+
+
+def ipc_objects() -> set[tuple[str, str]]:
+    """Every SysV object on this machine: kind and id."""
+    found = set()
+    for flag in "qms":
+        shown = subprocess.run(["ipcs", f"-{flag}"], capture_output=True, text=True, check=True).stdout
+        found |= {(flag, line.split()[1]) for line in shown.splitlines() if line.startswith("0x")}
+    return found
+
+
+def processes_named(title: str) -> list[int]:
+    """Pids whose title contains this text; zombies too."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if title in command:
+                found.append(int(entry.name))
+    return found
+
+
+@dataclass
+class Result:
+    """What a finished command left on its streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The JSON object that `--json` printed."""
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+
+@dataclass
+class Running:
+    """A started command."""
+
+    process: subprocess.Popen[str]
+    job: str
+    state_dir: Path
+
+    def journal(self) -> dict[str, int]:
+        """How many ranges are in which state; empty before there is a journal."""
+        file = self.state_dir / self.job / "journal.sqlite"
+        if not file.exists():
+            return {}
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10) as db:
+            return dict(db.execute("SELECT state, COUNT(*) FROM range GROUP BY state"))
+
+    def wait_for_ranges(self, done: int) -> None:
+        """Until so many ranges are done."""
+
+        def reached() -> bool:
+            assert self.process.poll() is None, f"it ended early: {self.process.communicate()}"
+            return self.journal().get("done", 0) >= done
+
+        wait_until(reached, f"{done} ranges done")
+
+    def loaders(self) -> list[int]:
+        """The pids of the job's loaders."""
+        return processes_named(f"shardload: loader {self.job} #")
+
+    def janitor(self) -> int:
+        """The pid of the job's janitor."""
+        found: list[int] = wait_until(lambda: processes_named(f"shardload: janitor {self.job}"), "a janitor")
+        return found[0]
+
+    def signal(self, number: int) -> None:
+        """Send the coordinator a signal."""
+        self.process.send_signal(number)
+
+    def finish(self, deadline_s: float = DEADLINE_S) -> Result:
+        """Wait for the end."""
+        try:
+            out, err = self.process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+            raise AssertionError(f"did not end within {deadline_s} s:\n{out}\n{err}") from None
+        return Result(self.process.returncode, out, err)
+
+
+@dataclass
+class World:
+    """Two servers, a state directory, and the command."""
+
+    mysql: SourceUrl
+    redis: TargetUrl
+    state_dir: Path
+    tables: list[str] = field(default_factory=list)
+
+    # ---- the command
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The servers' URLs and the state directory, as a person would set them."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHARDLOAD_")}
+        return inherited | {
+            "SHARDLOAD_MYSQL_URL": self.mysql.with_password(),
+            "SHARDLOAD_REDIS_URL": self.redis.with_password(),
+            "SHARDLOAD_STATE_DIR": str(self.state_dir),
+            **more,
+        }
+
+    def start(self, *words: str, job: str = "", **environment: str) -> Running:
+        """Start `shardload` with these words."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shardload", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment(**environment),
+            start_new_session=True,
+        )
+        return Running(process, job, self.state_dir)
+
+    def run(self, *words: str, **environment: str) -> Result:
+        """Run `shardload` to its end."""
+        return self.start(*words, **environment).finish()
+
+    # ---- MySQL
+
+    @contextmanager
+    def sql(self) -> Iterator[Any]:
+        """A cursor; every value comes as the bytes of the text protocol."""
+        connection = pymysql.connect(
+            host=self.mysql.host, port=self.mysql.port, user=self.mysql.user, password=self.mysql.password or "",
+            database=self.mysql.database, charset="utf8mb4", use_unicode=False, conv={}, autocommit=True,
+            init_command="SET time_zone = '+00:00'",
+        )  # fmt: skip
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements; the rows of the last."""
+        with self.sql() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def make_table(self, name: str, columns: str) -> None:
+        """A new table, dropped at the test's end."""
+        self.tables.append(name)
+        self.execute(f"DROP TABLE IF EXISTS `{name}`", f"CREATE TABLE `{name}` ({columns})")
+
+    def drop_tables(self) -> None:
+        """Those that the test made."""
+        for name in self.tables:
+            self.execute(f"DROP TABLE IF EXISTS `{name}`")
+
+    def rows(self, table: str) -> Iterator[dict[str, bytes | None]]:
+        """Every row, by column."""
+        with self.sql() as cursor:
+            cursor.execute(f"SELECT * FROM `{table}`")
+            names = [item[0].decode() if isinstance(item[0], bytes) else item[0] for item in cursor.description]
+            for row in cursor.fetchall():
+                yield dict(zip(names, row, strict=True))
+
+    # ---- Redis
+
+    def target(self) -> Redis:
+        """A plain client."""
+        return Redis(
+            host=self.redis.host, port=self.redis.port, db=int(self.redis.database),
+            username=self.redis.user or None, password=self.redis.password,
+        )  # fmt: skip
+
+    def assert_exact(self, table: str, key: Callable[[dict[str, bytes | None]], str], *, null: str = "omit") -> int:
+        """Every row is there, field for field and byte for byte, and no other key. The result is the keys' number."""
+        expected: dict[bytes, dict[bytes, bytes]] = {}
+        for row in self.rows(table):
+            fields = {
+                name.encode(): b"" if value is None else value
+                for name, value in row.items()
+                if value is not None or null == "empty"
+            }
+            expected[key(row).encode()] = fields
+        client = self.target()
+        found = set(client.scan_iter(count=10_000))
+        assert found == expected.keys(), (
+            f"{len(expected.keys() - found)} keys missing, {len(found - expected.keys())} too many"
+        )
+        names = list(expected)
+        for start in range(0, len(names), 2000):
+            pipeline = client.pipeline(transaction=False)
+            for name in names[start : start + 2000]:
+                pipeline.hgetall(name)
+            for name, fields in zip(names[start : start + 2000], pipeline.execute(), strict=True):
+                assert fields == expected[name], f"{name!r} is not what its row says"
+        client.close()
+        return len(expected)
+
+
+def by_id(row: dict[str, bytes | None]) -> str:
+    """The key template `user:{id}`."""
+    value = row["id"]
+    assert value is not None
+    return f"user:{value.decode()}"
+
+
+def kill(*pids: int) -> None:
+    """SIGKILL, all at once."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def shares(err: str) -> list[float]:
+    """The percentages that a bar or plain lines showed, in order."""
+    return [float(found) for found in re.findall(r"(\d+(?:\.\d+)?)%", err)]
