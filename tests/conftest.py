@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shardload.errors import MissingServer
-from shardload.sandbox import RedisServer, Sandbox
+from shardload.sandbox import RedisServer, Sandbox, seed
 from shardload.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from tests.harness import World, ipc_objects, processes_named, wait_until
 
@@ -75,10 +74,17 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def users(servers: Servers) -> str:
     """A table of 300 000 synthetic users: gaps, NULLs, unicode. Made once; nobody changes it."""
-    from shardload.sandbox import seed
+    return _seeded(servers, 300_000)
 
-    world = World(*servers, Path(tempfile.mkdtemp()))
-    shutil.rmtree(world.state_dir)
-    world.execute("DROP TABLE IF EXISTS users300k")
-    seed(servers[0], "users300k", 300_000, 1, lambda _: None)
-    return "users300k"
+
+@pytest.fixture(scope="session")
+def many_users(servers: Servers) -> str:
+    """A smaller one, for tests that load it several times."""
+    return _seeded(servers, 100_000)
+
+
+def _seeded(servers: Servers, rows: int) -> str:
+    world, table = World(*servers, Path(os.devnull)), f"users{rows}"
+    world.execute(f"DROP TABLE IF EXISTS {table}")
+    seed(servers[0], table, rows, 1, lambda _: None)
+    return table
