@@ -15,8 +15,17 @@ from typing import Any
 from shardload import joblog, planning, source
 from shardload.coordinator import Coordinator
 from shardload.display import Display
-from shardload.encoding import Layout, ReferenceEncoder, default_template, make_layout, parse_template
-from shardload.encoding.template import KeyTemplate
+from shardload.encoding import (
+    Form,
+    KeyTemplate,
+    Layout,
+    Payload,
+    default_template,
+    is_native_built,
+    jitter_ms,
+    make_layout,
+    parse_template,
+)
 from shardload.errors import EXIT_CANNOT_START, ShardloadError, SpecError, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir import JobDirectory
@@ -26,7 +35,7 @@ from shardload.model import PlannedRange
 from shardload.spec import JobSpec, load_stored
 from shardload.summary import Status, Summary
 from shardload.sweep import sweep
-from shardload.target import TargetConnection, TargetFacts, check_writable, describe_server
+from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,20 @@ class Job:
     directory: JobDirectory
     journal: Journal
     target: TargetFacts
+    choice: Choice
     lock: int
+
+    @property
+    def form(self) -> Form:
+        """How its keys are written."""
+        ttl_ms = round((self.spec.ttl or 0) * 1000)
+        return Form(self.choice.payload, ttl_ms, jitter_ms(ttl_ms, self.spec.ttl_jitter))
+
+    @property
+    def encoder(self) -> str:
+        """The encoder and what it writes, in two words."""
+        written = {None: "HSET", Payload.LISTPACK: "RESTORE listpack", Payload.PLAIN: "RESTORE plain"}
+        return f"{'native' if is_native_built() else 'reference'}, {written[self.choice.payload]}"
 
 
 def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
@@ -78,13 +100,17 @@ def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) ->
     return planning.split(source.TableKeys(connection, spec.table, subject.key_column), spec.range_rows)
 
 
-def probe_target(spec: JobSpec, template: KeyTemplate) -> TargetFacts:
-    """Which Redis it is, and that a scratch key like the job's own can be written. TargetError if not."""
+def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Choice]:
+    """Which Redis it is, and how a scratch key like the job's own can be written. TargetError if it cannot."""
+    layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
+    encoding = spec.encoding
+    if encoding == "auto" and not is_native_built():
+        encoding = "commands"  # building payloads in Python costs more than it saves
     target = TargetConnection(spec.redis)
     try:
         scratch = template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}")
-        check_writable(target, scratch.encode())
-        return describe_server(target)
+        choice = choose_payload(target, scratch.encode(), encoding, layouts)
+        return describe_server(target), choice
     finally:
         target.close()
 
@@ -106,7 +132,7 @@ def begin(spec: JobSpec) -> Job:
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
-        target = probe_target(spec, subject.template)
+        target, choice = probe_target(spec, subject.template)
         ranges = plan(connection, spec, subject)
     finally:
         connection.close()
@@ -119,7 +145,7 @@ def begin(spec: JobSpec) -> Job:
     except BaseException:
         shutil.rmtree(directory.path, ignore_errors=True)
         raise
-    return Job(spec, subject, directory, journal, target, lock)
+    return Job(spec, subject, directory, journal, target, choice, lock)
 
 
 def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
@@ -134,8 +160,8 @@ def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
     finally:
         connection.close()
     check_unchanged(name, "table", journal.fact("table"), subject.description())
-    target = probe_target(spec, subject.template)
-    return Job(spec, subject, directory, journal, target, lock)
+    target, choice = probe_target(spec, subject.template)
+    return Job(spec, subject, directory, journal, target, choice, lock)
 
 
 def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSpec, Journal]:
@@ -168,6 +194,8 @@ def load(job: Job, workers: int, display: Display) -> tuple[Summary, ShardloadEr
         job.subject.table.name,
         job.subject.key_column,
         job.subject.layout,
+        job.form,
+        is_native_built(),
     )
 
     def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
@@ -213,7 +241,7 @@ def summarize(job: Job, workers: int, stopped: ShardloadError | None) -> Summary
         ranges_retried=totals.ranges_retried,
         seconds=round(totals.seconds, 3),
         rows_per_second=round(counts.rows_read / totals.seconds, 1) if totals.seconds else 0.0,
-        encoder=ReferenceEncoder.name,
+        encoder=job.encoder,
         workers=workers,
     )
 

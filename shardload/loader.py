@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from shardload import source
-from shardload.encoding import Layout, ReferenceEncoder
+from shardload.encoding import Form, Layout, make_encoder
 from shardload.errors import (
     IpcError,
     ShardloadError,
@@ -46,6 +46,8 @@ class Work:
     table: str
     key_column: str
     layout: Layout
+    form: Form
+    native: bool
 
 
 class _Interrupted(Exception):
@@ -63,7 +65,7 @@ class Loader:
         self._board = board
         self._doorbell = doorbell
         self._coordinator = os.getppid()
-        self._encoder = ReferenceEncoder(work.layout)
+        self._encoder = make_encoder(work.layout, work.form, native=work.native)
         self._source: source.Connection | None = None
         self._stream: source.RangeStream | None = None
         self._target: TargetConnection | None = None
@@ -161,22 +163,10 @@ class Loader:
             if self._must_leave():
                 target.confirm()
                 raise _Interrupted
-            batch = self._encoder.encode(stream.read())
-            stream.consume(batch.consumed_bytes)
-            if batch.error_packet is not None:
-                source.raise_error_packet("reading a range", batch.error_packet)
-            if batch.set_aside:
-                work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
-            ended = batch.ended
-            replies = batch.keys * self._encoder.replies_per_key
-            if replies:
-                target.send(batch.commands, replies)
-            target.confirm(leave=replies)  # the batch before this one; Redis works on this one meanwhile
-            confirmed += sent
-            sent = Counts(
-                batch.rows_read, batch.keys, batch.rows_skipped, len(batch.set_aside),
-                batch.consumed_bytes, len(batch.commands),
-            )  # fmt: skip
+            counts, ended = self._send_batch(task, stream, target)
+            target.confirm(leave=counts.keys_written * self._encoder.replies_per_key)
+            confirmed += sent  # the batch before this one; Redis works on this one while the next is read
+            sent = counts
             self._show(task, confirmed)
         target.confirm()
         confirmed += sent
@@ -184,6 +174,22 @@ class Loader:
             raise ShardloadError(f"the counts of range {task.range_id} do not add up: {confirmed}")
         self._show(task, confirmed)
         return confirmed
+
+    def _send_batch(self, task: Task, stream: source.RangeStream, target: TargetConnection) -> tuple[Counts, bool]:
+        """Read, encode and send what has arrived. Its counts, to be confirmed yet, and whether the range ended."""
+        batch = self._encoder.encode(stream.read())
+        stream.consume(batch.consumed_bytes)
+        if batch.error_packet is not None:
+            source.raise_error_packet("reading a range", batch.error_packet)
+        if batch.set_aside:
+            self._work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
+        if batch.keys:
+            target.send(batch.commands, batch.keys * self._encoder.replies_per_key)
+        counts = Counts(
+            batch.rows_read, batch.keys, batch.rows_skipped, len(batch.set_aside),
+            batch.consumed_bytes, len(batch.commands),
+        )  # fmt: skip
+        return counts, batch.ended
 
     def _show(self, task: Task, counts: Counts) -> None:
         """The range's counts so far, on the board. The cell of the range before stays until the next one begins."""

@@ -36,6 +36,8 @@ DEFAULT_GIVE_UP_AFTER_S = 300.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
+_LONGEST_TTL_S = 100 * 366 * 86400.0
 _JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -47,6 +49,16 @@ def parse_duration_s(value: object) -> float:
     if match is None:
         raise ValueError("should be a duration such as 30s, 5m or 1h")
     return float(match[1]) * _UNIT_S[match[2]]
+
+
+def parse_share(value: object) -> float:
+    """A share of 1 from `0.1` or `"10%"`. ValueError otherwise."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("should be a share such as 10% or 0.1")
+    return float(match[1]) / (100 if match[2] else 1)
 
 
 def _parse_columns(value: object) -> object:
@@ -74,6 +86,7 @@ Source = Annotated[SourceUrl, _parse_url(parse_mysql), _AsText]
 Target = Annotated[TargetUrl, _parse_url(parse_redis), _AsText]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_parse_columns)]
 Duration = Annotated[float, BeforeValidator(parse_duration_s)]
+Share = Annotated[float, BeforeValidator(parse_share)]
 
 
 class JobSpec(BaseModel):
@@ -87,6 +100,10 @@ class JobSpec(BaseModel):
     columns: Columns | None = None
     key: Annotated[str, Field(min_length=1)] | None = None
     null: Literal["omit", "empty"] = "omit"
+    ttl: Annotated[Duration, Field(ge=1, le=_LONGEST_TTL_S)] | None = None
+    ttl_jitter: Annotated[Share, Field(ge=0, le=1)] = 0.0
+    encoding: Literal["auto", "restore", "commands"] = "auto"
+    hash_layout: Literal["compact", "native"] = "compact"
     workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = DEFAULT_WORKERS
     range_rows: Annotated[int, Field(ge=1, le=10**9)] = DEFAULT_RANGE_ROWS
     give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S
@@ -105,7 +122,7 @@ class JobSpec(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same job: where from, where to, and what is written. JSON types only."""
         place = {"mysql": without_user(str(self.mysql)), "redis": without_user(str(self.redis))}
-        return place | self.model_dump(mode="json", include={"table", "columns", "key", "null"})
+        return place | self.model_dump(mode="json", include={"table", "columns", "key", "null", "ttl", "ttl_jitter"})
 
 
 def without_user(url: str) -> str:

@@ -43,6 +43,22 @@ _MAPPING = [
         help="NULL columns are left out of the hash, or written as an empty string.  [default: omit]",
     ),
 ]  # fmt: skip
+_WRITING = [
+    click.option("--ttl", metavar="TIME", help="Every key expires after this time (30m, 12h, 7d).  [default: never]"),
+    click.option(
+        "--ttl-jitter", metavar="SHARE",
+        help="Spread the expiry evenly: 10% means TTL give or take a tenth, always the same for a key.  [default: 0]",
+    ),
+    click.option(
+        "--encoding", metavar="auto|restore|commands",
+        help="A key as one RESTORE (less work for Redis) or as DEL + HSET; auto asks Redis.  [default: auto]",
+    ),
+    click.option(
+        "--hash-layout", metavar="compact|native",
+        help="compact: rows up to 8 KiB are compact hashes, however long their values; native: as HSET would have made "
+        "them.  [default: compact]",
+    ),
+]  # fmt: skip
 _PLAN = [
     click.option(
         "--range-rows", metavar="N",
@@ -75,7 +91,7 @@ def _with(options: list[Any], function: _Function) -> _Function:
 
 def whole_spec(function: _Function) -> _Function:
     """Every flag of a new job."""
-    return _with([*_SERVERS, *_MAPPING, *_PLAN, *_STATE, *_RUNNING], function)
+    return _with([*_SERVERS, *_MAPPING, *_WRITING, *_PLAN, *_STATE, *_RUNNING], function)
 
 
 def existing_job(function: _Function) -> _Function:

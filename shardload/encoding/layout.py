@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardload.encoding.template import KeyTemplate
+from shardload.model import SetAside
 
 Values = Sequence[bytes | None]
 
@@ -41,18 +42,12 @@ class Layout:
             return [(name.encode(), b"" if value is None else value) for name, value in named]
         return [(name.encode(), value) for name, value in named if value is not None]
 
-    def null_in_key(self, values: Values) -> str:
-        """The first column of the key that is NULL in this row. ValueError if there is none."""
-        for part in self.key_parts:
-            if isinstance(part, int) and values[part] is None:
-                return self.columns[part]
-        raise ValueError("no column of the key is NULL")
-
-    def row_name(self, values: Values) -> str:
-        """The row as a person would look it up: `id=42`."""
+    def set_aside(self, values: Values) -> SetAside:
+        """A row whose key cannot be made: as a person would look it up (`id=42`), and the column that is NULL."""
         value = values[self.row_id]
         shown = "NULL" if value is None else value.decode("utf-8", "backslashreplace")
-        return f"{self.columns[self.row_id]}={shown}"
+        column = next(self.columns[part] for part in self.key_parts if isinstance(part, int) and values[part] is None)
+        return SetAside(f"{self.columns[self.row_id]}={shown}", f"column {column} of the key is NULL")
 
 
 def selected_columns(chosen: Sequence[str], template: KeyTemplate, key_column: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from shardload.urls import TargetUrl
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
 RECEIVE_BYTES = 64 * 1024
+_LINE_END, _MINUS = b"\n", b"-"
 
 # Replies that mean "not now": the same command will be accepted later.
 _PATIENCE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "MISCONF", "NOREPLICAS")
@@ -57,25 +58,38 @@ class TargetConnection:
         self._connection = connection
         self._socket = cast(socket.socket, cast(Any, connection)._sock)
         self._reader = hiredis.Reader()
+        self._parses = False  # from the first error on
+        self._unfinished = b""  # of a reply whose line end is still to come
         self.outstanding_replies = 0
 
-    def send(self, commands: bytes, replies: int) -> None:
+    def send(self, commands: bytes | memoryview, replies: int) -> None:
         """Send ready commands that Redis will answer with so many replies. TargetLost if it cannot be done."""
         with _translated("writing to Redis"):
             self._socket.sendall(commands)
         self.outstanding_replies += replies
 
     def confirm(self, leave: int = 0) -> None:
-        """Read replies until only `leave` are outstanding.
+        """Read replies until only `leave` are outstanding, or fewer.
 
-        TargetBusy, TargetError for the first reply that is an error; TargetLost if Redis goes away. After any of
-        them the connection cannot be used again.
+        The replies to DEL, HSET, PEXPIRE and RESTORE are one line each, without a minus unless they are errors: while
+        all is well their line ends are counted, and nothing is parsed.
+
+        TargetBusy, TargetError for the first reply that is an error; TargetLost if Redis goes away. If replies are
+        outstanding after it, the connection cannot be used again.
         """
+        while self.outstanding_replies > leave and not self._parses:
+            data = self._receive()
+            if _MINUS in data:
+                self._parses = True
+                self._reader.feed(self._unfinished + data)
+            else:
+                self.outstanding_replies -= data.count(_LINE_END)
+                end = data.rfind(_LINE_END) + 1
+                self._unfinished = data[end:] if end else self._unfinished + data
         while self.outstanding_replies > leave:
-            reply = self._next_reply()
-            self.outstanding_replies -= 1
-            if isinstance(reply, hiredis.ReplyError):
-                raise _error("writing to Redis", str(reply))
+            self._take_reply("writing to Redis")
+        if self.outstanding_replies < 0:
+            raise TargetError("Redis sent more replies than it got commands", "is this a Redis?")
 
     def call(self, *words: bytes | str | int) -> Any:
         """One command and its reply, as bytes, int, list or None. TargetError if the reply is an error."""
@@ -90,29 +104,37 @@ class TargetConnection:
         self.send(packed, len(commands))
         replies: list[Any] = []
         while self.outstanding_replies:
-            reply = self._next_reply()
-            self.outstanding_replies -= 1
-            if isinstance(reply, hiredis.ReplyError):
-                reply = _error(f"{commands[len(replies)][0]!s} was refused", str(reply))
+            try:
+                replies.append(self._take_reply(f"{commands[len(replies)][0]!s} was refused"))
+            except TargetLost as error:
+                if not isinstance(error, TargetBusy) or not errors:
+                    raise
+                replies.append(error)
+            except TargetError as error:
                 if not errors:
-                    raise reply
-            replies.append(reply)
+                    raise
+                replies.append(error)
         return replies
 
     def close(self) -> None:
         """Let go of the socket, whatever its state."""
         self._connection.disconnect()
 
-    def _next_reply(self) -> Any:
+    def _take_reply(self, operation: str) -> Any:
+        """The next reply, parsed; TargetError or TargetBusy if it is an error."""
+        while (reply := self._reader.gets()) is False:
+            self._reader.feed(self._receive())
+        self.outstanding_replies -= 1
+        if isinstance(reply, hiredis.ReplyError):
+            raise _error(operation, str(reply))
+        return reply
+
+    def _receive(self) -> bytes:
         with _translated("reading Redis's replies"):
-            while True:
-                reply = self._reader.gets()
-                if reply is not False:
-                    return reply
-                data = self._socket.recv(RECEIVE_BYTES)
-                if not data:
-                    raise ConnectionError("Redis closed the connection")
-                self._reader.feed(data)
+            data = self._socket.recv(RECEIVE_BYTES)
+            if not data:
+                raise ConnectionError("Redis closed the connection")
+            return data
 
 
 @contextmanager

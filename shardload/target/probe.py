@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shardload.errors import TargetError, TargetLost
+from shardload.encoding import Payload, restore_command
+from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.target.connection import TargetConnection
 
 UNKNOWN_LIFE = 0
+_SCRATCH_TTL_MS = 60_000  # gone by itself, should this process die before it removes it
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,49 @@ def describe_server(connection: TargetConnection) -> TargetFacts:
     return TargetFacts(f"{name} {version}", int(facts.get("run_id", "0")[:15], 16), int(facts.get("evicted_keys", 0)))
 
 
-def check_writable(connection: TargetConnection, scratch_key: bytes) -> None:
-    """Write and remove a scratch key. TargetError or TargetBusy with Redis's reason if that is refused."""
+@dataclass(frozen=True)
+class Choice:
+    """How keys will be written, and why so, in words."""
+
+    payload: Payload | None
+    reason: str
+
+
+def choose_payload(
+    connection: TargetConnection, scratch_key: bytes, encoding: str, layouts: Sequence[Payload]
+) -> Choice:
+    """Try on a scratch key what the server accepts: written, read back, compared, removed.
+
+    `encoding` is `auto`, `restore` or `commands`; `layouts` are the RESTORE payloads to try, the best first.
+    TargetError or TargetBusy, with Redis's reason, if the keys cannot be written in a way that was allowed.
+    """
+    connection.call("DEL", scratch_key)
     connection.call("HSET", scratch_key, "shardload", "probe")
     connection.call("DEL", scratch_key)
+    if encoding == "commands":
+        return Choice(None, "as asked")
+    refusal = "no payload was tried"
+    for payload in layouts:
+        try:
+            if _restores(connection, scratch_key, payload):
+                return Choice(payload, "a scratch key came back equal")
+            refusal = "a scratch key came back different"
+        except (TargetBusy, TargetLost):
+            raise
+        except TargetError as error:
+            refusal = error.message
+    if encoding == "restore":
+        raise TargetError(f"Redis does not take RESTORE: {refusal}", "let --encoding auto choose, or grant it")
+    return Choice(None, f"RESTORE is not to be had: {refusal}")
+
+
+def _restores(connection: TargetConnection, scratch_key: bytes, payload: Payload) -> bool:
+    """True if a hash that was RESTOREd with this payload reads as it should."""
+    fields = [(b"shardload", b"probe"), (b"number", b"-12345"), (b"long", b"x" * 100), (b"empty", b"")]
+    try:
+        connection.send(restore_command(scratch_key, fields, payload, _SCRATCH_TTL_MS), 1)
+        connection.confirm()
+        flat = connection.call("HGETALL", scratch_key)
+    finally:
+        connection.call("DEL", scratch_key)
+    return dict(zip(flat[::2], flat[1::2], strict=True)) == dict(fields)

@@ -1,0 +1,10 @@
+from shardload.encoding.batch import Batch
+from shardload.encoding.form import Form
+from shardload.encoding.layout import Layout
+
+class NativeEncoder:
+    name: str
+    replies_per_key: int
+    def __init__(self, layout: Layout, form: Form) -> None: ...
+    def begin(self, sequence: int, /) -> None: ...
+    def encode(self, data: bytes | bytearray | memoryview, /) -> Batch: ...

@@ -1,0 +1,122 @@
+"""A hash as Redis's RESTORE takes it: type byte, body, RDB version, CRC64. Pure; the definition, in Python.
+
+Layouts from Redis's own sources (BSD before 7.4): `rdb.c` (lengths, footer), `listpack.c` (elements, back-lengths),
+`crc64.c` (the Jones polynomial). Tests compare every layout with what the server's DUMP gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shardload.encoding.form import Payload
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+TYPE_PLAIN_HASH, TYPE_LISTPACK_HASH = 4, 16
+VERSION_PLAIN, VERSION_LISTPACK = 9, 10  # a server accepts every version up to its own
+MOST_LISTPACK_BYTES = 8192  # a longer one is searched too slowly
+MOST_LISTPACK_FIELDS = 512  # the server would convert a longer one at once
+_LISTPACK_HEAD_BYTES, _LISTPACK_END = 6, 0xFF
+_POLYNOMIAL = 0x95AC9329AC4BC9B5  # 0xad93d23594c935a9, reflected
+
+
+def hash_payload(fields: Fields, wish: Payload) -> bytes:
+    """The payload of a hash with these fields (at least one): a listpack if wished and small enough, else plain."""
+    if wish is Payload.LISTPACK and _may_fit(fields):
+        body = b"".join(_element(text) for field in fields for text in field)
+        size = _LISTPACK_HEAD_BYTES + len(body) + 1
+        if size <= MOST_LISTPACK_BYTES:
+            head = size.to_bytes(4, "little") + (2 * len(fields)).to_bytes(2, "little")
+            packed = head + body + bytes([_LISTPACK_END])
+            return _footed(bytes([TYPE_LISTPACK_HASH]) + _length(size) + packed, VERSION_LISTPACK)
+    strings = b"".join(_length(len(text)) + text for field in fields for text in field)
+    return _footed(bytes([TYPE_PLAIN_HASH]) + _length(len(fields)) + strings, VERSION_PLAIN)
+
+
+def _may_fit(fields: Fields) -> bool:
+    """False if the fields are too many, or one of them too long, for a listpack."""
+    longest = max(len(text) for field in fields for text in field)
+    return len(fields) <= MOST_LISTPACK_FIELDS and longest < MOST_LISTPACK_BYTES
+
+
+def canonical_integer(text: bytes) -> int | None:
+    """The 64-bit signed integer that `text` is the canonical decimal form of, or None ("01", "-0", "+1": None)."""
+    if not 0 < len(text) <= 20 or not text.removeprefix(b"-").isdigit():
+        return None
+    value = int(text)
+    return value if str(value).encode() == text and -(2**63) <= value < 2**63 else None
+
+
+def crc64(data: bytes, crc: int = 0) -> int:
+    """CRC-64 (Jones), reflected, start 0, no final xor."""
+    for byte in data:
+        crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc
+
+
+def _footed(body: bytes, version: int) -> bytes:
+    data = body + version.to_bytes(2, "little")
+    return data + crc64(data).to_bytes(8, "little")
+
+
+def _length(length: int) -> bytes:
+    """An RDB length: 6 bits, 14 bits, 32 bits, 64 bits, big-endian."""
+    if length < 1 << 6:
+        return bytes([length])
+    if length < 1 << 14:
+        return bytes([0x40 | length >> 8, length & 0xFF])
+    if length < 1 << 32:
+        return b"\x80" + length.to_bytes(4, "big")
+    return b"\x81" + length.to_bytes(8, "big")
+
+
+def _element(text: bytes) -> bytes:
+    """A listpack element: integers in the smallest of their encodings, strings with their length; then its own size."""
+    value = canonical_integer(text)
+    coded = _string(text) if value is None else _integer(value)
+    return coded + _back_length(len(coded))
+
+
+def _integer(value: int) -> bytes:
+    if 0 <= value <= 127:
+        return bytes([value])
+    if -(1 << 12) <= value < 1 << 12:
+        value &= 0x1FFF
+        return bytes([0xC0 | value >> 8, value & 0xFF])
+    for width, code in ((2, 0xF1), (3, 0xF2), (4, 0xF3)):
+        if -(1 << (8 * width - 1)) <= value < 1 << (8 * width - 1):
+            return bytes([code]) + value.to_bytes(width, "little", signed=True)
+    return b"\xf4" + value.to_bytes(8, "little", signed=True)
+
+
+def _string(text: bytes) -> bytes:
+    length = len(text)
+    if length < 64:
+        return bytes([0x80 | length]) + text
+    if length < 4096:
+        return bytes([0xE0 | length >> 8, length & 0xFF]) + text
+    return b"\xf0" + length.to_bytes(4, "little") + text
+
+
+def _back_length(size: int) -> bytes:
+    """The element's size, 7 bits a byte, most significant first; all but the first byte have the high bit set.
+
+    The limits are those of listpack.c, which leaves out the largest number of each width but the first's. A listpack
+    of at most MOST_LISTPACK_BYTES needs no more than two bytes.
+    """
+    if size <= 127:
+        return bytes([size])
+    return bytes([size >> 7, size & 127 | 128])
+
+
+def _make_table() -> list[int]:
+    table = []
+    for byte in range(256):
+        crc = byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (_POLYNOMIAL if crc & 1 else 0)
+        table.append(crc)
+    return table
+
+
+_TABLE = _make_table()

@@ -1,0 +1,161 @@
+"""Credits, returns and blame."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardload.dispatch import CREDITS, MOST_BLAME, Dispatcher
+from shardload.model import Ack, Counts, KeyRange, Outcome, RangeRecord, Task
+
+
+def record(range_id: int, low: int = 0, high: int = 100, attempts: int = 0) -> RangeRecord:
+    """A range of the journal."""
+    return RangeRecord(range_id, KeyRange(low, high), high - low, attempts)
+
+
+def dispatcher(ranges: int, slots: int) -> Dispatcher:
+    """Ranges 1, 2, 3 ... and so many slots."""
+    return Dispatcher([record(number, number * 100, number * 100 + 100) for number in range(1, ranges + 1)], slots)
+
+
+def take(one: Dispatcher, slot: int) -> Task:
+    """The next task for a slot, which there must be."""
+    task = one.next_task(slot)
+    assert task is not None
+    return task
+
+
+def ack(slot: int, task: Task) -> Ack:
+    """The slot's answer."""
+    return Ack(slot, task.range_id, task.attempt, Outcome.DONE, Counts(), 0)
+
+
+def test_two_ranges_a_slot_and_no_more() -> None:
+    """One in hand and one waiting, in the order of the keys."""
+    one = dispatcher(10, 2)
+    assert [take(one, 0).range_id for _ in range(CREDITS)] == [1, 2]
+    assert one.next_task(0) is None
+    assert [take(one, 1).range_id for _ in range(CREDITS)] == [3, 4]
+    assert [task.range_id for task in one.held(0)] == [1, 2]
+    assert one.open_ranges == 10
+
+
+def test_an_ack_gives_a_credit_back() -> None:
+    """The range is no longer out, and the next may be sent."""
+    one = dispatcher(10, 2)
+    first, second = take(one, 0), take(one, 0)
+    assert one.acknowledged(ack(0, first)) == first
+    assert one.held(0) == [second]
+    assert take(one, 0).range_id == 3
+    assert one.open_ranges == 9
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_an_ack_out_of_date_is_none(slot: int) -> None:
+    """Of another slot, of another attempt, or said twice: it changes nothing."""
+    one = dispatcher(3, 2)
+    task = take(one, 0)
+    stale = Ack(slot, task.range_id, task.attempt + (slot == 0), Outcome.DONE, Counts(), 0)
+    assert one.acknowledged(stale) is None
+    assert one.held(0) == [task]
+    assert one.acknowledged(ack(0, task)) == task
+    assert one.acknowledged(ack(0, task)) is None
+
+
+def test_at_the_end_no_range_waits_behind_another() -> None:
+    """With fewer ranges left than slots, a slot gets none to wait while another could begin it."""
+    one = dispatcher(4, 3)
+    assert take(one, 0).range_id == 1
+    assert take(one, 0).range_id == 2  # three were left, for three slots
+    assert one.next_task(0) is None
+    assert take(one, 1).range_id == 3
+    assert one.next_task(1) is None
+    assert take(one, 2).range_id == 4
+
+
+def test_attempts_count_up_from_the_journals() -> None:
+    """Each sending is an attempt with a number of its own; earlier runs' attempts count."""
+    one = Dispatcher([record(5, attempts=3)], 1)
+    task = take(one, 0)
+    assert task.attempt == 4
+    assert one.record(task).attempts == 4
+    one.release(0, task)
+    one.put_back(task)
+    assert take(one, 0).attempt == 5
+
+
+def test_a_task_that_was_never_received_is_as_if_never_sent() -> None:
+    """It goes back to the front without an attempt."""
+    one = dispatcher(5, 1)
+    first, second = take(one, 0), take(one, 0)
+    one.take_from(0, second)
+    assert one.held(0) == [first]
+    assert take(one, 0) == second
+
+
+def test_what_is_put_back_comes_next() -> None:
+    """Before everything that was not begun."""
+    one = dispatcher(5, 1)
+    task = take(one, 0)
+    one.release(0, task)
+    assert one.held(0) == []
+    one.put_back(task)
+    assert take(one, 0).range_id == task.range_id
+
+
+def test_blame_ends_patience_at_the_third_failure() -> None:
+    """Twice a range is tried again; the third failure of its own is once too often."""
+    one = dispatcher(1, 1)
+    verdicts = []
+    for _ in range(MOST_BLAME):
+        task = take(one, 0)
+        one.release(0, task)
+        verdicts.append(one.blame(task))
+        one.put_back(task)
+    assert verdicts == [False, False, True]
+
+
+def test_halves_come_next_in_order_and_fail_faster() -> None:
+    """They take their parent's place; one failure more halves them again, except for a single row."""
+    one = dispatcher(3, 1)
+    task = take(one, 0)
+    one.release(0, task)
+    one.replace([record(11, 100, 150), record(12, 150, 151)])
+    assert one.open_ranges == 4
+    wide, single = take(one, 0), take(one, 0)
+    assert (wide.range_id, single.range_id, wide.attempt) == (11, 12, 1)
+    assert one.blame(wide)
+    assert [one.blame(single) for _ in range(MOST_BLAME)] == [False, False, True]
+
+
+def test_a_range_that_comes_again_is_forgiven() -> None:
+    """A range that is added once more (Redis was restarted) has its own tries anew."""
+    one = dispatcher(1, 1)
+    task = take(one, 0)
+    assert one.acknowledged(ack(0, task)) == task
+    one.blame(task)
+    one.blame(task)
+    one.add([record(task.range_id, attempts=2)])
+    again = take(one, 0)
+    assert again.attempt == 3
+    assert not one.blame(again)
+
+
+def test_every_range_is_acknowledged_once_whatever_happens() -> None:
+    """Loaders that die at any point: in the end each range was acknowledged exactly once, and nothing is open."""
+    one = dispatcher(50, 3)
+    done: list[int] = []
+    for turn in range(2000):
+        slot = turn % 3
+        while one.next_task(slot):
+            pass
+        if held := one.held(slot):
+            if turn % 7 == 0:  # it dies: the waiting one was not received, the one in hand was
+                for waiting in held[1:]:
+                    one.take_from(slot, waiting)
+                one.release(slot, held[0])
+                one.put_back(held[0])
+            elif one.acknowledged(ack(slot, held[0])):
+                done.append(held[0].range_id)
+    assert sorted(done) == list(range(1, 51))
+    assert one.open_ranges == 0

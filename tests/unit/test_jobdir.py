@@ -1,0 +1,174 @@
+"""A job's directory: names, modes, the lock, the reports."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from shardload.errors import JobError
+from shardload.jobdir import JobDirectory
+from shardload.joblog import close_log, open_log
+from shardload.model import SetAside
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobDirectory:
+    """A new job directory with a spec."""
+    directory = JobDirectory.create(tmp_path / "state", "users")
+    directory.write_spec({"table": "user"})
+    return directory
+
+
+def mode(path: Path) -> int:
+    """A file's permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_nobody_else_may_read_it(job: JobDirectory) -> None:
+    """0700 for directories, 0600 for files, whatever the umask says."""
+    before = os.umask(0)
+    try:
+        open_one = JobDirectory.create(job.path.parent.parent / "open", "j")
+        open_one.write_spec({})
+        open_one.write_run({})
+        os.close(open_one.lock())
+        close_log(open_log(open_one.log_file))
+    finally:
+        os.umask(before)
+    assert mode(open_one.path) == mode(open_one.path.parent) == 0o700
+    files = sorted(path.name for path in open_one.path.iterdir())
+    assert files == ["key", "lock", "log", "run.json", "spec.json"]
+    assert {mode(open_one.path / name) for name in files} == {0o600}
+
+
+def test_a_taken_name_is_refused(job: JobDirectory) -> None:
+    """With the way to go on, and without touching what is there."""
+    with pytest.raises(JobError) as caught:
+        JobDirectory.create(job.path.parent, "users")
+    assert caught.value.message == f"job users exists already in {job.path.parent}"
+    assert caught.value.hint == "go on with it: shardload resume users; or choose another --job"
+    assert job.read_spec() == {"table": "user"}
+
+
+def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
+    """A file is in the way: said, with the reason and the flag."""
+    (tmp_path / "file").touch()
+    with pytest.raises(JobError, match="cannot make the job directory .*Not a directory") as caught:
+        JobDirectory.create(tmp_path / "file" / "state", "j")
+    assert caught.value.hint == "see --state-dir"
+
+
+def test_jobs_are_found_by_name(job: JobDirectory) -> None:
+    """A directory without a spec is no job."""
+    state_dir = job.path.parent
+    (state_dir / "stray").mkdir()
+    (state_dir / "file").touch()
+    second = JobDirectory.create(state_dir, "a-second")
+    second.write_spec({})
+    assert JobDirectory.find(state_dir, "users") == job
+    assert [found.name for found in JobDirectory.all(state_dir)] == ["a-second", "users"]
+    assert JobDirectory.all(state_dir / "nowhere") == []
+
+
+@pytest.mark.parametrize("name", ["other", "../state/users", "/etc", "stray", ""])
+def test_an_unknown_job_is_refused(job: JobDirectory, name: str) -> None:
+    """The jobs that there are get named; a path is no name."""
+    with pytest.raises(JobError) as caught:
+        JobDirectory.find(job.path.parent, name)
+    assert caught.value.message == f"there is no job {name!r} in {job.path.parent}"
+    assert caught.value.hint == "there is: users"
+
+
+def test_no_job_at_all(tmp_path: Path) -> None:
+    """The flag is named."""
+    with pytest.raises(JobError) as caught:
+        JobDirectory.find(tmp_path, "x")
+    assert caught.value.hint == "there is none at all; see --state-dir"
+
+
+def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
+    """A second holder is refused with the first one's pid; after its release the lock is free."""
+    held = job.lock()
+    job.write_run({"pid": 4711})
+    with pytest.raises(JobError) as caught:
+        job.lock()
+    assert caught.value.message == "job users is running, held by process 4711"
+    assert caught.value.hint == "wait for its end, or stop it with kill -TERM"
+    os.close(held)
+    os.close(job.lock())
+
+
+def test_a_lock_held_before_the_first_run(job: JobDirectory) -> None:
+    """Nobody has said yet who it is: refused all the same."""
+    held = job.lock()
+    with pytest.raises(JobError, match=r"held by process \?"):
+        job.lock()
+    os.close(held)
+
+
+def test_a_refused_lock_leaves_no_descriptor(job: JobDirectory) -> None:
+    """Asking again and again does not use them up."""
+    held = job.lock()
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208  # a list of numbers, not of paths
+    for _ in range(10):
+        with pytest.raises(JobError):
+            job.lock()
+    assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
+    os.close(held)
+
+
+def test_run_and_spec_come_back(job: JobDirectory) -> None:
+    """JSON in, JSON out; before the first run there is nothing; no half-written file is left."""
+    assert job.read_run() == {}
+    job.write_run({"pid": 1, "ipc": {"queues": [1, 2]}})
+    job.write_run({"pid": 2, "ipc": None})
+    assert job.read_run() == {"pid": 2, "ipc": None}
+    assert not list(job.path.glob("*.new"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\udcff"])
+def test_a_damaged_file_is_named(job: JobDirectory, content: str) -> None:
+    """Not a traceback."""
+    job.spec_file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(JobError, match="spec.json") as caught:
+        job.read_spec()
+    assert caught.value.hint == "the job's directory is damaged: start a new job"
+
+
+TOLD = [SetAside("id=1", "a\nreason\u2028with lines"), SetAside("", "Ünïcode \udcff")]
+
+
+def test_a_report_is_taken_once(job: JobDirectory) -> None:
+    """In the order it was told, over several writings; then it is gone."""
+    job.write_report(3, 1, TOLD[:1])
+    job.write_report(3, 1, TOLD[1:])
+    job.write_report(3, 2, [SetAside("id=9", "another attempt")])
+    assert job.take_report(3, 1) == TOLD
+    assert job.take_report(3, 1) == []
+    assert job.take_report(4, 1) == []
+    assert job.take_report(3, 2) == [SetAside("id=9", "another attempt")]
+
+
+def test_reports_of_the_dead_are_removed(job: JobDirectory) -> None:
+    """And nothing else."""
+    job.write_report(1, 1, TOLD)
+    job.write_report(2, 5, TOLD)
+    job.remove_reports()
+    assert sorted(path.name for path in job.path.iterdir()) == ["key", "spec.json"]
+
+
+def test_the_log(job: JobDirectory) -> None:
+    """Lines are appended with time, level and process; after close nothing more is."""
+    import logging
+
+    for text in ("first", "second"):
+        handler = open_log(job.log_file)
+        logging.getLogger("shardload.loader").info("a %s line", text)
+        close_log(handler)
+    logging.getLogger("shardload.loader").info("a third line")
+    lines = job.log_file.read_text().splitlines()
+    assert [line.split(": ", 1)[1] for line in lines] == ["a first line", "a second line"]
+    assert all(f" INFO    {os.getpid()} shardload.loader: " in line for line in lines)

@@ -1,0 +1,261 @@
+"""The journal: what is settled stays settled, and everything adds up."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shardload.errors import JournalError
+from shardload.journal import Journal, Totals
+from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside
+
+PLAN = [
+    PlannedRange(KeyRange(0, 100), 90),
+    PlannedRange(KeyRange(100, 200), 80),
+    PlannedRange(KeyRange(200, 2**64), 70),
+]
+FACTS = {"identity": {"table": "user", "columns": None}, "table": [["id", "bigint unsigned"]]}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A new journal of three ranges."""
+    return Journal.create(tmp_path / "journal.sqlite", FACTS, PLAN)
+
+
+def other(journal: Journal) -> Journal:
+    """The same file, as another process sees it."""
+    return Journal(journal.path)
+
+
+def test_a_new_journal_holds_the_plan_and_the_facts(journal: Journal) -> None:
+    """Every range to do, with its estimate; the facts as they were."""
+    assert journal.todo() == [
+        RangeRecord(1, KeyRange(0, 100), 90, 0),
+        RangeRecord(2, KeyRange(100, 200), 80, 0),
+        RangeRecord(3, KeyRange(200, 2**64), 70, 0),
+    ]
+    assert journal.fact("identity") == FACTS["identity"]
+    assert journal.fact("table") == FACTS["table"]
+    assert journal.fact("nothing") is None
+    assert journal.totals() == Totals(Counts(), 3, 0, 0, 0, 240, 0, 0.0)
+    assert list(journal.failures()) == []
+    assert [path.name for path in journal.path.parent.iterdir() if path.suffix == ".new"] == []
+
+
+@pytest.mark.parametrize(
+    "keys", [KeyRange(2**64 - 1, 2**64), KeyRange(-(2**63), -(2**63) + 1), KeyRange(-(2**63), 2**64), KeyRange(0, 1)]
+)
+def test_keys_of_64_bits_and_one_past_them(tmp_path: Path, keys: KeyRange) -> None:
+    """SQLite's own integers end at 2**63 - 1; a range's ends do not."""
+    journal = Journal.create(tmp_path / "j", {}, [PlannedRange(keys, 1)])
+    assert [record.keys for record in journal.todo()] == [keys]
+
+
+def test_ranges_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    """As numbers, not as text: -5 before 9 before 10."""
+    plan = [PlannedRange(KeyRange(low, low + 1), 1) for low in (10, -5, 9, 2**63, -100)]
+    journal = Journal.create(tmp_path / "j", {}, plan)
+    assert [record.keys.low for record in journal.todo()] == [-100, -5, 9, 10, 2**63]
+
+
+def test_an_empty_plan(tmp_path: Path) -> None:
+    """An empty table's journal: nothing to do, nothing done, no error."""
+    journal = Journal.create(tmp_path / "j", {}, [])
+    assert journal.todo() == []
+    assert journal.totals() == Totals(Counts(), 0, 0, 0, 0, 0, 0, 0.0)
+
+
+def test_finish_settles_a_range(journal: Journal) -> None:
+    """Its counts are in the totals, it is not to do any more, and another reader sees that at once."""
+    told = [SetAside("id=5", "too long"), SetAside("id=6", "NULL\nin the key")]
+    journal.finish(2, Counts(10, 7, 1, 2, 100, 200), 2**60 - 1, 1, told)
+    seen = other(journal)
+    assert [record.range_id for record in seen.todo()] == [1, 3]
+    assert seen.totals() == Totals(Counts(10, 7, 1, 2, 100, 200), 3, 1, 0, 0, 240, 80, 0.0)
+    assert list(seen.failures()) == told
+
+
+def test_finish_again_replaces(journal: Journal) -> None:
+    """A range that was loaded twice counts once: the last time."""
+    journal.finish(1, Counts(5, 4, 0, 1, 1, 1), 1, 1, [SetAside("id=1", "first")])
+    journal.finish(1, Counts(6, 5, 0, 1, 2, 2), 2, 2, [SetAside("id=2", "second")])
+    assert journal.totals().counts == Counts(6, 5, 0, 1, 2, 2)
+    assert list(journal.failures()) == [SetAside("id=2", "second")]
+    assert journal.totals().ranges_retried == 1
+
+
+def test_totals_add_up_over_all_ranges(journal: Journal) -> None:
+    """Field by field."""
+    parts = [Counts(1, 1, 0, 0, 10, 20), Counts(30, 28, 1, 1, 40, 50), Counts(500, 500, 0, 0, 600, 2**40)]
+    for number, counts in enumerate(parts, 1):
+        journal.finish(number, counts, 1, 1, [])
+    totals = journal.totals()
+    assert totals.counts == parts[0] + parts[1] + parts[2]
+    assert (totals.ranges_done, totals.estimated_rows_done) == (3, 240)
+    assert totals.counts.adds_up()
+
+
+def test_totals_can_be_kept_without_asking(journal: Journal) -> None:
+    """Adding a finished range to the totals gives what the file gives."""
+    before, record = journal.totals(), journal.todo()[0]
+    counts = Counts(9, 9, 0, 0, 90, 99)
+    journal.finish(record.range_id, counts, 1, 1, [])
+    assert before.with_done(record, counts) == journal.totals()
+
+
+def test_attempts_are_noted(journal: Journal) -> None:
+    """A failed attempt leaves the range to do, and counts as a retry once there is a second."""
+    journal.note_attempt(1, 1)
+    assert journal.totals().ranges_retried == 0
+    journal.note_attempt(1, 2)
+    assert other(journal).todo()[0].attempts == 2
+    assert journal.totals().ranges_retried == 1
+
+
+def test_split_puts_halves_in_its_place(journal: Journal) -> None:
+    """They cover it exactly, the range itself counts no more, and estimates never exceed the keys."""
+    record = journal.todo()[0]
+    halves = journal.split(record)
+    assert [half.keys for half in halves] == [KeyRange(0, 50), KeyRange(50, 100)]
+    assert [half.estimated_rows for half in halves] == [45, 45]
+    assert other(journal).todo() == [*halves, *journal.todo()[2:]]
+    totals = journal.totals()
+    assert (totals.ranges, totals.ranges_done, totals.estimated_rows) == (4, 0, 240)
+
+
+def test_split_down_to_single_rows(tmp_path: Path) -> None:
+    """Halving ends at single keys, with an estimate of one row at most; then it is refused."""
+    journal = Journal.create(tmp_path / "j", {}, [PlannedRange(KeyRange(10, 13), 3)])
+    first, rest = journal.split(journal.todo()[0])
+    assert (first.keys, first.estimated_rows) == (KeyRange(10, 11), 1)
+    journal.split(rest)
+    assert [record.keys for record in journal.todo()] == [KeyRange(10, 11), KeyRange(11, 12), KeyRange(12, 13)]
+    with pytest.raises(ValueError, match="empty key range"):
+        journal.split(journal.todo()[0])
+    assert [record.keys.low for record in journal.todo()] == [10, 11, 12]  # the refused one was rolled back
+
+
+def test_set_aside_is_one_failed_row(journal: Journal) -> None:
+    """A single row that could not be loaded: read, failed, listed, and not to do."""
+    journal.set_aside(3, 4, SetAside("id=200", "WRONGTYPE"))
+    totals = journal.totals()
+    assert totals.counts == Counts(rows_read=1, rows_failed=1)
+    assert (totals.ranges_set_aside, totals.ranges_done, totals.ranges_retried) == (1, 0, 1)
+    assert list(journal.failures()) == [SetAside("id=200", "WRONGTYPE")]
+    assert [record.range_id for record in journal.todo()] == [1, 2]
+
+
+def test_reopen_failures(journal: Journal) -> None:
+    """Ranges with failed rows are to do again, with nothing counted and nothing listed; attempts stay."""
+    journal.finish(1, Counts(5, 5, 0, 0, 1, 1), 1, 1, [])
+    journal.finish(2, Counts(5, 4, 0, 1, 1, 1), 1, 3, [SetAside("id=100", "x")])
+    journal.set_aside(3, 4, SetAside("id=200", "y"))
+    assert journal.reopen_failures() == 2
+    assert [(record.range_id, record.attempts) for record in journal.todo()] == [(2, 3), (3, 4)]
+    assert journal.totals().counts == Counts(5, 5, 0, 0, 1, 1)
+    assert list(journal.failures()) == []
+    assert journal.reopen_failures() == 0
+
+
+@pytest.mark.parametrize(
+    ("life", "counts", "now", "reopened"),
+    [
+        (7, Counts(5, 5), 7, 0),
+        (7, Counts(5, 5), 8, 1),
+        (0, Counts(5, 5), 8, 0),  # a Redis that does not tell its life
+        (7, Counts(5, 0, 5), 8, 0),  # no key was written: none can be gone
+        (2**60 - 1, Counts(5, 5), 2**60 - 2, 1),
+    ],
+)
+def test_reopen_what_another_life_of_redis_confirmed(
+    journal: Journal, life: int, counts: Counts, now: int, reopened: int
+) -> None:
+    """The keys may be gone with it: the range is to do again, and nothing of it is counted."""
+    journal.finish(2, counts, life, 1, [])
+    assert journal.reopen_other_lives(now) == reopened
+    assert len(journal.todo()) == 2 + reopened
+    assert journal.totals().counts == (Counts() if reopened else counts)
+
+
+def test_runs_and_their_time(journal: Journal) -> None:
+    """The seconds of all runs add up; a run's time is said again and again, and the last word counts."""
+    first = journal.begin_run("2030-01-01T00:00:00+0000")
+    journal.end_run(first, 1.5)
+    journal.end_run(first, 2.5)
+    second = other(journal).begin_run("2030-01-02T00:00:00+0000")
+    assert second != first
+    journal.end_run(second, 10.0)
+    assert journal.totals().seconds == 12.5
+
+
+def test_it_opens_again_after_close(journal: Journal) -> None:
+    """As it must around a fork."""
+    journal.finish(1, Counts(1, 1), 1, 1, [])
+    journal.close()
+    journal.close()
+    assert journal.totals().counts.rows_read == 1
+
+
+def test_a_reader_while_a_transaction_is_open(journal: Journal) -> None:
+    """It sees the last settled state, at once, and is not in the writer's way."""
+    journal.finish(1, Counts(1, 1), 1, 1, [])
+    writer = sqlite3.connect(journal.path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE range SET state = 'done', rows_read = 1000")
+    assert other(journal).totals().counts.rows_read == 1
+    writer.execute("COMMIT")
+    writer.close()
+    assert other(journal).totals().counts.rows_read == 3000
+
+
+def test_failures_may_be_read_while_more_are_written(journal: Journal) -> None:
+    """Listing them does not block the run."""
+    journal.finish(1, Counts(2, 0, 0, 2), 1, 1, [SetAside("id=1", "x"), SetAside("id=2", "x")])
+    reading = other(journal).failures()
+    assert next(reading).key == "id=1"
+    journal.set_aside(3, 1, SetAside("id=200", "y"))
+    assert [failure.key for failure in reading][:1] == ["id=2"]
+    assert len(list(journal.failures())) == 3
+
+
+@pytest.mark.parametrize("version", [0, 2, 99])
+def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
+    """The version found and the version needed are named."""
+    journal.close()
+    with sqlite3.connect(journal.path) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    with pytest.raises(JournalError) as caught:
+        other(journal).totals()
+    assert caught.value.message == f"the journal {journal.path} is of version {version}, not 1"
+    assert caught.value.hint == "finish the job with the shardload that began it, or start a new one"
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 100, b"x"])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """In our own words, with the file's name."""
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="journal.sqlite"):
+        Journal(path).totals()
+
+
+def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
+    """Looking at a journal that is not there leaves nothing there."""
+    path = tmp_path / "journal.sqlite"
+    with pytest.raises(JournalError, match="unable to open"):
+        Journal(path).totals()
+    assert not path.exists()
+
+
+def test_a_half_made_journal_is_made_anew(tmp_path: Path) -> None:
+    """What a killed creation left is no hindrance, and a journal has its name only when it is complete."""
+    path = tmp_path / "journal.sqlite"
+    path.with_suffix(".new").write_bytes(b"half")
+    with pytest.raises(JournalError, match="NOT NULL"):
+        Journal.create(path, {}, [PlannedRange(KeyRange(0, 1), None)])  # type: ignore[arg-type]  # to fail in the middle
+    assert not path.exists()
+    assert len(Journal.create(path, {}, PLAN).todo()) == 3

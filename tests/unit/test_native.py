@@ -1,0 +1,153 @@
+"""Both encoders write the same bytes, whatever the rows, the form and the pieces in which the stream arrives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardload.encoding import Encoder, Form, Layout, Payload, is_native_built, make_encoder
+from shardload.errors import MalformedPacket
+
+if not is_native_built() and not os.environ.get("CI"):
+    pytest.skip("the native encoder is not built here", allow_module_level=True)
+
+FORMS = [
+    Form(),
+    Form(ttl_ms=86_400_000, jitter_ms=8_640_000),
+    Form(Payload.LISTPACK),
+    Form(Payload.LISTPACK, ttl_ms=1000, jitter_ms=999),
+    Form(Payload.PLAIN, ttl_ms=5000),
+]
+NAMES = ("id", "name", "a" * 70, "42", "ünïcode")
+INTEGERS = st.sampled_from(
+    [b"0", b"-0", b"00", b"01", b"-1", b"+1", b"", b"-", b"127", b"128", b"-4096", b"-4097", b"4095", b"4096", b"32767"]
+    + [b"32768", b"-32768", b"-32769", b"8388607", b"8388608", b"-8388608", b"2147483647", b"2147483648"]
+    + [b"-2147483648", b"-2147483649", b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808"]
+    + [b"-9223372036854775809", b"18446744073709551615", b"99999999999999999999", b"1.5", b"1e3", b" 1", b"1 "]
+)
+LENGTHS = st.sampled_from(
+    [62, 63, 64, 65, 125, 126, 127, 250, 251, 255, 4090, 4095, 4096, 8170, 8192, 16383, 16384, 65536]
+)
+VALUES = st.one_of(
+    st.none(), INTEGERS, st.binary(max_size=80), st.integers(-(2**64), 2**64).map(lambda n: b"%d" % n),
+    st.builds(lambda length, byte: byte * length, LENGTHS, st.sampled_from([b"x", b"7", b"\xff"])),
+)  # fmt: skip
+ROWS = st.lists(st.tuples(*[VALUES] * len(NAMES)), max_size=6)
+
+
+def length_encoded(length: int) -> bytes:
+    """A length of MySQL's protocol."""
+    if length < 0xFB:
+        return bytes([length])
+    if length < 1 << 16:
+        return b"\xfc" + length.to_bytes(2, "little")
+    if length < 1 << 24:
+        return b"\xfd" + length.to_bytes(3, "little")
+    return b"\xfe" + length.to_bytes(8, "little")
+
+
+def wire(rows: Sequence[Sequence[bytes | None]], sequence: int) -> bytes:
+    """The rows, and a clean end, as MySQL sends them."""
+    stream = b""
+    payloads = [b"".join(b"\xfb" if v is None else length_encoded(len(v)) + v for v in row) for row in rows]
+    for payload in [*payloads, b"\xfe\x00\x00\x02\x00"]:
+        while True:
+            piece, payload = payload[:0xFFFFFF], payload[0xFFFFFF:]
+            stream += len(piece).to_bytes(3, "little") + bytes([sequence]) + piece
+            sequence = (sequence + 1) & 0xFF
+            if len(piece) < 0xFFFFFF:
+                break
+    return stream
+
+
+def fed(encoder: Encoder, stream: bytes, sequence: int, cuts: Sequence[int]) -> tuple[object, ...]:
+    """Everything that comes of the stream, given in pieces that end at these places."""
+    encoder.begin(sequence)
+    commands, rows, skipped, keys, told, ended = b"", 0, 0, 0, [], False
+    start = 0
+    for cut in sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)}):
+        batch = encoder.encode(stream[start:cut])
+        start += batch.consumed_bytes
+        commands += bytes(batch.commands)
+        rows, skipped, keys = rows + batch.rows_read, skipped + batch.rows_skipped, keys + batch.keys
+        told += batch.set_aside
+        ended = batch.ended
+    return commands, rows, skipped, keys, told, ended, start
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    ROWS, st.sampled_from(FORMS), st.booleans(), st.integers(1, len(NAMES)), st.integers(0, 255),
+    st.lists(st.integers(0, 4000), max_size=4),
+)  # fmt: skip
+def test_the_same_bytes(
+    rows: list[tuple[bytes | None, ...]], form: Form, empty: bool, written: int, sequence: int, cuts: list[int]
+) -> None:
+    """Any rows, any form, any cut: commands, counts and rows set aside are equal."""
+    layout = Layout(NAMES, written, (b"k:", 0, b":", 1), 0, empty)
+    stream = wire(rows, sequence)
+    reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
+    assert reference.replies_per_key == native.replies_per_key
+    assert fed(native, stream, sequence, cuts) == fed(reference, stream, sequence, cuts)
+
+
+@settings(deadline=None, max_examples=500)
+@given(ROWS, st.sampled_from(FORMS), st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=3),
+       st.integers(0, 3000))  # fmt: skip
+def test_the_same_errors(
+    rows: list[tuple[bytes | None, ...]], form: Form, damage: list[tuple[int, int]], length: int
+) -> None:
+    """Damaged and cut-off streams: both refuse, with the same offset, or both take the same."""
+    layout = Layout(NAMES, 3, (b"k:", 0), 0, False)
+    damaged = bytearray(wire(rows, 0))
+    for at, byte in damage:
+        if at < len(damaged):
+            damaged[at] = byte
+    stream = bytes(damaged[:length] if length < 2500 else damaged)
+    results = []
+    for native in (False, True):
+        try:
+            results.append(fed(make_encoder(layout, form, native=native), stream, 0, []))
+        except MalformedPacket as error:
+            results.append((str(error),))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_continued_packets(form: Form) -> None:
+    """Rows of exactly 16 MiB - 1, of more, and a first value of 16 MiB, which starts with 0xFE."""
+    layout = Layout(("id", "body"), 2, (b"k:", 0), 0, False)
+    rows: list[list[bytes | None]] = [[b"1", b"x" * (0xFFFFFF - 6)], [b"2", b"y" * (1 << 24)], [b"3", None]]
+    stream = wire(rows, 250)
+    reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
+    cuts = [3, 100, 1 << 24, (1 << 24) + 2, len(stream) - 3]
+    assert fed(native, stream, 250, cuts) == fed(reference, stream, 250, cuts)
+    first = wire([[b"z" * (1 << 24), b"1"]], 0)
+    swapped = Layout(("body", "id"), 2, (b"k:", 1), 1, False)
+    reference, native = (make_encoder(swapped, form, native=native) for native in (False, True))
+    assert fed(native, first, 0, []) == fed(reference, first, 0, [])
+
+
+def test_more_fields_than_a_listpack_takes() -> None:
+    """512 fields are a listpack, 513 are not; both encoders agree."""
+    for count in (511, 512, 513):
+        names = tuple(f"f{n}" for n in range(count))
+        layout = Layout(names, count, (b"k",), 0, False)
+        stream = wire([[b"1"] * count], 0)
+        form = Form(Payload.LISTPACK)
+        reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
+        assert fed(native, stream, 0, []) == fed(reference, stream, 0, [])
+
+
+def test_a_batch_outlives_the_next() -> None:
+    """Whoever keeps a batch's commands keeps its bytes."""
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(), native=True)
+    encoder.begin(0)
+    first = encoder.encode(wire([[b"1"]], 0)[:6])
+    kept = bytes(first.commands)
+    encoder.encode(wire([[b"2" * 5000]] * 900, 1))
+    assert bytes(first.commands) == kept

@@ -1,0 +1,338 @@
+"""The spec: who wins, what is refused and in which words, and that nothing stored is secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardload.errors import SpecError
+from shardload.spec import (
+    JobSpec,
+    accepted_keys,
+    default_state_dir,
+    load,
+    load_stored,
+    parse_duration_s,
+    state_dir_from,
+)
+
+MYSQL, REDIS = "mysql://reader:hunter2@db/app", "redis://:hunter3@cache/0"
+FLAGS: dict[str, Any] = {"mysql": MYSQL, "redis": REDIS, "table": "user", "job": "j", "state_dir": Path("/s")}
+
+
+def spec(**flags: Any) -> JobSpec:
+    """A spec from these flags and what every job needs."""
+    return load({**FLAGS, **flags}, None, {})
+
+
+def refused(flags: dict[str, Any], file: Path | None = None, environ: dict[str, str] | None = None) -> SpecError:
+    """The error that these flags lead to."""
+    with pytest.raises(SpecError) as caught:
+        load(flags, file, environ or {})
+    return caught.value
+
+
+# ---- who wins
+
+
+@pytest.mark.parametrize(
+    ("flag", "in_file", "in_environment", "host"),
+    [
+        ("flag", "file", "environment", "flag"),
+        (None, "file", "environment", "file"),
+        (None, None, "environment", "environment"),
+        ("flag", None, "environment", "flag"),
+        ("flag", "file", "", "flag"),
+    ],
+)
+def test_flags_win_over_the_file_and_the_file_over_the_environment(
+    tmp_path: Path, flag: str | None, in_file: str | None, in_environment: str, host: str
+) -> None:
+    """A flag that was not given is None; an empty variable counts as not set."""
+    file = tmp_path / "job.toml"
+    file.write_text(f'mysql = "mysql://u@{in_file}/d"\n' if in_file else "")
+    flags = {**FLAGS, "mysql": flag and f"mysql://u@{flag}/d"}
+    environ = {"SHARDLOAD_MYSQL_URL": in_environment and f"mysql://u@{in_environment}/d"}
+    assert load(flags, file, environ).mysql.host == host
+
+
+def test_every_variable() -> None:
+    """Both URLs and the state directory come from the environment if nothing else says them."""
+    environ = {
+        "SHARDLOAD_MYSQL_URL": MYSQL, "SHARDLOAD_REDIS_URL": REDIS, "SHARDLOAD_STATE_DIR": "/var/state",
+        "SHARDLOAD_WORKERS": "63",
+    }  # fmt: skip
+    found = load({"table": "t"}, None, environ)
+    assert (found.mysql.host, found.redis.host, found.state_dir) == ("db", "cache", Path("/var/state"))
+    assert found.workers != 63
+
+
+def test_a_file_says_everything_that_flags_say(tmp_path: Path) -> None:
+    """TOML keys are the flags' names, with dashes; underscores do as well."""
+    file = tmp_path / "job.toml"
+    file.write_text(
+        f'mysql = "{MYSQL}"\nredis = "{REDIS}"\ntable = "user"\ncolumns = ["id", " a,b "]\nkey = "u:{{id}}"\n'
+        'null = "empty"\nworkers = 3\nrange-rows = 500\ngive-up-after = "90s"\njob = "j"\nstate-dir = "/s"\n'
+        'progress = "none"\njson = true\nverbose = true\n'
+    )
+    found = load({}, file, {})
+    assert found.columns == ("id", " a,b ")
+    assert (found.key, found.null, found.workers, found.range_rows) == ("u:{id}", "empty", 3, 500)
+    assert (found.give_up_after, found.progress, found.json_summary, found.verbose) == (90.0, "none", True, True)
+    file.write_text("range_rows = 7\n")
+    assert load(FLAGS, file, {}).range_rows == 7
+
+
+def test_the_defaults() -> None:
+    """What a job is that says no more than where from and where to."""
+    found = spec()
+    assert (found.columns, found.key, found.null, found.range_rows) == (None, None, "omit", 50_000)
+    assert (found.give_up_after, found.progress, found.json_summary, found.verbose) == (300.0, "auto", False, False)
+    assert 1 <= found.workers <= 8
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("flags", "message", "hint"),
+    [
+        ({"mysql": None}, "--mysql is missing", "give --mysql mysql://USER:PASSWORD@HOST:3306/DATABASE or SHARDLOAD_MYSQL_URL"),
+        ({"redis": None}, "--redis is missing", "give --redis redis://USER:PASSWORD@HOST:6379/0 or SHARDLOAD_REDIS_URL"),
+        ({"table": None}, "--table is missing", "give --table TABLE"),
+        ({"workers": "0"}, "--workers input should be greater than or equal to 1, not '0'", None),
+        ({"workers": "65"}, "--workers input should be less than or equal to 64, not '65'", None),
+        ({"workers": "2.5"}, None, None),
+        ({"range_rows": "0"}, "--range-rows input should be greater than or equal to 1, not '0'", None),
+        ({"range_rows": "1000000001"}, None, None),
+        ({"null": "maybe"}, "--null input should be 'omit' or 'empty', not 'maybe'", None),
+        ({"progress": "loud"}, "--progress input should be 'auto', 'bar', 'plain' or 'none', not 'loud'", None),
+        ({"give_up_after": "soon"}, "--give-up-after should be a duration such as 30s, 5m or 1h, not 'soon'", None),
+        ({"give_up_after": "-1s"}, "--give-up-after should be a duration such as 30s, 5m or 1h, not '-1s'", None),
+        ({"columns": "a,,b"}, "--columns should be column names, separated by commas, not 'a,,b'", None),
+        ({"columns": ""}, "--columns should be column names, separated by commas, not ''", None),
+        ({"columns": "a, b,a"}, "--columns names a column twice, not 'a, b,a'", None),
+        ({"job": "../x"}, "--job should be a name of letters, digits, '.', '_' and '-', at most 64, not '../x'", None),
+        ({"job": ".hidden"}, "--job should be a name of letters, digits, '.', '_' and '-', at most 64, not '.hidden'", None),
+        ({"job": "a\n"}, "--job should be a name of letters, digits, '.', '_' and '-', at most 64, not 'a\\n'", None),
+        ({"job": "x" * 65}, None, None),
+        ({"table": ""}, None, None),
+        ({"table": "x" * 65}, None, None),
+        ({"key": ""}, None, None),
+    ],
+)  # fmt: skip
+def test_refusals_name_the_flag(flags: dict[str, Any], message: str | None, hint: str | None) -> None:
+    """The flag, what it should be, and what it was."""
+    error = refused({**FLAGS, **flags})
+    name = "--" + next(iter(flags)).replace("_", "-")
+    assert error.message.startswith(name + " ")
+    if message is not None:
+        assert error.message == message
+    assert error.hint == (hint if hint is not None else "shardload run --help tells what each takes")
+    assert error.exit_code == 2
+
+
+def test_an_unknown_key_names_the_file_and_what_is_accepted(tmp_path: Path) -> None:
+    """The typo comes before what it left missing."""
+    file = tmp_path / "job.toml"
+    file.write_text('tabel = "user"\n')
+    error = refused({}, file)
+    assert error.message == f"{file}: tabel is not a known key"
+    assert error.hint == f"accepted: {', '.join(accepted_keys())}"
+    assert {"mysql", "redis", "table", "range-rows", "give-up-after", "state-dir", "json"} <= set(accepted_keys())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"table = user\n", "is not valid TOML"),
+        (b'table = "\xff"\n', "is not UTF-8 text"),
+        (None, "cannot read"),
+    ],
+)
+def test_an_unreadable_file(tmp_path: Path, content: bytes | None, message: str) -> None:
+    """The file is named, and what is wrong with it."""
+    file = tmp_path / "job.toml"
+    if content is not None:
+        file.write_bytes(content)
+    error = refused({}, file)
+    assert message in error.message
+    assert str(file) in error.message
+    assert error.hint
+
+
+def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
+    """The culprit is where the value came from, not the flag that it could have been."""
+    file = tmp_path / "job.toml"
+    file.write_text("range-rows = 0\n")
+    error = refused(FLAGS, file)
+    assert error.message == f"{file}: range-rows input should be greater than or equal to 1, not 0"
+
+
+@pytest.mark.parametrize(
+    ("origin", "flags", "environ"),
+    [
+        ("--mysql", {"mysql": "mysql://u:hunter2@h"}, {}),
+        ("--redis", {"redis": "rediss://:hunter2@h"}, {}),
+        ("SHARDLOAD_MYSQL_URL", {"mysql": None}, {"SHARDLOAD_MYSQL_URL": "hunter2"}),
+        ("SHARDLOAD_REDIS_URL", {"redis": None}, {"SHARDLOAD_REDIS_URL": "redis://:hunter2@h:x"}),
+    ],
+)
+def test_a_refused_url_is_not_repeated(origin: str, flags: dict[str, Any], environ: dict[str, str]) -> None:
+    """The message names flag or variable, and holds no password."""
+    error = refused({**FLAGS, **flags}, None, environ)
+    assert error.message.startswith(origin)
+    assert "hunter2" not in f"{error} {error!r}"
+    assert error.__cause__ is None
+
+
+# ---- small parts
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("90", 90.0), (90, 90.0), (1.5, 1.5), ("90s", 90.0), ("5m", 300.0), ("1.5h", 5400.0), ("7d", 604800.0),
+        ("500ms", 0.5), (" 2 m ", 120.0), ("0", 0.0),
+    ],
+)  # fmt: skip
+def test_durations(value: object, seconds: float) -> None:
+    """A number is seconds; units are ms, s, m, h and d."""
+    assert parse_duration_s(value) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "s", "1 week", "1h30m", "-5", "1e3", ".5", "5S", True, None, [5]])
+def test_bad_durations(value: object) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(ValueError, match="should be a duration such as 30s, 5m or 1h"):
+        parse_duration_s(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "columns"),
+    [("id", ("id",)), ("id,name", ("id", "name")), (" id , name ", ("id", "name")), (["a,b", "c"], ("a,b", "c"))],
+)
+def test_columns(value: object, columns: tuple[str, ...]) -> None:
+    """Names separated by commas, or a list, whose items may hold anything."""
+    assert spec(columns=value).columns == columns
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64))
+@settings(deadline=None, max_examples=60)
+def test_every_table_gives_a_good_job_name(table: str) -> None:
+    """The default is made of the table's name and the time, and is always a valid name."""
+    flags = {key: value for key, value in FLAGS.items() if key != "job"}
+    name = load({**flags, "table": table}, None, {}).job
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}-\d{8}-\d{6}", name)
+
+
+@pytest.mark.parametrize(("table", "start"), [("user", "user-"), ("my table/2", "my-table-2-"), ("§§", "table-")])
+def test_the_default_job_name_tells_the_table(table: str, start: str) -> None:
+    """What cannot stand in a directory's name becomes a dash."""
+    flags = {key: value for key, value in FLAGS.items() if key != "job"}
+    assert load({**flags, "table": table}, None, {}).job.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("environ", "directory"),
+    [
+        ({"XDG_STATE_HOME": "/x"}, Path("/x/shardload")),
+        ({"XDG_STATE_HOME": "relative"}, Path("~/.local/state/shardload").expanduser()),
+        ({}, Path("~/.local/state/shardload").expanduser()),
+    ],
+)
+def test_the_default_state_directory(environ: dict[str, str], directory: Path) -> None:
+    """By the XDG rule, which ignores relative paths."""
+    assert default_state_dir(environ) == directory
+    assert state_dir_from(None, environ) == directory
+    assert state_dir_from(None, {**environ, "SHARDLOAD_STATE_DIR": "/v"}) == Path("/v")
+    assert state_dir_from(Path("/f"), {**environ, "SHARDLOAD_STATE_DIR": "/v"}) == Path("/f")
+
+
+# ---- what is stored, and going on with it
+
+
+def test_what_is_stored_holds_no_password() -> None:
+    """JSON, with a note of which URL had a password; and repr of the spec does not show it either."""
+    stored = json.dumps(spec(columns="id,name").stored())
+    assert "hunter" not in stored
+    kept = {
+        "mysql": "mysql://reader@db:3306/app", "redis": "redis://cache:6379/0", "table": "user",
+        "columns": ["id", "name"], "key": None, "null": "omit", "workers": spec().workers, "range_rows": 50000,
+        "give_up_after": 300.0, "job": "j", "passwords": {"mysql": True, "redis": True},
+    }  # fmt: skip
+    assert {name: json.loads(stored).get(name) for name in kept} == kept
+    assert not {"state_dir", "progress", "json", "json_summary", "verbose"} & json.loads(stored).keys()
+    assert "hunter" not in repr(spec()) + str(spec())
+
+
+def stored() -> dict[str, Any]:
+    """A stored spec, as it comes back from its file."""
+    found: dict[str, Any] = json.loads(json.dumps(spec(columns="id,name", range_rows="9").stored()))
+    return found
+
+
+AGAIN: dict[str, Any] = {"mysql": MYSQL, "redis": REDIS, "state_dir": Path("/s")}
+
+
+def test_a_stored_spec_comes_back_whole() -> None:
+    """With its passwords given again, it equals what was stored."""
+    assert load_stored(stored(), AGAIN, {}) == spec(columns="id,name", range_rows="9")
+    environ = {"SHARDLOAD_MYSQL_URL": MYSQL, "SHARDLOAD_REDIS_URL": REDIS}
+    assert load_stored(stored(), {"state_dir": Path("/s")}, environ) == spec(columns="id,name", range_rows="9")
+
+
+@pytest.mark.parametrize("name", ["mysql", "redis"])
+def test_a_missing_password_is_asked_for(name: str) -> None:
+    """The URL is shown without it, and both ways to give it again."""
+    with pytest.raises(SpecError) as caught:
+        load_stored(stored(), {**AGAIN, name: None}, {})
+    shown = {"mysql": "mysql://reader@db:3306/app", "redis": "redis://cache:6379/0"}[name]
+    assert caught.value.message == f"the job's {name} URL {shown} had a password, and passwords are not stored"
+    assert caught.value.hint == f"give the URL again: --{name} URL, or SHARDLOAD_{name.upper()}_URL"
+
+
+def test_a_url_without_a_password_is_not_asked_for() -> None:
+    """What was stored is enough then."""
+    open_spec = load({**FLAGS, "redis": "redis://cache"}, None, {})
+    assert load_stored(open_spec.stored(), {"mysql": MYSQL, "state_dir": Path("/s")}, {}) == open_spec
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            {"mysql": "mysql://reader:hunter2@other/app"},
+            "job j is about mysql mysql://db:3306/app, not mysql://other:3306/app (--mysql)",
+        ),
+        ({"redis": "redis://:x@cache/1"}, "job j is about redis redis://cache:6379/0, not redis://cache:6379/1 (--redis)"),
+        ({"table": "other"}, "job j is about table user, not other (--table)"),
+        ({"key": "u:{id}"}, "job j is about key None, not u:{id} (--key)"),
+        ({"columns": "id"}, "job j is about columns ['id', 'name'], not ['id'] (--columns)"),
+        ({"null": "empty"}, "job j is about null omit, not empty (--null)"),
+    ],
+)  # fmt: skip
+def test_a_job_cannot_be_changed_half_way(flags: dict[str, Any], message: str) -> None:
+    """Where from, where to and what is written stay: else a job would be half one thing and half another."""
+    with pytest.raises(SpecError) as caught:
+        load_stored(stored(), {**AGAIN, **flags}, {})
+    assert caught.value.message == message
+    assert caught.value.hint == "a job cannot be changed half-way: resume it as it was, or start a new one"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"workers": "5"}, {"give_up_after": "1s"}, {"progress": "none"}, {"verbose": True}, {"json": True},
+        {"mysql": "mysql://admin:other@db:3306/app"},
+    ],
+)  # fmt: skip
+def test_how_a_job_runs_may_change(flags: dict[str, Any]) -> None:
+    """Another user, more workers, another patience: the same job."""
+    assert load_stored(stored(), {**AGAIN, **flags}, {}).table == "user"

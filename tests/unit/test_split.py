@@ -1,0 +1,203 @@
+"""The planner, over synthetic sets of keys: the ranges cover everything once, are about even, and cost few questions."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardload.model import KeyRange, PlannedRange
+from shardload.planning import split
+
+
+class Keys:
+    """A table's keys. `estimate` turns the true number of rows of a range into what the server says."""
+
+    def __init__(self, keys: Sequence[int], estimate: Callable[[int], int] = lambda rows: rows) -> None:
+        self.keys = keys if isinstance(keys, range) else sorted(keys)
+        self._estimate = estimate
+        self.calls = 0
+        self.asked: list[KeyRange] = []
+
+    def bounds(self) -> KeyRange | None:
+        """From the smallest key to one past the largest."""
+        return KeyRange(self.keys[0], self.keys[-1] + 1) if self.keys else None
+
+    def rows(self, keys: KeyRange) -> int:
+        """How many there really are."""
+        return bisect.bisect_left(self.keys, keys.high) - bisect.bisect_left(self.keys, keys.low)
+
+    def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
+        """What the server says."""
+        self.calls += 1
+        self.asked += ranges
+        return [self._estimate(self.rows(keys)) for keys in ranges]
+
+
+def assert_covers(plan: list[PlannedRange], keys: Sequence[int]) -> None:
+    """From the smallest key to one past the largest, in order, without gap or overlap."""
+    assert plan[0].keys.low == min(keys)
+    assert plan[-1].keys.high == max(keys) + 1
+    for one, next_one in pairwise(plan):
+        assert one.keys.high == next_one.keys.low
+
+
+def test_an_empty_table_has_no_ranges() -> None:
+    """And no estimate is asked for."""
+    space = Keys([])
+    assert split(space, 100) == []
+    assert space.calls == 0
+
+
+def test_one_row() -> None:
+    """One range of one key."""
+    assert split(Keys([7]), 100) == [PlannedRange(KeyRange(7, 8), 1)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "range_rows", "edges"),
+    [
+        (range(0, 100), 100, [0, 100]),
+        (range(0, 125), 100, [0, 125]),  # a quarter above the wish is not cut
+        (range(0, 126), 100, [0, 63, 126]),
+        (range(0, 100), 25, [0, 25, 50, 75, 100]),
+        (range(-50, 50), 25, [-50, -25, 0, 25, 50]),
+        (range(0, 10), 1, list(range(11))),
+        ([0, 99], 1, [0, 50, 100]),
+    ],
+)
+def test_exact_plans(keys: Sequence[int], range_rows: int, edges: list[int]) -> None:
+    """Dense keys are cut into equal parts."""
+    assert [(p.keys.low, p.keys.high) for p in split(Keys(keys), range_rows)] == list(pairwise(edges))
+
+
+key_sets = st.one_of(
+    st.lists(st.integers(-200, 200), min_size=1, max_size=150, unique=True),
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=60, unique=True),
+    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=60, unique=True),
+    st.lists(  # islands far from each other
+        st.tuples(st.integers(0, 2**63), st.integers(1, 80)), min_size=1, max_size=4
+    ).map(lambda islands: sorted({start + n for start, count in islands for n in range(count)})),
+)
+
+
+@given(key_sets, st.integers(1, 40))
+@settings(deadline=None, max_examples=150)
+def test_exact_estimates_make_even_ranges(keys: list[int], range_rows: int) -> None:
+    """Everything is covered once; no range has twice the wish; neighbours are not both small; the sums agree."""
+    space = Keys(keys)
+    plan = split(space, range_rows)
+    assert_covers(plan, keys)
+    rows = [space.rows(planned.keys) for planned in plan]
+    assert rows == [planned.estimated_rows for planned in plan]
+    assert sum(rows) == len(keys)
+    assert max(rows) <= 2 * range_rows
+    assert all(one + next_one > range_rows for one, next_one in pairwise(rows))
+
+
+@given(st.lists(st.integers(0, 3000), min_size=1, max_size=100, unique=True), st.integers(1, 50), st.data())
+@settings(deadline=None, max_examples=100)
+def test_estimates_that_lie_lose_no_row(keys: list[int], range_rows: int, data: st.DataObject) -> None:
+    """Zero for a full range, millions for an empty one: ranges may be uneven, but every key is in exactly one."""
+    lies = data.draw(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
+    turn = iter(range(10**9))
+    plan = split(Keys(keys, lambda _: lies[next(turn) % len(lies)]), range_rows)
+    assert_covers(plan, keys)
+    assert all(planned.estimated_rows <= planned.keys.span_keys for planned in plan)
+
+
+@pytest.mark.parametrize("estimate", [lambda rows: 0, lambda rows: 10**9, lambda rows: rows // 2, lambda rows: rows * 3])
+def test_one_lie_for_everything(estimate: Callable[[int], int]) -> None:
+    """Always none, always a milliard, half, thrice: covered all the same."""
+    assert_covers(split(Keys(range(5, 5005), estimate), 100), range(5, 5005))
+
+
+FAR = 9 * 10**18
+
+
+@pytest.mark.parametrize(("range_rows", "most"), [(50_000, 1), (1000, 2), (500, 6), (100, 25)])
+def test_one_stray_key_far_away(range_rows: int, most: int) -> None:
+    """Ids 1 to 1000 and one at 9 * 10**18: a handful of ranges and questions, although nearly all of the space is empty.
+    An estimate of an empty range is 1, as InnoDB's is."""
+    keys = [*range(1, 1001), FAR]
+    space = Keys(keys, lambda rows: max(1, rows))
+    plan = split(space, range_rows)
+    assert_covers(plan, keys)
+    assert len(plan) <= most
+    assert len(space.asked) <= 600
+    assert max(space.rows(planned.keys) for planned in plan) <= 2 * range_rows
+
+
+def test_twenty_million_rows_take_few_questions() -> None:
+    """400 ranges of 50 000 dense rows, in about as many questions and a tenth of the round trips."""
+    space = Keys(range(1, 20_000_001))
+    plan = split(space, 50_000)
+    assert_covers(plan, space.keys)
+    assert 400 <= len(plan) <= 500
+    assert len(space.asked) <= 1.2 * len(plan)
+    assert space.calls <= 40
+
+
+def test_no_round_trip_asks_for_much() -> None:
+    """One statement never grows beyond 32 estimates, however large the table is."""
+    space = Keys(range(1, 2_000_000))
+    before = 0
+    most = 0
+    for_each_call = space.estimated_rows
+
+    def watched(ranges: Sequence[KeyRange]) -> list[int]:
+        nonlocal most
+        most = max(most, len(ranges))
+        return for_each_call(ranges)
+
+    space.estimated_rows = watched  # type: ignore[method-assign]  # the test looks over the planner's shoulder
+    split(space, 1000)
+    assert before < most <= 32
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 2**64 - 1), (-(2**63), 2**63 - 1), (-1, 0), (2**64 - 2, 2**64 - 1), (-(2**63), -(2**63) + 1)]
+)
+def test_the_ends_of_the_key_space(low: int, high: int) -> None:
+    """The largest unsigned and the smallest signed key are in a range; its upper end may be 2**64."""
+    space = Keys([low, high])
+    plan = split(space, 1)
+    assert [space.rows(planned.keys) for planned in plan] == [1, 1]
+    assert_covers(plan, [low, high])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 2**64), (-(2**63), 2**63)])
+def test_a_full_key_space(low: int, high: int) -> None:
+    """All 2**64 keys are there: equal ranges, by integer arithmetic that loses nothing."""
+    space = Keys(range(0))
+    space.bounds = lambda: KeyRange(low, high)  # type: ignore[method-assign]  # len() of such a range object overflows
+    space.rows = lambda keys: keys.span_keys  # type: ignore[method-assign]
+    plan = split(space, 2**58)
+    assert [planned.keys.span_keys for planned in plan] == [2**58] * 64
+    assert (plan[0].keys.low, plan[-1].keys.high) == (low, high)
+
+
+class TooManyQuestions(Exception):
+    """The planner does not come to an end."""
+
+
+@pytest.mark.parametrize("range_rows", [1, 2])
+@pytest.mark.xfail(
+    strict=True, raises=TooManyQuestions, reason="the planner trusts that a cut makes the estimate smaller"
+)
+def test_an_estimate_that_does_not_fall_ends_as_well(range_rows: int) -> None:
+    """Three rows in a wide space, each part of which is said to hold three: cut a while, then left as it is."""
+    space = Keys([1, 2**62, 2**63 - 1])
+
+    def estimate(_: int) -> int:
+        if len(space.asked) > 20_000:
+            raise TooManyQuestions
+        return 3
+
+    lying = Keys(space.keys, estimate)
+    space.asked = lying.asked
+    assert_covers(split(lying, range_rows), space.keys)

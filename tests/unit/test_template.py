@@ -1,0 +1,84 @@
+"""Key templates."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardload.encoding import default_template, parse_template
+from shardload.errors import SpecError
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("{id}", [("column", "id")]),
+        ("user:{id}", [("text", "user:"), ("column", "id")]),
+        ("{a}{b}", [("column", "a"), ("column", "b")]),
+        ("a{{b}}:{id}", [("text", "a{b}:"), ("column", "id")]),
+        ("{{{id}}}", [("text", "{"), ("column", "id"), ("text", "}")]),
+        ("{first name}", [("column", "first name")]),
+        ("é:{ключ}:%d", [("text", "é:"), ("column", "ключ"), ("text", ":%d")]),
+        ("{id}:{id}", [("column", "id"), ("text", ":"), ("column", "id")]),
+    ],
+)
+def test_templates(text: str, parts: list[tuple[str, str]]) -> None:
+    """Columns stand in braces; a doubled brace is a brace; everything else is literal."""
+    assert list(parse_template(text).parts) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("user", "it names no column, so every row would get the same key"),
+        ("{{id}}", "it names no column, so every row would get the same key"),
+        ("", "it names no column, so every row would get the same key"),
+        ("user:{id", "the '{' at character 6 opens no column name"),
+        ("{}", "the '{' at character 1 opens no column name"),
+        ("a{b{c}", "the '{' at character 2 opens no column name"),
+        ("user:id}", "the '}' at character 8 closes nothing"),
+        ("{id}}", "the '}' at character 5 closes nothing"),
+    ],
+)
+def test_refused_templates(text: str, what: str) -> None:
+    """The place is given as a person counts, from 1, and the rule is said."""
+    with pytest.raises(SpecError) as caught:
+        parse_template(text)
+    assert caught.value.message == f"--key {text!r}: {what}"
+    assert caught.value.hint == "write columns as {id}, and a brace as {{ or }}"
+
+
+def test_the_columns_of_a_template() -> None:
+    """Each once, in the order of the text."""
+    assert parse_template("{b}:{a}:{b}").columns == ("b", "a")
+
+
+def test_a_scratch_key_looks_like_a_real_one() -> None:
+    """Every column replaced, all literal text kept: the same access rules cover it."""
+    assert parse_template("a{{:{x}:{y}").filled("probe") == "a{:probe:probe"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "template"),
+    [
+        ("user", ("id",), "user:{id}"),
+        ("t", ("a", "b"), "t:{a}:{b}"),
+        ("odd{na}me", ("id",), "odd{{na}}me:{id}"),
+    ],
+)
+def test_the_default_template(table: str, key: tuple[str, ...], template: str) -> None:
+    """Table and primary key, separated by colons."""
+    assert default_template(table, key) == template
+
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}"), min_size=1, max_size=10)
+
+
+@given(st.text(max_size=10), st.lists(names, min_size=1, max_size=3, unique=True))
+@settings(deadline=None, max_examples=60)
+def test_the_default_template_can_be_read(table: str, key: list[str]) -> None:
+    """Whatever the table is called, its default template names exactly its key's columns."""
+    template = parse_template(default_template(table, key))
+    assert template.columns == tuple(key)
+    assert template.filled("0") == ":".join([table, *["0"] * len(key)])
