@@ -25,7 +25,7 @@ from shardload.ipc import BoardHeader, IpcSet, create
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.model import Ack, Counts, Outcome, SetAside, Task
-from shardload.process import SignalInbox, set_title, start_time
+from shardload.process import SignalInbox, children_usage, set_title, start_time
 from shardload.progress import Meter, share_done
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -118,6 +118,7 @@ class Coordinator:
             self._crew.end(STOP_GRACE_S if self.ending is None else 0.0)
             self._ipc_set.remove()
             self._crew.dismiss_janitor()
+            _log.info("the loaders used %.2f s of CPU, %d MiB of memory at most", *children_usage())
 
     def _loop(self, inbox: SignalInbox) -> None:
         self._meter = Meter(self._started_s, self._totals.counts.rows_read, self._share([]))

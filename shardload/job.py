@@ -78,7 +78,7 @@ class Job:
     def encoder(self) -> str:
         """The encoder and what it writes, in two words."""
         written = {None: "HSET", Payload.LISTPACK: "RESTORE listpack", Payload.PLAIN: "RESTORE plain"}
-        return f"{'native' if is_native_built() else 'reference'}, {written[self.choice.payload]}"
+        return f"{'native' if uses_native(self.spec) else 'reference'}, {written[self.choice.payload]}"
 
 
 def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
@@ -100,11 +100,21 @@ def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) ->
     return planning.split(source.TableKeys(connection, spec.table, subject.key_column), spec.range_rows)
 
 
+def uses_native(spec: JobSpec) -> bool:
+    """Whether the native encoder serves. SpecError if it is asked for and was not built."""
+    if spec.encoder == "native" and not is_native_built():
+        raise SpecError(
+            "--encoder native: the compiled encoder is not part of this installation",
+            "install a C compiler and Python's headers, and install shardload again",
+        )
+    return spec.encoder != "reference" and is_native_built()
+
+
 def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Choice]:
     """Which Redis it is, and how a scratch key like the job's own can be written. TargetError if it cannot."""
     layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
     encoding = spec.encoding
-    if encoding == "auto" and not is_native_built():
+    if encoding == "auto" and not uses_native(spec):
         encoding = "commands"  # building payloads in Python costs more than it saves
     target = TargetConnection(spec.redis)
     try:
@@ -195,7 +205,7 @@ def load(job: Job, workers: int, display: Display) -> tuple[Summary, ShardloadEr
         job.subject.key_column,
         job.subject.layout,
         job.form,
-        is_native_built(),
+        uses_native(job.spec),
     )
 
     def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:

@@ -104,6 +104,7 @@ class JobSpec(BaseModel):
     ttl_jitter: Annotated[Share, Field(ge=0, le=1)] = 0.0
     encoding: Literal["auto", "restore", "commands"] = "auto"
     hash_layout: Literal["compact", "native"] = "compact"
+    encoder: Literal["auto", "native", "reference"] = "auto"
     workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = DEFAULT_WORKERS
     range_rows: Annotated[int, Field(ge=1, le=10**9)] = DEFAULT_RANGE_ROWS
     give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S

@@ -54,6 +54,10 @@ _WRITING = [
         help="A key as one RESTORE (less work for Redis) or as DEL + HSET; auto asks Redis.  [default: auto]",
     ),
     click.option(
+        "--encoder", metavar="auto|native|reference",
+        help="The compiled encoder or the Python one; both write the same.  [default: auto: native where it was built]",
+    ),
+    click.option(
         "--hash-layout", metavar="compact|native",
         help="compact: rows up to 8 KiB are compact hashes, however long their values; native: as HSET would have made "
         "them.  [default: compact]",

@@ -1,8 +1,8 @@
 """The reference encoder: the definition, in Python, of what a row becomes in Redis.
 
 A key is written whole. With RESTORE that is one command. With HSET it is `DEL key` and then `HSET key field ...` (and
-`PEXPIRE key ms`, if keys expire) in one pipeline: whatever the key was before (another type, more fields, a TTL) is gone.
-Between the two a reader may miss the key for the time of one command.
+`PEXPIRE key ms`, if keys expire) in one pipeline: whatever the key was before (another type, more fields, a TTL) is
+gone. Between the two a reader may miss the key for the time of one command.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -86,6 +87,13 @@ def reap_all() -> list[tuple[int, int]]:
         if pid == 0:
             return reaped
         reaped.append((pid, status))
+
+
+def children_usage() -> tuple[float, int]:
+    """CPU seconds (user and system) of all reaped children, and the peak MiB of the largest; see getrusage(2)."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * unit_bytes // 2**20
 
 
 def describe_death(status: int) -> str:

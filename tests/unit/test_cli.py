@@ -48,9 +48,7 @@ def left_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 
 
 @pytest.mark.parametrize("name", [None, *all_commands()])
-def test_help_is_help(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str | None
-) -> None:
+def test_help_is_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str | None) -> None:
     """--help and -h show the same, on standard output, with exit code 0."""
     shown = set()
     for flag in ("--help", "-h"):

@@ -98,18 +98,6 @@ def test_a_note_does_not_break_the_bar() -> None:
     assert "loader 1 was killed" in re.split(r"[\r\n]+", stream.getvalue())
 
 
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal, but has no size."""
-
-    def isatty(self) -> bool:
-        """It does."""
-        return True
-
-    def fileno(self) -> int:
-        """Asked for its size."""
-        raise OSError("no descriptor")
-
-
 def test_auto_is_plain_in_a_pipe() -> None:
     """Without a terminal nobody wants carriage returns."""
     stream = io.StringIO()

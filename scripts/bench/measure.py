@@ -1,0 +1,68 @@
+"""What a contender costs: wall time, CPU seconds of each party, peak memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One run. `client_cpu_s` is of every process that was started for it, `client_peak_mib` of the largest of them."""
+
+    wall_s: float
+    client_cpu_s: float
+    mysqld_cpu_s: float
+    redis_cpu_s: float
+    client_peak_mib: float
+    note: str = ""
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a running process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def measured(run: Callable[[], str], mysqld_pid: int, redis_pid: int) -> Cost:
+    """Run it once, in a forked child, so that its own and its children's CPU and memory are told apart from ours."""
+    before = cpu_s(mysqld_pid), cpu_s(redis_pid)
+    reading, writing = os.pipe()
+    started_s = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        note, status = "", 1
+        try:
+            note = run()
+            status = 0
+        except BaseException as error:
+            note = f"{type(error).__name__}: {error}"
+        mine, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak = theirs.ru_maxrss or mine.ru_maxrss
+        cpu = sum(used.ru_utime + used.ru_stime for used in (mine, theirs))
+        os.write(writing, f"{cpu} {peak} {note}".encode()[:4000])
+        os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        cpu_text, peak_text, note = told.read().split(" ", 2)
+    _, status = os.waitpid(pid, 0)
+    wall_s = time.monotonic() - started_s
+    if status:
+        raise RuntimeError(note)
+    return Cost(
+        wall_s, float(cpu_text), cpu_s(mysqld_pid) - before[0], cpu_s(redis_pid) - before[1],
+        int(peak_text) / 1024, note,
+    )  # fmt: skip
+
+
+def median(costs: list[Cost]) -> Cost:
+    """The median of each figure by itself; the note of the last run."""
+    names = ("wall_s", "client_cpu_s", "mysqld_cpu_s", "redis_cpu_s", "client_peak_mib")
+    return Cost(*(statistics.median(getattr(cost, name) for cost in costs) for name in names), costs[-1].note)

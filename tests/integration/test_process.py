@@ -1,0 +1,431 @@
+"""Forking, reaping, signals and identities, with real processes."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shardload.errors import StoppedBySignal
+from shardload.process import (
+    SignalInbox,
+    describe_death,
+    die_with_parent,
+    fork_child,
+    is_alive,
+    reap_all,
+    set_title,
+    start_time,
+    stop_by_exception,
+)
+from tests.harness import processes_named, wait_until
+
+NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+
+
+@pytest.fixture
+def children() -> Iterator[list[int]]:
+    """Pids that are killed and reaped after the test, if it has not done so."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            continue
+
+
+def forked(children: list[int], body: Callable[[], int]) -> int:
+    """A child of this test."""
+    children.append(fork_child(body, []))
+    return children[-1]
+
+
+def exit_code(pid: int) -> int:
+    """How a child ended, negative for a signal."""
+    ended: tuple[int, int] = wait_until(lambda: (found := os.waitpid(pid, os.WNOHANG))[0] and found, "it ends")
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def pausing() -> int:
+    """A body that waits for signals."""
+    while True:
+        signal.pause()
+
+
+def told(children: list[int], body: Callable[[], Any]) -> Any:
+    """What a child found out, as JSON."""
+    reading, writing = os.pipe()
+
+    def tell() -> int:
+        os.write(writing, json.dumps(body()).encode())
+        return 0
+
+    pid = forked(children, tell)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read()
+    assert exit_code(pid) == 0
+    return json.loads(answer)
+
+
+# ---- children
+
+
+@pytest.mark.parametrize("code", [0, 1, 42])
+def test_a_child_leaves_with_its_bodys_result(children: list[int], code: int) -> None:
+    """As its exit code."""
+    assert exit_code(forked(children, lambda: code)) == code
+
+
+def test_a_child_that_raises_leaves_with_70(children: list[int], capfd: pytest.CaptureFixture[str]) -> None:
+    """With a traceback on standard error, and without returning into the caller's frames or its exit handlers."""
+
+    def crash() -> int:
+        raise RuntimeError("on purpose")
+
+    def noticed() -> None:
+        os.write(2, b"an exit handler ran")
+
+    atexit.register(noticed)
+    try:
+        assert exit_code(forked(children, crash)) == 70
+    finally:
+        atexit.unregister(noticed)
+    shown = capfd.readouterr().err
+    assert "RuntimeError: on purpose" in shown
+    assert "an exit handler ran" not in shown
+
+
+def test_a_childs_handlers(children: list[int]) -> None:
+    """INT, HUP and QUIT are ignored, the rest are as a new process has them, whatever the parent had."""
+    names = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGCHLD", "SIGUSR1", "SIGUSR2"]
+    before = {name: signal.signal(getattr(signal, name), lambda *_: None) for name in names}
+    try:
+        found = told(children, lambda: {name: int(signal.getsignal(getattr(signal, name))) for name in names})  # type: ignore[arg-type]
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+    default, ignored = int(signal.SIG_DFL), int(signal.SIG_IGN)
+    assert found == dict.fromkeys(names, default) | dict.fromkeys(["SIGINT", "SIGHUP", "SIGQUIT"], ignored)
+
+
+def test_a_terminals_signals_do_not_end_a_child(children: list[int]) -> None:
+    """INT, HUP and QUIT do nothing; TERM ends it."""
+    pid = forked(children, pausing)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        os.kill(pid, number)
+    assert is_alive(pid, start_time(pid))
+    os.kill(pid, signal.SIGTERM)
+    assert exit_code(pid) == -signal.SIGTERM
+
+
+def test_a_child_can_be_signalled(children: list[int]) -> None:
+    """The signals that were held back around the fork are let through on both sides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    blocked = told(children, lambda: sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    assert blocked == sorted(before)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_a_child_does_not_ring_its_parents_inbox(children: list[int]) -> None:
+    """A signal to the child is no business of the pipe that it has inherited."""
+    inbox = SignalInbox([signal.SIGUSR1])
+    try:
+        pid = forked(children, pausing)
+        os.kill(pid, signal.SIGUSR1)
+        assert exit_code(pid) == -signal.SIGUSR1
+        assert inbox.drain() == []
+    finally:
+        inbox.close()
+
+
+def test_a_child_closes_what_it_is_told_to(children: list[int]) -> None:
+    """These descriptors, and no others; the parent keeps them."""
+    first, second = os.pipe()
+
+    def are_open() -> list[bool]:
+        found = []
+        for descriptor in (first, second):
+            try:
+                os.fstat(descriptor)
+                found.append(True)
+            except OSError:
+                found.append(False)
+        return found
+
+    pid = fork_child(lambda: 10 * are_open()[0] + are_open()[1], [first])
+    children.append(pid)
+    assert exit_code(pid) == 1
+    assert are_open() == [True, True]
+    os.close(first)
+    os.close(second)
+
+
+def test_reap_all(children: list[int]) -> None:
+    """Every child that has ended, once, with its status; those that live are not waited for."""
+    alive = forked(children, pausing)
+    pids = {forked(children, lambda code=code: code): code for code in (0, 3, 70)}  # type: ignore[misc]
+    reaped: dict[int, int] = {}
+
+    def all_reaped() -> bool:
+        for pid, status in reap_all():
+            assert pid not in reaped
+            reaped[pid] = os.waitstatus_to_exitcode(status)
+        return len(reaped) >= 3
+
+    wait_until(all_reaped, "three have ended")
+    assert reaped == pids
+    assert reap_all() == []
+    assert is_alive(alive, start_time(alive))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "left with exit code 0"),
+        (1 << 8, "left with exit code 1"),
+        (70 << 8, "crashed with a Python error (see the log)"),
+        (signal.SIGTERM, "was killed by SIGTERM"),
+        (signal.SIGKILL, "was killed by SIGKILL (by hand, or out of memory: see dmesg)"),
+        (signal.SIGSEGV, "was killed by SIGSEGV (a fault in native code: please report it)"),
+        (signal.SIGSEGV | 0x80, "was killed by SIGSEGV (a fault in native code: please report it)"),
+        (signal.SIGBUS, "was killed by SIGBUS (a fault in native code, or a full disk under a mapped file)"),
+        (40, "was killed by signal 40"),
+    ],
+)
+def test_a_death_in_words(status: int, words: str) -> None:
+    """The signal's name and what it often means."""
+    assert describe_death(status) == words
+
+
+def test_a_title_is_seen(children: list[int]) -> None:
+    """By whoever lists processes."""
+
+    def titled() -> int:
+        set_title("shardload: test of titles #7")
+        return pausing()
+
+    pid = forked(children, titled)
+    wait_until(lambda: processes_named("shardload: test of titles #7") == [pid], "the title is there")
+
+
+# ---- identities
+
+
+def test_this_process_is_alive() -> None:
+    """With its pid and its start."""
+    start = start_time(os.getpid())
+    assert start > 0
+    assert is_alive(os.getpid(), start)
+
+
+@pytest.mark.parametrize(("pid", "wrong"), [(os.getpid(), 1), (os.getpid(), -1), (1, 5)])
+def test_another_start_is_another_process(pid: int, wrong: int) -> None:
+    """The pid has come back, the process has not."""
+    assert not is_alive(pid, start_time(pid) + wrong)
+
+
+@pytest.mark.parametrize(("pid", "start"), [(0, 0), (0, 5), (-1, 5), (2**22 + 1, 0), (2**22 + 1, 5)])
+def test_no_process(pid: int, start: int) -> None:
+    """Nobody has this pid, or none was recorded."""
+    assert not is_alive(pid, start)
+
+
+@NEEDS_PROC
+def test_a_zombie_counts_as_gone(children: list[int]) -> None:
+    """It holds nothing and does nothing any more; and reaped it is gone as well."""
+    pid = forked(children, pausing)
+    start = start_time(pid)
+    assert is_alive(pid, start)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: ") Z " in Path(f"/proc/{pid}/stat").read_text(), "it is a zombie")
+    assert start_time(pid) == 0
+    assert not is_alive(pid, start)
+    os.waitpid(pid, 0)
+    assert start_time(pid) == 0
+
+
+def named(children: list[int], name: bytes) -> int:
+    """A child whose name in the kernel is this."""
+    ready, writing = os.pipe()
+
+    def body() -> int:
+        Path("/proc/self/comm").write_bytes(name)
+        os.write(writing, b".")
+        return pausing()
+
+    pid = forked(children, body)
+    os.close(writing)
+    assert os.read(ready, 1) == b"."
+    os.close(ready)
+    return pid
+
+
+@NEEDS_PROC
+@pytest.mark.parametrize("name", [b"a b", b"a) Z 1 2 (b", b")", b"((("])
+def test_a_name_does_not_confuse(children: list[int], name: bytes) -> None:
+    """Spaces and brackets in a process's name are no part of its state."""
+    pid = named(children, name)
+    assert is_alive(pid, start_time(pid))
+
+
+@NEEDS_PROC
+@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="/proc/PID/stat is read as UTF-8; a name is any bytes")
+def test_a_name_that_is_no_text(children: list[int]) -> None:
+    """The kernel cuts names after 15 bytes, also in the middle of a character."""
+    pid = named(children, b"\xc3")
+    assert is_alive(pid, start_time(pid))
+
+
+# ---- dying with the parent
+
+
+@NEEDS_PROC
+def test_a_child_dies_with_its_parent(children: list[int]) -> None:
+    """kill -9 of the parent ends it, without anybody's help."""
+    reading, writing = os.pipe()
+
+    def grandchild(parent: int) -> int:
+        os.write(writing, b"%d %d\n" % (die_with_parent(parent), os.getpid()))
+        return pausing()
+
+    def parent() -> int:
+        me = os.getpid()
+        fork_child(lambda: grandchild(me), [])
+        return pausing()
+
+    pid = forked(children, parent)
+    answer, orphan = map(int, os.read(reading, 100).split())
+    start = start_time(orphan)
+    assert answer == 1
+    assert is_alive(orphan, start)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    wait_until(lambda: not is_alive(orphan, start), "it has died too", deadline_s=5)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_parent_that_is_dead_already_is_noticed(children: list[int]) -> None:
+    """The request came too late: False, and the child leaves by itself."""
+    reading, writing = os.pipe()
+
+    def grandchild(parent: int) -> int:
+        while os.getppid() == parent:
+            os.sched_yield()
+        os.write(writing, b"%d" % die_with_parent(parent))
+        return 0
+
+    def parent() -> int:
+        me = os.getpid()
+        fork_child(lambda: grandchild(me), [])
+        return 0
+
+    assert exit_code(forked(children, parent)) == 0
+    os.close(writing)
+    assert os.read(reading, 10) == b"0"
+    os.close(reading)
+
+
+# ---- signals
+
+
+def test_signals_are_noted_in_order() -> None:
+    """Each once for each time it came, none lost, none twice; the descriptor is readable as long as there are any."""
+    sent = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1, signal.SIGWINCH, signal.SIGUSR1]
+    inbox = SignalInbox({signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH})
+    try:
+        assert inbox.drain() == []
+        assert select.select([inbox], [], [], 0)[0] == []
+        for number in sent:
+            os.kill(os.getpid(), number)
+        assert select.select([inbox], [], [], 5)[0] == [inbox]
+        assert inbox.drain() == [int(number) for number in sent]
+        assert inbox.drain() == []
+    finally:
+        inbox.close()
+
+
+def test_a_signal_wakes_a_selector() -> None:
+    """While it waits, not only before."""
+    inbox = SignalInbox([signal.SIGALRM])
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        started_s = time.monotonic()
+        assert select.select([inbox], [], [], 10)[0] == [inbox]
+        assert time.monotonic() - started_s < 5
+        assert inbox.drain() == [signal.SIGALRM]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        inbox.close()
+
+
+def test_a_flood_of_signals_blocks_nobody() -> None:
+    """More than the pipe holds: the sender goes on, and what fits is noted."""
+    inbox = SignalInbox([signal.SIGUSR1])
+    try:
+        for _ in range(70_000):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        assert len(inbox.drain()) >= 4096
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert inbox.drain() == [signal.SIGUSR1]
+    finally:
+        inbox.close()
+
+
+def test_an_inbox_puts_everything_back() -> None:
+    """Handlers, wake-up descriptor and descriptors are as before."""
+
+    def mine(*_: object) -> None:
+        """A handler of somebody else's."""
+
+    before = signal.signal(signal.SIGUSR1, mine)
+    try:
+        inbox = SignalInbox([signal.SIGUSR1, signal.SIGUSR2])
+        assert signal.getsignal(signal.SIGUSR1) is not mine
+        descriptors = inbox.descriptors()
+        inbox.close()
+        assert signal.getsignal(signal.SIGUSR1) is mine
+        assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+        assert signal.set_wakeup_fd(-1) == -1
+        for descriptor in descriptors:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptor)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """nohup's wish is respected, by the inbox and by the exception."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        inbox = SignalInbox([signal.SIGHUP, signal.SIGUSR1])
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert inbox.drain() == []
+        inbox.close()
+        with stop_by_exception([signal.SIGHUP]):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_stops_by_an_exception(number: signal.Signals) -> None:
+    """In the phases that hold nothing; afterwards the handlers are what they were."""
+    before = signal.getsignal(number)
+    with pytest.raises(StoppedBySignal) as caught, stop_by_exception([number]):
+        os.kill(os.getpid(), number)
+        pytest.fail("the signal did nothing")
+    assert caught.value.exit_code == 128 + number
+    assert signal.getsignal(number) == before
