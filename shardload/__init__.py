@@ -7,9 +7,4 @@ accounts for every reply (`target`), shows its counts on the board (`ipc.board`)
 the coordinator settles the acknowledgement into the journal and shows the progress (`display`).
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("shardload")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+unknown"
+__version__ = "0.1.0"  # the only place; pyproject.toml reads it here

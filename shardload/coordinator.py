@@ -27,6 +27,7 @@ from shardload.journal import Journal
 from shardload.model import Ack, Counts, Outcome, SetAside, Task
 from shardload.process import SignalInbox, children_usage, set_title, start_time
 from shardload.progress import Meter, share_done
+from shardload.target import TargetFacts
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
@@ -46,7 +47,7 @@ class Ending:
 
 
 class Coordinator:
-    """One run of one job. `target_life` asks the target which life of it runs now (TargetLost if it does not)."""
+    """One run of one job. `ask_target` asks the target what it is now (TargetLost if it cannot be reached)."""
 
     def __init__(
         self,
@@ -54,14 +55,14 @@ class Coordinator:
         journal: Journal,
         key_name: str,
         give_up_after_s: float,
-        target_life: Callable[[], int],
+        ask_target: Callable[[], TargetFacts],
         display: Display,
     ) -> None:
         self._directory = directory
         self._journal = journal
         self._key_name = key_name
         self._give_up_after_s = give_up_after_s
-        self._target_life = target_life
+        self._ask_target = ask_target
         self._display = display
         self._past_lives: set[int] = set()
         self._retries = self._single_failures = self._confirm_losses = 0
@@ -71,13 +72,14 @@ class Coordinator:
 
     # ---- a run, from its first breath to its last
 
-    def run(self, workers: int, loader_body: LoaderBody, life: int, lock: int) -> None:
+    def run(self, workers: int, loader_body: LoaderBody, target: TargetFacts, lock: int) -> None:
         """Load every range that is to do; the journal has the result, `ending` the reason of an early end.
 
         GaveUp, IpcError or JournalError if the job had to stop. Whatever happens, no process and no SysV object of
-        this run is left. `lock` is the job's descriptor, which no child may keep.
+        this run is left. `target` is what it was when the job began, `lock` the job's descriptor, which no child may
+        keep.
         """
-        self._life = life
+        self._life, self._evicted_keys = target.life, target.evicted_keys
         self._started_s = self._last_success_s = time.monotonic()
         self._run_number = self._journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         self._dispatcher = Dispatcher(self._journal.todo(), workers)
@@ -306,16 +308,19 @@ class Coordinator:
         if self.ending is not None or self._dispatcher.open_ranges or now_s < self._confirm_not_before_s:
             return
         try:
-            life = self._target_life()
+            target = self._ask_target()
         except TargetLost as error:
             self._confirm_losses += 1
             self._confirm_not_before_s = now_s + retry.delay_s(self._confirm_losses, random.random())
             self._consider_giving_up(now_s, str(error))
             return
         self._confirm_losses = 0
-        if life != self._life:
-            self._heed_new_life(life)
+        if target.life != self._life:
+            self._heed_new_life(target.life)
             self._dispatch()
+        elif target.evicted_keys > self._evicted_keys:
+            evicted = target.evicted_keys - self._evicted_keys
+            self._say(f"warning: Redis evicted {evicted:,} keys meanwhile, perhaps of these; raise its maxmemory")
         self._is_confirmed = not self._dispatcher.open_ranges
 
     def _publish(self, *, last: bool = False) -> None:

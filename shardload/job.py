@@ -125,11 +125,11 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
         target.close()
 
 
-def target_life(spec: JobSpec) -> int:
-    """Which life of the target runs now. TargetLost if none does."""
+def ask_target(spec: JobSpec) -> TargetFacts:
+    """What the target is now. TargetLost if it cannot be reached."""
     target = TargetConnection(spec.redis)
     try:
-        return describe_server(target).life
+        return describe_server(target)
     finally:
         target.close()
 
@@ -213,11 +213,11 @@ def load(job: Job, workers: int, display: Display) -> tuple[Summary, ShardloadEr
 
     coordinator = Coordinator(
         job.directory, job.journal, job.subject.key_column, job.spec.give_up_after,
-        lambda: target_life(job.spec), display,
+        lambda: ask_target(job.spec), display,
     )  # fmt: skip
     stopped: ShardloadError | None = None
     try:
-        coordinator.run(workers, loader_body, job.target.life, job.lock)
+        coordinator.run(workers, loader_body, job.target, job.lock)
     except ShardloadError as error:
         stopped = error
     finally:

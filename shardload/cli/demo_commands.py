@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from shardload import spec
 from shardload.coordinator import STOP_SIGNALS
 from shardload.errors import EXIT_COMPLETE, SpecError
 from shardload.process import stop_by_exception
-from shardload.sandbox.demo import run_demo
-from shardload.sandbox.users import seed as make_users
 from shardload.urls import MYSQL_FORM, SourceUrl, parse_mysql
 
 
@@ -26,6 +23,8 @@ def demo(rows: int, keep: bool) -> int:
 
     Everything it starts is taken down again, also after Ctrl-C.
     """
+    from shardload.sandbox.demo import run_demo  # here: `run` should not wait for the sandbox to be imported
+
     with stop_by_exception(STOP_SIGNALS):
         return run_demo(rows, keep=keep)
 
@@ -41,9 +40,11 @@ def seed(mysql: str | None, table: str, rows: int, random_seed: int) -> int:
     \b
     shardload seed --mysql mysql://writer:secret@localhost/test --table user --rows 1000000
     """
+    from shardload.sandbox.users import seed_with_bar
+
     url = _mysql_url(mysql)
-    with stop_by_exception(STOP_SIGNALS), tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as bar:
-        make_users(url, table, rows, random_seed, lambda done: bar.update(done - bar.n))
+    with stop_by_exception(STOP_SIGNALS):
+        seed_with_bar(url, table, rows, random_seed)
     click.echo(f"{rows:,} users in table {table} on {url}")
     return EXIT_COMPLETE
 

@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from shardload import source
 from shardload.sandbox.servers import Sandbox
-from shardload.sandbox.users import seed
+from shardload.sandbox.users import seed_with_bar
 from shardload.target import TargetConnection
 
 _SEED = 1
@@ -27,8 +26,7 @@ def run_demo(rows: int, *, keep: bool) -> int:
         click.echo(f"MySQL: {sandbox.mysql.url}\nRedis: {sandbox.redis.url}")
         _head(f"Making {rows:,} synthetic users")
         started_s = time.monotonic()
-        with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as bar:
-            seed(sandbox.mysql.url, "user", rows, _SEED, lambda done: bar.update(done - bar.n))
+        seed_with_bar(sandbox.mysql.url, "user", rows, _SEED)
         click.echo(f"{rows:,} rows in {time.monotonic() - started_s:.1f} s")
         _head("Importing them")
         environment = os.environ | {

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tqdm import tqdm
+
 from shardload import source
 from shardload.errors import SpecError
 from shardload.source.connection import translated
@@ -86,6 +88,12 @@ def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Call
     finally:
         for connection in connections:
             source.abandon(connection)
+
+
+def seed_with_bar(url: SourceUrl, table: str, rows: int, random_seed: int) -> None:
+    """The same, with a bar on a terminal."""
+    with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as bar:
+        seed(url, table, rows, random_seed, lambda done: bar.update(done - bar.n))
 
 
 def _execute(connection: Any, table: str, sql: str) -> int:
