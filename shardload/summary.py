@@ -31,13 +31,14 @@ class Summary:
         """The object that `--json` prints."""
         return dataclasses.asdict(self)
 
-    def as_text(self) -> str:
-        """A few lines for a person."""
+    def as_text(self, why: str) -> str:
+        """A few lines for a person; `why` says why keys are written as they are."""
         return (
             f"job {self.job}: {self.status}\n"
             f"  {self.rows_read:,} rows read = {self.keys_written:,} keys written"
             f" + {self.rows_skipped:,} skipped + {self.rows_failed:,} failed\n"
             f"  {self.ranges_done:,} of {self.ranges:,} ranges done, {self.ranges_retried:,} needed more than one try\n"
             f"  {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s,"
-            f" {self.workers} worker{'' if self.workers == 1 else 's'}, {self.encoder} encoder"
+            f" {self.workers} worker{'' if self.workers == 1 else 's'}\n"
+            f"  encoder: {self.encoder} ({why})"
         )

@@ -14,6 +14,7 @@ from shardload import source, spec
 from shardload.cli.options import existing_job, job_and_servers, job_only, whole_spec
 from shardload.coordinator import STOP_SIGNALS
 from shardload.display import make_display
+from shardload.encoding import is_native_built
 from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, EXIT_WITH_FAILURES, StoppedBySignal
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
@@ -128,6 +129,10 @@ def failures(job: str, state_dir: Path | None) -> int:
     return EXIT_COMPLETE
 
 
+_NOT_BUILT = (
+    "note: the compiled encoder is not part of this installation; the Python one takes about twenty times its CPU "
+    "for a row (install a C compiler and Python's headers, and install shardload again)"
+)
 ALL = (run, resume, plan, verify, failures)
 
 
@@ -139,11 +144,13 @@ def _load(ready: jobs.Job) -> int:
         click.echo(
             "warning: the key's columns are not unique in the table: several rows may get the same key", err=True
         )
+    if not is_native_built() and wanted.encoder == "auto":
+        click.echo(_NOT_BUILT, err=True)
     display = make_display(wanted.progress)
     summary, stopped = jobs.load(ready, wanted.workers, display)
     if wanted.json_summary:
         click.echo(json_.dumps(summary.as_json()))
-    click.echo(summary.as_text(), err=wanted.json_summary)
+    click.echo(summary.as_text(ready.choice.reason), err=wanted.json_summary)
     if stopped is not None:
         if not isinstance(stopped, StoppedBySignal):
             click.echo(f"shardload: {' '.join(str(stopped).split())}", err=True)
