@@ -130,7 +130,7 @@ def failures(job: str, state_dir: Path | None) -> int:
 
 
 _NOT_BUILT = (
-    "note: the compiled encoder is not part of this installation; the Python one takes about twenty times its CPU "
+    "note: the compiled encoder is not part of this installation; the Python one takes about six times its CPU "
     "for a row (install a C compiler and Python's headers, and install shardload again)"
 )
 ALL = (run, resume, plan, verify, failures)
