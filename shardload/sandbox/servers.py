@@ -115,7 +115,7 @@ class MysqlServer(_Server):
                 *self._command(),
                 f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self.directory / 'mysql.sock'}",
                 f"--pid-file={self.directory / 'mysql.pid'}", f"--init-file={init}",
-                "--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",
+                f"--secure-file-priv={self.directory}", "--loose-mysqlx=OFF", "--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",
                 "--innodb-doublewrite=0", "--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M",
                 "--max-allowed-packet=256M", "--max-connections=200",
             ],
