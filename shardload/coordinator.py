@@ -27,7 +27,7 @@ from shardload.journal import Journal
 from shardload.model import Ack, Counts, Outcome, SetAside, Task
 from shardload.process import SignalInbox, children_usage, set_title, start_time
 from shardload.progress import Meter, share_done
-from shardload.target import TargetFacts
+from shardload.target import UNKNOWN_LIFE, TargetFacts
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
@@ -209,7 +209,7 @@ class Coordinator:
         self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
         self._journal.end_run(self._run_number, self._last_success_s - self._started_s)
         self._totals = self._totals.with_done(self._dispatcher.record(task), ack.counts)
-        if ack.target_life != self._life:
+        if ack.target_life not in (self._life, UNKNOWN_LIFE):
             self._heed_new_life(ack.target_life)
 
     def _heed_new_life(self, life: int) -> None:
@@ -315,7 +315,7 @@ class Coordinator:
             self._consider_giving_up(now_s, str(error))
             return
         self._confirm_losses = 0
-        if target.life != self._life:
+        if target.life not in (self._life, UNKNOWN_LIFE):
             self._heed_new_life(target.life)
             self._dispatch()
         elif target.evicted_keys > self._evicted_keys:

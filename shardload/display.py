@@ -68,7 +68,7 @@ class PlainDisplay(SilentDisplay):
 
     def show(self, progress: Progress) -> None:
         """One line."""
-        self.note(f"{progress.share:6.1%} of the plan, {describe(progress)}")
+        self.note(f"{int(progress.share * 1000) / 10:5.1f}% of the plan, {describe(progress)}")  # never rounded up
 
 
 class BarDisplay(SilentDisplay):
@@ -86,7 +86,7 @@ class BarDisplay(SilentDisplay):
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
-        self._bar.n = int(progress.share * _STEPS)
+        self._bar.n = int(progress.share * _STEPS) // 100 * 100  # whole per cents, never rounded up
         self._bar.set_description_str(describe(progress), refresh=False)
         self._bar.refresh()
 

@@ -86,7 +86,7 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
     table = source.describe(connection, spec.table)
     key_column = table.key_column()
     chosen = [table.resolved(name, "--columns") for name in spec.columns] if spec.columns else list(table.names())
-    written = parse_template(spec.key or default_template(spec.table, table.primary_key))
+    written = parse_template(spec.key) if spec.key else default_template(spec.table, table.primary_key)
     template = KeyTemplate(
         tuple((kind, table.resolved(text, "--key") if kind == "column" else text) for kind, text in written.parts)
     )

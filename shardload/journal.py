@@ -191,7 +191,12 @@ class Journal:
         return halves
 
     def reopen_other_lives(self, target_life: int) -> int:
-        """Ranges that another life of the target confirmed are to be done again; the result is their number."""
+        """Ranges that another life of the target confirmed are to be done again; the result is their number.
+
+        Life 0 is an unknown one: then nothing can be said, and nothing is reopened.
+        """
+        if not target_life:
+            return 0
         return self._reopen("state = 'done' AND keys_written > 0 AND target_life NOT IN (?, '0')", (str(target_life),))
 
     def reopen_failures(self) -> int:

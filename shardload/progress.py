@@ -42,7 +42,7 @@ class Meter:
 
     def __init__(self, started_s: float, rows: int, share: float) -> None:
         self._at_s = started_s
-        self._rows = rows
+        self._rows = self._rows_at = rows
         self._share = self._share_at = share
         self._weight = 0.0
         self._rows_sum = self._share_sum = 0.0
@@ -52,11 +52,12 @@ class Meter:
         passed_s = now_s - self._at_s
         if passed_s > 0:
             keep = math.exp(-passed_s / SMOOTHING_S)
-            self._rows_sum = self._rows_sum * keep + max(0, rows - self._rows)
+            self._rows_sum = self._rows_sum * keep + max(0, rows - self._rows_at)
             self._share_sum = self._share_sum * keep + max(0.0, share - self._share_at)
             self._weight = self._weight * keep + passed_s
             self._at_s = now_s
             self._share_at = max(self._share_at, share)
+            self._rows_at = max(self._rows_at, rows)
         self._rows = max(self._rows, rows)
         self._share = max(self._share, share)
         rate = self._rows_sum / self._weight if self._weight else 0.0

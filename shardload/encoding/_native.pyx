@@ -71,7 +71,12 @@ cdef inline uint8_t *_put_number(uint8_t *out, uint64_t number) noexcept nogil:
         digits[at] = <uint8_t>(48 + number % 10)
         number //= 10
         if not number:
-            return _put(out, &digits[at], MOST_DIGITS - at)
+            break
+    while at < MOST_DIGITS:
+        out[0] = digits[at]
+        out += 1
+        at += 1
+    return out
 
 
 cdef inline uint8_t *_put_line_end(uint8_t *out) noexcept nogil:

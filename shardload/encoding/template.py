@@ -24,10 +24,12 @@ class KeyTemplate:
         return "".join(text if kind == "text" else value for kind, text in self.parts)
 
 
-def default_template(table: str, key_columns: Sequence[str]) -> str:
-    """`TABLE:{PRIMARY KEY}`, with braces in the names doubled where they are text."""
-    literal = table.replace("{", "{{").replace("}", "}}")
-    return ":".join([literal, *("{" + column + "}" for column in key_columns)])
+def default_template(table: str, key_columns: Sequence[str]) -> KeyTemplate:
+    """`TABLE:{PRIMARY KEY}`, whatever characters are in the names."""
+    parts = [("text", table)]
+    for column in key_columns:
+        parts += [("text", ":"), ("column", column)]
+    return KeyTemplate(tuple(parts))
 
 
 def parse_template(text: str) -> KeyTemplate:

@@ -7,6 +7,7 @@ each, neither queue can fill, so nobody ever blocks on a send.
 
 from __future__ import annotations
 
+import errno
 import struct
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from shardload.errors import IpcError
 from shardload.model import Ack, Counts, KeyRange, Outcome, Task
 
 MESSAGE_BYTES = 112  # both queues, both sides: a longer message would block the head of a queue for ever
+_LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
 _LOAD, _STOP = 1, 2
 
@@ -51,10 +53,21 @@ class _Queue:
         except sysv_ipc.BusyError:
             return None
         except (sysv_ipc.ExistentialError, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.E2BIG:
+                return self._drop_too_long(kind)
             raise removed_from_outside("message queue") from error
         except sysv_ipc.Error:  # "Signaled while waiting": the base class itself
             return None
         return bytes(message)
+
+    def _drop_too_long(self, kind: int) -> bytes:
+        """Take a stranger's message that is longer than ours out of the way, with a handle that has room for it."""
+        try:
+            wide = sysv_ipc.MessageQueue(self._queue.key, max_message_size=_LONGEST_MESSAGE_BYTES)
+            wide.receive(block=False, type=kind)
+        except (sysv_ipc.Error, OSError):
+            pass  # somebody else took it, or the queue is gone: the next receive will say so
+        return b""
 
 
 class TaskQueue(_Queue):

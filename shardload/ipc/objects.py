@@ -61,6 +61,7 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
             return thing
         raise IpcError(f"every IPC key of {key_file} is taken", "ipcs shows by whom; remove what is dead with ipcrm")
 
+    memory = None
     try:
         memory = exclusively(sysv_ipc.SharedMemory, size=Board.size_bytes(header.slots), init_character=b"\0")
         memory.remove()
@@ -71,6 +72,8 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
     except BaseException as error:
         for thing in made:
             thing.remove()
+        if memory is not None:
+            memory.detach()
         if isinstance(error, (sysv_ipc.Error, OSError)):
             raise IpcError(
                 f"cannot make SysV objects: {error}", "ipcs -l shows the limits, ipcs what is in use"

@@ -15,6 +15,7 @@ from typing import Protocol
 from shardload.model import KeyRange, PlannedRange
 
 MOST_PARTS = 32
+MOST_USELESS_CUTS = 500  # that found only gaps, or met estimates which do not fall as ranges do; then enough is enough
 ROOM = 1.25  # a range may be estimated a little above the wish before it is cut again
 
 
@@ -37,11 +38,13 @@ def split(space: KeySpace, range_rows: int) -> list[PlannedRange]:
         return []
     found: list[PlannedRange] = []
     todo = _asked(space, [whole])
+    cuts_left = MOST_USELESS_CUTS + -(-todo[0].estimated_rows // range_rows)
     while todo:
         candidate = todo.pop()
-        if candidate.estimated_rows <= range_rows * ROOM:
+        if candidate.estimated_rows <= range_rows * ROOM or not cuts_left:
             found.append(candidate)
         else:
+            cuts_left -= 1
             parts = _equal_parts(candidate, range_rows)
             todo += reversed(_asked(space, parts))
     return _joined(found, range_rows)

@@ -17,11 +17,11 @@ def start_time(pid: int) -> int:
     """
     if sys.platform == "linux":
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            stat = Path(f"/proc/{pid}/stat").read_bytes()
         except OSError:
             return 0
-        state, *rest = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
-        return 0 if state in "ZX" else int(rest[18])
+        state, *rest = stat.rpartition(b")")[2].split()  # the name before it may hold spaces, brackets, any bytes
+        return 0 if state in b"ZX" else int(rest[18])
     shown = subprocess.run(["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, check=False)
     words = shown.stdout.split(maxsplit=1)
     return zlib.crc32(words[1]) or 1 if len(words) == 2 and not words[0].startswith(b"Z") else 0

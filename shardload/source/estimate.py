@@ -15,6 +15,7 @@ from shardload.model import KeyRange
 from shardload.source.connection import translated
 from shardload.source.table import quoted
 
+_FEW_ROWS = 20  # below it "half the table" says nothing: an empty range is estimated as one row
 _HALF = 0.45  # with room for statistics that are a little out of date
 
 
@@ -57,6 +58,8 @@ class TableKeys:
                 for keys in ranges
             ]
         )
+        if whole < _FEW_ROWS:
+            return estimates
         return [max(estimate, whole) if estimate >= _HALF * whole else estimate for estimate in estimates]
 
     def _explained(self, selects: Sequence[str]) -> list[int]:

@@ -13,6 +13,7 @@ from shardload.errors import SourceDenied, SpecError
 from shardload.model import KeyRange
 from shardload.source.connection import translated
 
+_PART = ""  # stands for a prefix of a column, or an expression, in an index: no column has this name
 _INTEGER = re.compile(r"(tiny|small|medium|big)?int\b", re.IGNORECASE)
 
 
@@ -48,8 +49,8 @@ class Table:
         """The one integer column of the primary key. SpecError if the key is anything else."""
         if not self.primary_key:
             raise SpecError(
-                f"table {self.name} has no primary key, so it cannot be split into ranges",
-                "import a table with a single integer primary key",
+                f"table {self.name} has no primary key (or this user may not see it), so it cannot be split",
+                "import a table with a single integer primary key, or GRANT SELECT on the key",
             )
         if len(self.primary_key) > 1:
             raise SpecError(
@@ -78,7 +79,10 @@ def describe(connection: Connection[Any], table: str) -> Table:
         cursor.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 0")
         cursor.execute(f"SHOW FULL COLUMNS FROM {quoted(table)}")
         columns, primary_in_order = [], {}
-        for name, type_, _, _, _, _, extra, privileges, *_ in cursor.fetchall():
+        in_primary = set()
+        for name, type_, _, _, key, _, extra, privileges, *_ in cursor.fetchall():
+            if key == "PRI":
+                in_primary.add(name)
             if "INVISIBLE" not in extra.upper():
                 columns.append((Column(name, type_), "select" in privileges))
         cursor.execute(f"SHOW INDEX FROM {quoted(table)}")
@@ -88,19 +92,22 @@ def describe(connection: Connection[Any], table: str) -> Table:
             index = dict(zip(named, row, strict=True))
             if index["Key_name"] == "PRIMARY":
                 primary_in_order[int(index["Seq_in_index"])] = index["Column_name"]
-            elif not int(index["Non_unique"]) and index["Column_name"] is not None and index["Sub_part"] is None:
-                unique.setdefault(index["Key_name"], set()).add(index["Column_name"])
+            elif not int(index["Non_unique"]):
+                is_whole = index["Column_name"] is not None and index["Sub_part"] is None
+                unique.setdefault(index["Key_name"], set()).add(index["Column_name"] if is_whole else _PART)
     readable = tuple(column for column, may_read in columns if may_read)
     if not readable:
         raise SourceDenied(f"{operation}: this user may read none of its columns", "GRANT SELECT on it")
     primary_key = tuple(primary_in_order[position] for position in sorted(primary_in_order))
-    hidden = set(primary_key) - {column.name for column in readable}
+    hidden = (in_primary | set(primary_key)) - {column.name for column in readable}
     if hidden:
         raise SourceDenied(
             f"{operation}: this user may not read (or the table hides) its primary key {', '.join(sorted(hidden))}",
             "give this user the right to read it: GRANT SELECT",
         )
-    return Table(table, readable, primary_key, tuple(frozenset(names) for names in unique.values()))
+    return Table(
+        table, readable, primary_key, tuple(frozenset(names) for names in unique.values() if None not in names)
+    )
 
 
 def check_readable(connection: Connection[Any], table: str, columns: Sequence[str]) -> None:

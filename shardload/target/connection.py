@@ -153,6 +153,8 @@ def _translated(operation: str) -> Iterator[None]:
 
 def _error(operation: str, reply: str) -> TargetError:
     word = reply.partition(" ")[0]
-    denied = word in ("NOAUTH", "WRONGPASS") or (word == "NOPERM" and "access" not in reply)  # a key is a row's affair
+    denied = word in ("NOAUTH", "WRONGPASS") or (
+        word == "NOPERM" and "permissions to access" not in reply
+    )  # a key is a row's affair
     kind = TargetBusy if word in _PATIENCE else TargetDenied if denied else TargetError
     return kind(f"{operation}: {reply}", _HINTS.get(word, ""))

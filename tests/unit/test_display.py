@@ -46,7 +46,6 @@ def test_plain_lines(share: float, shown: str) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the share is rounded up: 99.99 % is shown as 100.0 % (bar: from 99.5 % on)")
 @pytest.mark.parametrize("kind", ["plain", "bar"])
 def test_less_than_everything_is_never_100_per_cent(kind: str) -> None:
     """As long as a range is to do, what is shown is below 100."""

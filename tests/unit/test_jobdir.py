@@ -56,7 +56,7 @@ def test_a_taken_name_is_refused(job: JobDirectory) -> None:
 def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
     """A file is in the way: said, with the reason and the flag."""
     (tmp_path / "file").touch()
-    with pytest.raises(JobError, match="cannot make the job directory .*Not a directory") as caught:
+    with pytest.raises(JobError, match=r"cannot make the job directory .*Not a directory") as caught:
         JobDirectory.create(tmp_path / "file" / "state", "j")
     assert caught.value.hint == "see --state-dir"
 
@@ -133,7 +133,7 @@ def test_run_and_spec_come_back(job: JobDirectory) -> None:
 def test_a_damaged_file_is_named(job: JobDirectory, content: str) -> None:
     """Not a traceback."""
     job.spec_file.write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(JobError, match="spec.json") as caught:
+    with pytest.raises(JobError, match=r"spec\.json") as caught:
         job.read_spec()
     assert caught.value.hint == "the job's directory is damaged: start a new job"
 

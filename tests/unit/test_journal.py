@@ -239,7 +239,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """In our own words, with the file's name."""
     path = tmp_path / "journal.sqlite"
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="journal.sqlite"):
+    with pytest.raises(JournalError, match=r"journal\.sqlite"):
         Journal(path).totals()
 
 

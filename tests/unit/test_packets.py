@@ -67,7 +67,7 @@ def test_a_short_packet_that_begins_with_fe_is_the_end(size: int) -> None:
 def test_packet_numbers_wrap() -> None:
     """After 255 comes 0."""
     rows = [[b"%d" % number] for number in range(600)]
-    data, _, after = wire.stream(list(map(wire.row, rows)), 250)
+    data, _, after = wire.stream([wire.row(row) for row in rows], 250)
     found = split_rows(data, 1, 250)
     assert found.rows == rows
     assert found.sequence == after == (250 + 600) % 256
@@ -102,7 +102,7 @@ def test_a_row_that_begins_like_an_end() -> None:
 
 def test_cut_off_anywhere() -> None:
     """Of a stream that breaks off, exactly the whole packets are consumed, and the rest can follow later."""
-    rows = [[b"1", None, b""], [b"22", b"x" * 300, None], [None, None, None]]
+    rows: list[list[bytes | None]] = [[b"1", None, b""], [b"22", b"x" * 300, None], [None, None, None]]
     data, ends, after = wire.stream([*map(wire.row, rows), wire.END], 254)
     for cut in range(len(data) + 1):
         whole = sum(end <= cut for end in ends)
@@ -143,7 +143,7 @@ def raw(payload: bytes, sequence: int = 0) -> bytes:
         (raw(b"\xfd\x05\x00"), 1, "a length that breaks off at offset 4"),
         (raw(b"\x01a\xfe\x05\x00\x00"), 2, "a length that breaks off at offset 6"),
         (raw(b"\x01a\xff"), 2, "a length that breaks off at offset 6"),
-        (raw(b"\xfe" + b"\xff" * 8), 1, "a value of 18446744073709551615 bytes at offset 13 in a packet that ends before"),
+        (raw(b"\xfe" + b"\xff" * 8), 1, f"a value of {2**64 - 1} bytes at offset 13 in a packet that ends before"),
         (raw(wire.END) + b"\0", 1, "1 bytes after the end of the result set"),
         (raw(wire.END) + raw(b"\x01a", 1), 1, "6 bytes after the end of the result set"),
     ],
@@ -161,8 +161,7 @@ def test_any_bytes_are_rows_or_refused(data: bytes, columns: int) -> None:
     """Nothing else happens: no other error, and never more consumed than there is."""
     try:
         found = split_rows(data, columns, data[3] if len(data) > 3 else 0)
-    except MalformedPacket as error:
-        assert error.message
-    else:
-        assert 0 <= found.consumed_bytes <= len(data)
-        assert all(len(row) == columns for row in found.rows)
+    except MalformedPacket:
+        return
+    assert 0 <= found.consumed_bytes <= len(data)
+    assert all(len(row) == columns for row in found.rows)

@@ -51,7 +51,8 @@ def resp(*words: bytes) -> bytes:
         ),
         pytest.param(
             "name", "{{t}}:{id}:{name}", "omit", [b"Ada", b"7"],
-            resp(b"DEL", b"{t}:7:Ada") + resp(b"HSET", b"{t}:7:Ada", b"name", b"Ada"), id="key from a column not written",
+            resp(b"DEL", b"{t}:7:Ada") + resp(b"HSET", b"{t}:7:Ada", b"name", b"Ada"),
+            id="key from a column not written",
         ),
         pytest.param(
             "id,größe", "ü:{id}", "omit", [b"1", "ß".encode()],

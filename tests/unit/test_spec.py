@@ -21,6 +21,7 @@ from shardload.spec import (
     parse_duration_s,
     state_dir_from,
 )
+from shardload.urls import MYSQL_FORM, REDIS_FORM
 
 MYSQL, REDIS = "mysql://reader:hunter2@db/app", "redis://:hunter3@cache/0"
 FLAGS: dict[str, Any] = {"mysql": MYSQL, "redis": REDIS, "table": "user", "job": "j", "state_dir": Path("/s")}
@@ -99,12 +100,14 @@ def test_the_defaults() -> None:
 
 # ---- what is refused
 
+NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64"
+
 
 @pytest.mark.parametrize(
     ("flags", "message", "hint"),
     [
-        ({"mysql": None}, "--mysql is missing", "give --mysql mysql://USER:PASSWORD@HOST:3306/DATABASE or SHARDLOAD_MYSQL_URL"),
-        ({"redis": None}, "--redis is missing", "give --redis redis://USER:PASSWORD@HOST:6379/0 or SHARDLOAD_REDIS_URL"),
+        ({"mysql": None}, "--mysql is missing", f"give --mysql {MYSQL_FORM} or SHARDLOAD_MYSQL_URL"),
+        ({"redis": None}, "--redis is missing", f"give --redis {REDIS_FORM} or SHARDLOAD_REDIS_URL"),
         ({"table": None}, "--table is missing", "give --table TABLE"),
         ({"workers": "0"}, "--workers input should be greater than or equal to 1, not '0'", None),
         ({"workers": "65"}, "--workers input should be less than or equal to 64, not '65'", None),
@@ -118,9 +121,9 @@ def test_the_defaults() -> None:
         ({"columns": "a,,b"}, "--columns should be column names, separated by commas, not 'a,,b'", None),
         ({"columns": ""}, "--columns should be column names, separated by commas, not ''", None),
         ({"columns": "a, b,a"}, "--columns names a column twice, not 'a, b,a'", None),
-        ({"job": "../x"}, "--job should be a name of letters, digits, '.', '_' and '-', at most 64, not '../x'", None),
-        ({"job": ".hidden"}, "--job should be a name of letters, digits, '.', '_' and '-', at most 64, not '.hidden'", None),
-        ({"job": "a\n"}, "--job should be a name of letters, digits, '.', '_' and '-', at most 64, not 'a\\n'", None),
+        ({"job": "../x"}, f"--job {NAME_RULE}, not '../x'", None),
+        ({"job": ".hidden"}, f"--job {NAME_RULE}, not '.hidden'", None),
+        ({"job": "a\n"}, f"--job {NAME_RULE}, not 'a\\n'", None),
         ({"job": "x" * 65}, None, None),
         ({"table": ""}, None, None),
         ({"table": "x" * 65}, None, None),
@@ -311,7 +314,10 @@ def test_a_url_without_a_password_is_not_asked_for() -> None:
             {"mysql": "mysql://reader:hunter2@other/app"},
             "job j is about mysql mysql://db:3306/app, not mysql://other:3306/app (--mysql)",
         ),
-        ({"redis": "redis://:x@cache/1"}, "job j is about redis redis://cache:6379/0, not redis://cache:6379/1 (--redis)"),
+        (
+            {"redis": "redis://:x@cache/1"},
+            "job j is about redis redis://cache:6379/0, not redis://cache:6379/1 (--redis)",
+        ),
         ({"table": "other"}, "job j is about table user, not other (--table)"),
         ({"key": "u:{id}"}, "job j is about key None, not u:{id} (--key)"),
         ({"columns": "id"}, "job j is about columns ['id', 'name'], not ['id'] (--columns)"),

@@ -1,0 +1,71 @@
+"""The demo, as a person sees it, and as an impatient person leaves it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.harness import World, processes_named, wait_until
+
+
+@pytest.fixture
+def place() -> Path:
+    """A directory for the demo's temporary files, with a short name: sockets live in it."""
+    return Path(tempfile.mkdtemp(prefix="sl-"))
+
+
+def test_the_demo(world: World, place: Path) -> None:
+    """Servers, users, the real import, one user in both places, every key compared, everything taken down."""
+    done = world.run("demo", "--rows", "3000", TMPDIR=str(place))
+    assert done.code == 0, done.out + done.err
+    heads = re.findall(r"^== (.*)$", done.out, re.MULTILINE)
+    assert heads == [
+        "Starting a private MySQL and a private Redis", "Making 3,000 synthetic users", "Importing them",
+        "One user in both places", "Comparing every key with its row",
+    ]  # fmt: skip
+    assert "3,000 rows read = 3,000 keys written + 0 skipped + 0 failed" in done.out
+    assert "3,000 rows compared: 0 missing, 0 different, 0 of another type, 0 rows that make no key" in done.out
+    assert "Redis, user:" in done.out
+    assert done.out.endswith("The servers are stopped and their directory is removed.\n")
+    assert not processes_named(str(place))
+    assert list(place.iterdir()) == []
+    place.rmdir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["the first server starts", "the import runs"])
+def test_a_demo_that_is_interrupted_leaves_nothing(
+    world: World, place: Path, moment: str, number: signal.Signals
+) -> None:
+    """Ctrl-C goes to the whole process group: no server, no directory, no import is left, and the exit code tells."""
+    rows = "3000" if moment == "the first server starts" else "150000"
+    running = world.start("demo", "--rows", rows, TMPDIR=str(place))
+    title = str(place) if moment == "the first server starts" else "shardload: loader demo"
+    try:
+        wait_until(lambda: running.process.poll() is not None or processes_named(title), moment)
+        assert running.process.poll() is None, running.finish()
+        assert processes_named(str(place))
+    finally:
+        os.killpg(running.process.pid, number)
+    ended = running.finish(deadline_s=45)
+    assert ended.code == 128 + number, ended.out + ended.err
+    wait_until(lambda: not processes_named(str(place)), "no server is left", deadline_s=5)
+    assert not processes_named("shardload: ")
+    assert list(place.iterdir()) == []
+    assert "Traceback" not in ended.err
+    place.rmdir()
+
+
+def test_a_killed_demo_leaves_no_server(world: World, place: Path) -> None:
+    """kill -9 of the demo: its servers die with it."""
+    running = world.start("demo", "--rows", "1000", TMPDIR=str(place))
+    wait_until(lambda: len(processes_named(str(place))) >= 2, "servers start")
+    running.process.kill()
+    running.finish()
+    wait_until(lambda: not processes_named(str(place)), "no server is left", deadline_s=10)
+    os.system(f"rm -rf {place}")

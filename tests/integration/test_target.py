@@ -1,0 +1,301 @@
+"""Redis: every reply accounted for, every refusal in its class, and nothing left by a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from shardload.encoding import Payload
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
+from shardload.sandbox import RedisServer
+from shardload.target import Choice, TargetConnection, choose_payload, describe_server
+from shardload.urls import TargetUrl
+from tests.harness import World
+
+
+def resp(*words: str) -> bytes:
+    """A command as Redis reads it."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for word in words)
+
+
+@pytest.fixture
+def target(world: World) -> Iterator[TargetConnection]:
+    """A connection to the tests' Redis."""
+    connection = TargetConnection(world.redis)
+    yield connection
+    connection.close()
+
+
+def as_user(world: World, name: str, rights: list[str], keys: list[str]) -> TargetUrl:
+    """The URL of a user with these rights alone."""
+    world.target().acl_setuser(name, enabled=True, passwords=["+secret"], commands=rights, keys=keys, reset=True)
+    return TargetUrl(world.redis.host, world.redis.port, name, "secret", world.redis.database)
+
+
+# ---- replies
+
+
+def test_replies_are_counted(target: TargetConnection, world: World) -> None:
+    """Those sent and not read are outstanding; confirm reads down to what it was told to leave, or further."""
+    target.send(b"".join(resp("SET", f"k{n}", "v") for n in range(1000)), 1000)
+    assert target.outstanding_replies == 1000
+    target.confirm(leave=1000)
+    assert target.outstanding_replies == 1000
+    target.confirm(leave=400)
+    left = target.outstanding_replies
+    assert 0 <= left <= 400
+    target.send(resp("DEL", "k0"), 1)
+    assert target.outstanding_replies == left + 1
+    target.confirm(leave=500)
+    assert target.outstanding_replies == left + 1
+    target.confirm()
+    assert target.outstanding_replies == 0
+    assert world.target().dbsize() == 999
+
+
+def test_a_call_after_a_confirmed_batch_gets_its_own_reply(target: TargetConnection) -> None:
+    """No reply is left over, none is missing: the next command's answer is the next command's."""
+    target.send(resp("SET", "a", "1") + resp("DEL", "a") + resp("HSET", "h", "f", "v"), 3)
+    target.confirm()
+    assert target.call("ECHO", "mine") == b"mine"
+    assert target.call_many([("GET", "a"), ("HGETALL", "h"), ("STRLEN", "h2")]) == [None, [b"f", b"v"], 0]
+
+
+@pytest.mark.parametrize("position", [0, 1, 499, 998, 999])
+def test_an_error_anywhere_in_a_batch_is_seen(target: TargetConnection, world: World, position: int) -> None:
+    """First, last or between: one refused command of a thousand is an error."""
+    world.target().rpush("list", "x")
+    commands = [resp("SET", f"k{n}", "v") for n in range(1000)]
+    commands[position] = resp("HSET", "list", "f", "v")
+    target.send(b"".join(commands), 1000)
+    with pytest.raises(TargetError, match="writing to Redis: WRONGTYPE") as caught:
+        target.confirm()
+    assert not isinstance(caught.value, (TargetLost, TargetDenied))
+
+
+def test_errors_can_stand_among_the_replies(target: TargetConnection, world: World) -> None:
+    """Where a caller wants to know which command was refused."""
+    world.target().set("string", "x")
+    replies = target.call_many([("HGETALL", "string"), ("HGETALL", "none"), ("GET", "string")], errors=True)
+    assert isinstance(replies[0], TargetError)
+    assert "HGETALL was refused: WRONGTYPE" in replies[0].message
+    assert replies[1:] == [[], b"x"]
+
+
+def test_keys_and_values_are_bytes(target: TargetConnection) -> None:
+    """Any of them, in both directions."""
+    name, value = bytes(range(256)), b"\r\n$-1\r\n\0\xff"
+    assert target.call("HSET", name, value, value) == 1
+    assert target.call("HGETALL", name) == [value, value]
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("rights", "keys", "denied", "word"),
+    [
+        (["+@read", "+@connection"], ["*"], True, "NOPERM"),
+        (["+@all"], ["mine:*"], False, "NOPERM"),
+    ],
+    ids=["the command", "the key"],
+)
+def test_a_missing_right(world: World, rights: list[str], keys: list[str], denied: bool, word: str) -> None:
+    """To the command: the job's affair, and hopeless. To the key: the row's affair, and others may do."""
+    url = as_user(world, "narrow", rights, keys)
+    connection = TargetConnection(url)
+    try:
+        connection.send(resp("HSET", "k", "f", "v"), 1)
+        with pytest.raises(TargetError, match=word) as caught:
+            connection.confirm()
+        assert isinstance(caught.value, TargetDenied) is denied
+        assert not isinstance(caught.value, TargetLost)
+        assert "ACL SETUSER" in caught.value.hint
+        assert "secret" not in str(caught.value)
+    finally:
+        connection.close()
+        world.target().acl_deluser("narrow")
+
+
+def test_a_users_name_does_not_decide(world: World) -> None:
+    """`User accessor has no permissions to run ...` is about the command."""
+    connection = TargetConnection(as_user(world, "accessor", ["+@read", "+@connection"], ["*"]))
+    try:
+        with pytest.raises(TargetDenied):
+            connection.call("HSET", "k", "f", "v")
+    finally:
+        connection.close()
+        world.target().acl_deluser("accessor")
+
+
+@pytest.mark.parametrize(("user", "password"), [("narrow", "wrong-secret"), ("nobody", "secret"), ("", "secret")])
+def test_a_wrong_login(world: World, user: str, password: str) -> None:
+    """TargetDenied, with the URL and without the password; also a password where none is wanted."""
+    as_user(world, "narrow", ["+@all"], ["*"])
+    url = TargetUrl(world.redis.host, world.redis.port, user, password, world.redis.database)
+    try:
+        with pytest.raises(TargetError, match="cannot connect to redis://") as caught:
+            TargetConnection(url)
+        assert not isinstance(caught.value, TargetLost)
+        assert "secret" not in str(caught.value)
+    finally:
+        world.target().acl_deluser("narrow")
+
+
+def test_a_database_that_is_not_there(world: World) -> None:
+    """Refused at the connection, as an error that trying again will not mend."""
+    url = TargetUrl(world.redis.host, world.redis.port, "", world.redis.password, "999999")
+    with pytest.raises(TargetError, match="cannot connect to redis://") as caught:
+        TargetConnection(url)
+    assert not isinstance(caught.value, TargetLost)
+
+
+def test_a_full_redis_asks_for_patience(world: World, own_redis: RedisServer) -> None:
+    """OOM: TargetBusy, for memory may be freed; reading goes on."""
+    connection = TargetConnection(own_redis.url)
+    connection.call("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(TargetBusy, match="OOM") as caught:
+        connection.call("HSET", "k", "f", "v")
+    assert "maxmemory" in caught.value.hint
+    assert connection.call("DBSIZE") == 0
+    connection.call("CONFIG", "SET", "maxmemory", "0")
+    connection.call("HSET", "k", "f", "v")
+    connection.close()
+
+
+def test_a_replica_asks_for_patience(world: World, own_redis: RedisServer) -> None:
+    """READONLY: TargetBusy, for it may be promoted; the hint says which server to name."""
+    connection = TargetConnection(own_redis.url)
+    connection.call("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(TargetBusy, match="READONLY") as caught:
+        connection.call("HSET", "k", "f", "v")
+    assert "primary" in caught.value.hint
+    connection.close()
+
+
+def test_a_redis_that_goes_away_is_lost(world: World, own_redis: RedisServer) -> None:
+    """In the middle of a batch, and at the next connection."""
+    connection = TargetConnection(own_redis.url)
+    connection.send(resp("PING"), 1)
+    connection.confirm()
+    own_redis.stop(kill=True)
+
+    def write() -> None:
+        for _ in range(3):  # the first may still fit into the socket
+            connection.send(resp("SET", "a", "b"), 1)
+            connection.confirm()
+
+    with pytest.raises(TargetLost) as caught:
+        write()
+    assert not isinstance(caught.value, TargetBusy)
+    connection.close()
+    with pytest.raises(TargetLost, match=r"cannot connect to redis://127\.0\.0\.1:"):
+        TargetConnection(own_redis.url)
+
+
+def test_what_is_no_redis_is_refused(world: World) -> None:
+    """MySQL's port: an error of ours, not a wait for ever."""
+    with pytest.raises(TargetError, match="cannot connect to"):
+        TargetConnection(TargetUrl(world.mysql.host, world.mysql.port, "", None, "0"))
+
+
+# ---- probing
+
+
+def test_a_restart_is_another_life(world: World, own_redis: RedisServer) -> None:
+    """The same as long as the process lives, for every connection; another one after it."""
+    lives = []
+    for _ in range(2):
+        for _ in range(2):
+            connection = TargetConnection(own_redis.url)
+            facts = describe_server(connection)
+            assert facts.server.split()[0] in ("redis", "valkey")
+            assert facts.server.split()[1][0].isdigit()
+            lives.append(facts.life)
+            connection.close()
+        own_redis.stop()
+        own_redis.start()
+    assert lives[0] == lives[1] != lives[2] == lives[3]
+    assert all(0 < life < 2**64 for life in lives)
+
+
+def test_a_redis_that_may_not_be_asked(world: World) -> None:
+    """Without the right to INFO it is used all the same, with an unknown life."""
+    connection = TargetConnection(as_user(world, "blind", ["+@all", "-info"], ["*"]))
+    try:
+        facts = describe_server(connection)
+        assert (facts.life, facts.evicted_keys) == (0, 0)
+        assert connection.call("PING") == b"PONG"
+    finally:
+        connection.close()
+        world.target().acl_deluser("blind")
+
+
+LAYOUTS = [Payload.LISTPACK, Payload.PLAIN]
+
+
+@pytest.mark.parametrize("encoding", ["auto", "restore", "commands"])
+def test_a_probe_leaves_no_key(target: TargetConnection, world: World, encoding: str) -> None:
+    """It writes and removes a scratch key, whatever was there before, and leaves no reply outstanding."""
+    scratch = b"shardload-probe-\xff\r\n"
+    world.target().rpush(scratch, "of an earlier probe")
+    choice = choose_payload(target, scratch, encoding, LAYOUTS)
+    assert (choice.payload is None) == (encoding == "commands")
+    assert choice.reason
+    assert world.target().dbsize() == 0
+    assert target.outstanding_replies == 0
+
+
+def test_the_best_payload_that_works_is_chosen(target: TargetConnection) -> None:
+    """In the order given; as commands if none is given, and refused if RESTORE was insisted on."""
+    assert choose_payload(target, b"s", "auto", [Payload.PLAIN]).payload is Payload.PLAIN
+    assert choose_payload(target, b"s", "auto", [Payload.PLAIN, Payload.LISTPACK]).payload is Payload.PLAIN
+    assert choose_payload(target, b"s", "commands", LAYOUTS) == Choice(None, "as asked")
+    assert choose_payload(target, b"s", "auto", []).payload is None
+    with pytest.raises(TargetError, match="Redis does not take RESTORE"):
+        choose_payload(target, b"s", "restore", [])
+
+
+def test_a_probe_says_why_not(world: World) -> None:
+    """The reason is Redis's own, and nothing is left."""
+    connection = TargetConnection(as_user(world, "reader", ["+@read", "+@connection"], ["*"]))
+    try:
+        with pytest.raises(TargetDenied, match="NOPERM"):
+            choose_payload(connection, b"scratch", "auto", LAYOUTS)
+        assert world.target().dbsize() == 0
+    finally:
+        connection.close()
+        world.target().acl_deluser("reader")
+
+
+def test_without_the_right_to_restore_commands_serve(world: World) -> None:
+    """`+@write -@dangerous` allows HSET alone: chosen, with Redis's reason; refused if RESTORE was insisted on."""
+    connection = TargetConnection(as_user(world, "safe", ["+@all", "-@dangerous"], ["*"]))
+    try:
+        choice = choose_payload(connection, b"scratch", "auto", LAYOUTS)
+        assert choice.payload is None
+        assert "NOPERM" in choice.reason
+        with pytest.raises(TargetError, match=r"does not take RESTORE.*NOPERM"):
+            choose_payload(connection, b"scratch", "restore", LAYOUTS)
+        assert connection.outstanding_replies == 0
+        assert world.target().dbsize() == 0
+    finally:
+        connection.close()
+        world.target().acl_deluser("safe")
+
+
+def test_what_is_used_of_redis_pys_inside_exists(world: World) -> None:
+    """A connected Connection of redis-py has its socket in `_sock`; a new version without it fails here."""
+    kind: Any = redis.Connection  # it has no annotations
+    connection = kind(host=world.redis.host, port=world.redis.port)
+    connection.connect()
+    try:
+        assert hasattr(connection, "_sock")
+        assert connection._sock is not None
+        assert callable(connection._sock.recv)
+        assert callable(connection.pack_command)
+    finally:
+        connection.disconnect()
