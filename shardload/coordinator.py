@@ -17,21 +17,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shardload import retry
-from shardload.crew import Crew, Death, LoaderBody
-from shardload.dispatch import Dispatcher
+from shardload.crew import Crew, Death, LoaderBody, Slot
 from shardload.display import Display
 from shardload.errors import GaveUp, ShardloadError, TargetLost
 from shardload.ipc import BoardHeader, IpcSet, create
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
+from shardload.ledger import Ledger
 from shardload.model import Ack, Counts, Outcome, SetAside, Task
 from shardload.process import SignalInbox, children_usage, set_title, start_time
-from shardload.progress import Meter, share_done
-from shardload.target import UNKNOWN_LIFE, TargetFacts
+from shardload.progress import Meter
+from shardload.target import TargetFacts
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
-MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
 
 _log = logging.getLogger("shardload.coordinator")
 
@@ -64,8 +63,7 @@ class Coordinator:
         self._give_up_after_s = give_up_after_s
         self._ask_target = ask_target
         self._display = display
-        self._past_lives: set[int] = set()
-        self._retries = self._single_failures = self._confirm_losses = 0
+        self._confirm_losses = 0
         self._confirm_not_before_s = 0.0
         self._is_confirmed = False
         self.ending: Ending | None = None
@@ -79,11 +77,11 @@ class Coordinator:
         this run is left. `target` is what it was when the job began, `lock` the job's descriptor, which no child may
         keep.
         """
-        self._life, self._evicted_keys = target.life, target.evicted_keys
+        self._evicted_keys = target.evicted_keys
         self._started_s = self._last_success_s = time.monotonic()
         self._run_number = self._journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-        self._dispatcher = Dispatcher(self._journal.todo(), workers)
-        self._totals = self._journal.totals()
+        self._ledger = Ledger(self._journal, self._key_name, workers, target.life, self._say)
+        self._shown_totals = self._ledger.totals
         self._directory.remove_reports()
         inbox = SignalInbox((*STOP_SIGNALS, signal.SIGCHLD))
         self._bell, doorbell = os.pipe()
@@ -123,7 +121,7 @@ class Coordinator:
             _log.info("the loaders used %.2f s of CPU, %d MiB of memory at most", *children_usage())
 
     def _loop(self, inbox: SignalInbox) -> None:
-        self._meter = Meter(self._started_s, self._totals.counts.rows_read, self._share([]))
+        self._meter = Meter(self._started_s, self._ledger.totals.counts.rows_read, self._ledger.share([]))
         self._next_show_s = self._started_s
         with selectors.DefaultSelector() as selector:
             selector.register(inbox, selectors.EVENT_READ)
@@ -190,59 +188,28 @@ class Coordinator:
             slot = self._crew.slots[ack.slot]
             slot.has_spoken, slot.bad_starts = True, 0
             told = self._directory.take_report(ack.range_id, ack.attempt)
-            task = self._dispatcher.acknowledged(ack)
+            task = self._ledger.dispatcher.acknowledged(ack)
             if task is None:
                 _log.warning("an ack for range %d, attempt %d, is out of date", ack.range_id, ack.attempt)
-            elif ack.outcome is Outcome.DONE:
-                self._finish(ack, task, told)
-            elif ack.outcome is Outcome.HANDED_BACK:
-                self._dispatcher.put_back(task)
             else:
-                self._try_again(ack, task, told[-1].reason if told else "no reason given")
+                self._note_outcome(ack, slot, told)
+                self._ledger.settle(ack, task, told)
+        if self._ledger.totals is not self._shown_totals:
+            self._shown_totals = self._ledger.totals
+            self._journal.end_run(self._run_number, time.monotonic() - self._started_s)
 
-    def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        self._crew.slots[ack.slot].losses = 0
-        self._last_success_s = time.monotonic()
-        if ack.target_life in self._past_lives:
-            self._dispatcher.put_back(task)
-            return
-        self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
-        self._journal.end_run(self._run_number, self._last_success_s - self._started_s)
-        self._totals = self._totals.with_done(self._dispatcher.record(task), ack.counts)
-        if ack.target_life not in (self._life, UNKNOWN_LIFE):
-            self._heed_new_life(ack.target_life)
-
-    def _heed_new_life(self, life: int) -> None:
-        """Redis was restarted: whatever an earlier life of it confirmed may be gone, and is loaded again."""
-        self._past_lives.add(self._life)
-        self._life = life
-        before = {record.range_id for record in self._journal.todo()}
-        reopened = self._journal.reopen_other_lives(life)
-        self._dispatcher.add(record for record in self._journal.todo() if record.range_id not in before)
-        self._totals = self._journal.totals()
-        self._retries += reopened
-        if reopened:
-            self._say(f"Redis was restarted: the keys of {reopened} confirmed ranges may be gone; loading them again")
-
-    def _try_again(self, ack: Ack, task: Task, reason: str) -> None:
-        slot, now_s = self._crew.slots[ack.slot], time.monotonic()
-        self._note_failure(task, reason)
-        if ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
+    def _note_outcome(self, ack: Ack, slot: Slot, told: list[SetAside]) -> None:
+        """How the slot fares with its servers: success ends its waiting, a loss prolongs it, up to giving up."""
+        now_s = time.monotonic()
+        if ack.outcome is Outcome.DONE:
+            slot.losses = 0
+            self._last_success_s = now_s
+        elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
             slot.wait_after_loss(now_s)
+            reason = told[-1].reason if told else "no reason given"
             if slot.losses == 1:
                 self._say(f"loader {ack.slot}: {reason}; trying again")
-        if ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED):
-            self._hold_against(task, reason)
-            return
-        self._dispatcher.put_back(task)
-        if ack.outcome is Outcome.HOPELESS:
-            raise GaveUp(f"the job cannot go on: {reason}", "mend it, then resume")
-        self._consider_giving_up(now_s, reason)
-
-    def _note_failure(self, task: Task, reason: str) -> None:
-        self._retries += 1
-        _log.warning("range %d %s, attempt %d: %s", task.range_id, task.keys, task.attempt, reason)
-        self._journal.note_attempt(task.range_id, task.attempt)
+            self._consider_giving_up(now_s, reason)
 
     def _consider_giving_up(self, now_s: float, reason: str) -> None:
         if retry.is_hopeless(now_s, self._last_success_s, self._give_up_after_s):
@@ -250,25 +217,6 @@ class Coordinator:
                 f"nothing has succeeded for {self._give_up_after_s:g} s, the last reason: {reason}",
                 "mend it, then resume",
             )
-
-    def _hold_against(self, task: Task, reason: str) -> None:
-        """A range failed by itself: again, or in halves, or, a single row, it is set aside."""
-        if not self._dispatcher.blame(task):
-            self._dispatcher.put_back(task)
-        elif task.keys.span_keys > 1:
-            self._say(f"range {task.range_id} {task.keys} keeps failing ({reason}); halving it")
-            self._dispatcher.replace(self._journal.split(self._dispatcher.record(task)))
-        else:
-            row = f"{self._key_name}={task.keys.low}"
-            self._say(f"row {row} is set aside: {reason}")
-            self._journal.set_aside(task.range_id, task.attempt, SetAside(row, reason))
-            self._single_failures += 1
-            if self._single_failures > MOST_SINGLE_FAILURES:
-                raise GaveUp(
-                    f"more than {MOST_SINGLE_FAILURES} rows failed one by one, the last reason: {reason}",
-                    "mend it, then resume",
-                )
-        self._totals = self._journal.totals()
 
     def _reap(self) -> None:
         for death in self._crew.reap():
@@ -280,32 +228,31 @@ class Coordinator:
         if self.ending is None or death.status:
             self._say(f"loader {death.slot} {death.words}")
         self._recall(death.slot)
-        for task in self._dispatcher.held(death.slot):
-            self._dispatcher.release(death.slot, task)
-            self._note_failure(task, f"its loader {death.words}")
-            self._hold_against(task, f"its loader {death.words}")
+        for task in self._ledger.dispatcher.held(death.slot):
+            self._ledger.dispatcher.release(death.slot, task)
+            self._ledger.fail(task, f"its loader {death.words}", is_blamed=True)
         if self.ending is None:
             self._crew.note_start(death, time.monotonic())
 
     def _recall(self, number: int) -> None:
         for task in self._ipc_set.tasks.take_back(number):
-            if task in self._dispatcher.held(number):
-                self._dispatcher.take_from(number, task)
+            if task in self._ledger.dispatcher.held(number):
+                self._ledger.dispatcher.take_from(number, task)
 
     def _dispatch(self) -> None:
         """Loaders for what is to do, and ranges for the loaders that have credit."""
         if self.ending is not None:
             return
         now_s = time.monotonic()
-        self._crew.staff(min(len(self._crew.slots), self._dispatcher.open_ranges), now_s)
+        self._crew.staff(min(len(self._crew.slots), self._ledger.dispatcher.open_ranges), now_s)
         for number, slot in enumerate(self._crew.slots):
-            while slot.is_ready(now_s) and (task := self._dispatcher.next_task(number)):
+            while slot.is_ready(now_s) and (task := self._ledger.dispatcher.next_task(number)):
                 self._ipc_set.tasks.send(number, task)
 
     def _confirm_target(self) -> None:
         """When every range is acknowledged: is the Redis that confirmed them still the one that runs?"""
         now_s = time.monotonic()
-        if self.ending is not None or self._dispatcher.open_ranges or now_s < self._confirm_not_before_s:
+        if self.ending is not None or self._ledger.dispatcher.open_ranges or now_s < self._confirm_not_before_s:
             return
         try:
             target = self._ask_target()
@@ -315,13 +262,14 @@ class Coordinator:
             self._consider_giving_up(now_s, str(error))
             return
         self._confirm_losses = 0
-        if target.life not in (self._life, UNKNOWN_LIFE):
-            self._heed_new_life(target.life)
+        self._ledger.heed_life(target.life)
+        if self._ledger.dispatcher.open_ranges:
             self._dispatch()
-        elif target.evicted_keys > self._evicted_keys:
-            evicted = target.evicted_keys - self._evicted_keys
+            return
+        self._is_confirmed = True
+        evicted = target.evicted_keys - self._evicted_keys
+        if evicted > 0:
             self._say(f"warning: Redis evicted {evicted:,} keys meanwhile, perhaps of these; raise its maxmemory")
-        self._is_confirmed = not self._dispatcher.open_ranges
 
     def _publish(self, *, last: bool = False) -> None:
         """Show the progress, if it is due."""
@@ -330,9 +278,9 @@ class Coordinator:
             return
         self._next_show_s = now_s + (self._display.every_s or 0)
         in_hand = self._in_hand()
-        rows = self._totals.counts.rows_read + sum(counts.rows_read for _, counts in in_hand)
-        share = self._share(in_hand)
-        self._display.show(self._meter.reading(now_s, rows, share, self._crew.loaders, self._retries))
+        rows = self._ledger.totals.counts.rows_read + sum(counts.rows_read for _, counts in in_hand)
+        share = self._ledger.share(in_hand)
+        self._display.show(self._meter.reading(now_s, rows, share, self._crew.loaders, self._ledger.retries))
 
     # ---- small questions
 
@@ -345,19 +293,9 @@ class Coordinator:
         """What the board shows of ranges that are out; a settled or given-up attempt is not among them."""
         shown = []
         for number, view in enumerate(self._ipc_set.board.loaders()):
-            held = {(task.range_id, task.attempt): task for task in self._dispatcher.held(number)}
+            held = {(task.range_id, task.attempt): task for task in self._ledger.dispatcher.held(number)}
             shown += [(held[r, a], counts) for r, a, counts in view.cells if (r, a) in held]
         return shown
-
-    def _share(self, in_hand: list[tuple[Task, Counts]]) -> float:
-        totals = self._totals
-        return share_done(
-            totals.estimated_rows,
-            totals.estimated_rows_done,
-            [(counts.rows_read, self._dispatcher.record(task).estimated_rows) for task, counts in in_hand],
-            totals.ranges,
-            totals.ranges_done + totals.ranges_set_aside,
-        )
 
     def _say(self, text: str) -> None:
         _log.warning("%s", text)

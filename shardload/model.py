@@ -110,6 +110,9 @@ class Task:
     keys: KeyRange
 
 
+UNKNOWN_LIFE = 0  # the target would not tell
+
+
 @dataclass(frozen=True, slots=True)
 class Ack:
     """Loader to coordinator: how a range ended. `target_life` names the life of the Redis that confirmed it."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from shardload.encoding import Payload, restore_command
 from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.model import UNKNOWN_LIFE
 from shardload.target.connection import TargetConnection
 
-UNKNOWN_LIFE = 0
 _SCRATCH_TTL_MS = 60_000  # gone by itself, should this process die before it removes it
 
 

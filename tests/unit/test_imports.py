@@ -24,6 +24,7 @@ RANKS = {
     "verify": 45,
     "sweep": 45,
     "coordinator": 40,
+    "ledger": 30,
     "loader": 40,
     "crew": 35,
     "janitor": 30,

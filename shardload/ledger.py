@@ -1,0 +1,105 @@
+"""The ledger: what is to do, what is out and what is done, in memory and in the journal, always in step.
+
+The coordinator tells it what happened to a range; it decides what becomes of the range and writes that down. It knows
+nothing of processes, queues or clocks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from shardload.dispatch import Dispatcher
+from shardload.errors import GaveUp
+from shardload.journal import Journal
+from shardload.model import UNKNOWN_LIFE, Ack, Counts, Outcome, SetAside, Task
+from shardload.progress import share_done
+
+MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
+
+_log = logging.getLogger("shardload.ledger")
+
+
+class Ledger:
+    """`say` is told what a person should know. `life` is the target's at the beginning."""
+
+    def __init__(self, journal: Journal, key_name: str, slots: int, life: int, say: Callable[[str], None]) -> None:
+        self._journal = journal
+        self._key_name = key_name
+        self._life = life
+        self._past_lives: set[int] = set()
+        self._say = say
+        self._single_failures = 0
+        self.dispatcher = Dispatcher(journal.todo(), slots)
+        self.totals = journal.totals()
+        self.retries = 0
+
+    def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
+        """What a loader says of a range that it held; `told` is its report. GaveUp if the job cannot go on."""
+        if ack.outcome is Outcome.DONE:
+            self._finish(ack, task, told)
+        elif ack.outcome is Outcome.HANDED_BACK:
+            self.dispatcher.put_back(task)
+        else:
+            reason = told[-1].reason if told else "no reason given"
+            self.fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))
+            if ack.outcome is Outcome.HOPELESS:
+                raise GaveUp(f"the job cannot go on: {reason}", "mend it, then resume")
+
+    def fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
+        """An attempt failed: the range is to be done again, if it is to blame in halves, or is set aside."""
+        self.retries += 1
+        _log.warning("range %d %s, attempt %d: %s", task.range_id, task.keys, task.attempt, reason)
+        self._journal.note_attempt(task.range_id, task.attempt)
+        if not is_blamed or not self.dispatcher.blame(task):
+            self.dispatcher.put_back(task)
+        elif task.keys.span_keys > 1:
+            self._say(f"range {task.range_id} {task.keys} keeps failing ({reason}); halving it")
+            self.dispatcher.replace(self._journal.split(self.dispatcher.record(task)))
+            self.totals = self._journal.totals()
+        else:
+            self._set_aside(task, reason)
+
+    def heed_life(self, life: int) -> None:
+        """The target's present life. If it is a new one, whatever an earlier one confirmed may be gone: do it again."""
+        if life in (self._life, UNKNOWN_LIFE):
+            return
+        self._past_lives.add(self._life)
+        self._life = life
+        before = {record.range_id for record in self._journal.todo()}
+        reopened = self._journal.reopen_other_lives(life)
+        self.dispatcher.add(record for record in self._journal.todo() if record.range_id not in before)
+        self.totals = self._journal.totals()
+        self.retries += reopened
+        if reopened:
+            self._say(f"Redis was restarted: the keys of {reopened} confirmed ranges may be gone; loading them again")
+
+    def share(self, in_hand: Iterable[tuple[Task, Counts]]) -> float:
+        """The share of the plan that is done, with what is shown of the ranges in hand."""
+        return share_done(
+            self.totals.estimated_rows,
+            self.totals.estimated_rows_done,
+            [(counts.rows_read, self.dispatcher.record(task).estimated_rows) for task, counts in in_hand],
+            self.totals.ranges,
+            self.totals.ranges_done + self.totals.ranges_set_aside,
+        )
+
+    def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
+        if ack.target_life in self._past_lives:
+            self.dispatcher.put_back(task)
+            return
+        self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
+        self.totals = self.totals.with_done(self.dispatcher.record(task), ack.counts)
+        self.heed_life(ack.target_life)
+
+    def _set_aside(self, task: Task, reason: str) -> None:
+        row = f"{self._key_name}={task.keys.low}"
+        self._say(f"row {row} is set aside: {reason}")
+        self._journal.set_aside(task.range_id, task.attempt, SetAside(row, reason))
+        self.totals = self._journal.totals()
+        self._single_failures += 1
+        if self._single_failures > MOST_SINGLE_FAILURES:
+            raise GaveUp(
+                f"more than {MOST_SINGLE_FAILURES} rows failed one by one, the last reason: {reason}",
+                "mend it, then resume",
+            )
