@@ -30,6 +30,7 @@ from shardload.progress import Meter
 from shardload.target import TargetFacts
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+NOTE_CLOCK_EVERY_S = 1.0  # how much of a run's time a kill -9 may leave out of the journal
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
 
 _log = logging.getLogger("shardload.coordinator")
@@ -81,7 +82,7 @@ class Coordinator:
         self._started_s = self._last_success_s = time.monotonic()
         self._run_number = self._journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         self._ledger = Ledger(self._journal, self._key_name, workers, target.life, self._say)
-        self._shown_totals = self._ledger.totals
+        self._clock_noted_s = self._started_s
         self._directory.remove_reports()
         inbox = SignalInbox((*STOP_SIGNALS, signal.SIGCHLD))
         self._bell, doorbell = os.pipe()
@@ -187,16 +188,18 @@ class Coordinator:
         for ack in self._ipc_set.acks.receive_all():
             slot = self._crew.slots[ack.slot]
             slot.has_spoken, slot.bad_starts = True, 0
-            told = self._directory.take_report(ack.range_id, ack.attempt)
+            is_plain = ack.outcome is Outcome.DONE and not ack.counts.rows_failed
+            told = [] if is_plain else self._directory.take_report(ack.range_id, ack.attempt)
             task = self._ledger.dispatcher.acknowledged(ack)
             if task is None:
                 _log.warning("an ack for range %d, attempt %d, is out of date", ack.range_id, ack.attempt)
             else:
                 self._note_outcome(ack, slot, told)
                 self._ledger.settle(ack, task, told)
-        if self._ledger.totals is not self._shown_totals:
-            self._shown_totals = self._ledger.totals
-            self._journal.end_run(self._run_number, time.monotonic() - self._started_s)
+        now_s = time.monotonic()
+        if now_s - self._clock_noted_s >= NOTE_CLOCK_EVERY_S:
+            self._clock_noted_s = now_s
+            self._journal.end_run(self._run_number, now_s - self._started_s)
 
     def _note_outcome(self, ack: Ack, slot: Slot, told: list[SetAside]) -> None:
         """How the slot fares with its servers: success ends its waiting, a loss prolongs it, up to giving up."""

@@ -5,6 +5,7 @@ What `run`, `resume`, `plan` and `verify` share. Nothing is left behind if a ser
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -209,7 +210,11 @@ def load(job: Job, workers: int, display: Display) -> tuple[Summary, ShardloadEr
     )
 
     def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
-        return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
+        try:
+            return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
+        except Exception:
+            logging.getLogger("shardload.loader").exception("loader %d crashed", slot)
+            raise
 
     coordinator = Coordinator(
         job.directory, job.journal, job.subject.key_column, job.spec.give_up_after,

@@ -20,6 +20,7 @@ from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAsid
 
 _VERSION = 1
 _BUSY_TIMEOUT_S = 10
+_CHECKPOINT_PAGES = 10_000  # a checkpoint waits for the disk, and the loaders must not wait for a checkpoint
 # Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Lives are text for the same reason.
 _SCHEMA = """
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -39,7 +40,6 @@ CREATE TABLE range (
     source_bytes INTEGER NOT NULL DEFAULT 0,
     target_bytes INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX range_state ON range (state);
 CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX failure_range ON failure (range_id);
 """
@@ -154,12 +154,17 @@ class Journal:
         self, range_id: int, counts: Counts, target_life: int, attempt: int, set_aside: Sequence[SetAside]
     ) -> None:
         """A range is done: every row of it is written and confirmed, skipped, or listed in `set_aside`."""
+        update = (
+            f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?)"
+            " WHERE id = ?"
+        )
+        values = (attempt, str(target_life), *counts.as_tuple(), range_id)
+        if not set_aside:
+            with self._reading() as db:
+                db.execute(update, values)  # one statement is a transaction by itself, and the cheapest
+            return
         with self._writing() as db:
-            db.execute(
-                f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?)"
-                " WHERE id = ?",
-                (attempt, str(target_life), *counts.as_tuple(), range_id),
-            )
+            db.execute(update, values)
             _replace_failures(db, range_id, set_aside)
 
     def set_aside(self, range_id: int, attempt: int, failure: SetAside) -> None:
@@ -244,6 +249,7 @@ class Journal:
                 )
             if not create:
                 db.execute("PRAGMA journal_mode = WAL")
+                db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
                 db.execute("PRAGMA synchronous = NORMAL")  # a power cut may undo the last acks: they are loaded again
             self._connection = db
         return self._connection

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -23,6 +24,7 @@ from shardload.errors import (
     SpecError,
     TargetBusy,
     TargetDenied,
+    TargetError,
     TargetLost,
 )
 from shardload.ipc import AckQueue, Board, LoaderView, Stop, TaskQueue
@@ -70,6 +72,7 @@ class Loader:
         self._stream: source.RangeStream | None = None
         self._target: TargetConnection | None = None
         self._life = 0
+        self._sent: tuple[Task, Counts] | None = None  # a range whose last batch is not confirmed yet
         self._asked_to_leave = False
         self._sequence = 0
         self._cells: tuple[Cell, Cell] = (EMPTY_CELL, EMPTY_CELL)
@@ -84,12 +87,14 @@ class Loader:
         self._publish(self._cells)
         try:
             while not self._must_leave():
-                message = self._tasks.receive(self._slot)
+                message = self._tasks.receive(self._slot, wait=self._sent is None)
                 if isinstance(message, Stop):
                     break
                 if message is not None:
-                    self._acks.send(self._load(message))
-                    os.write(self._doorbell, b".")
+                    self._load(message)
+                elif self._sent is not None:
+                    self._settle_quietly()
+            self._settle_quietly()
         except (IpcError, BrokenPipeError):
             return 1  # the coordinator is gone, or says so by removing the queue
         finally:
@@ -102,38 +107,55 @@ class Loader:
     def _must_leave(self) -> bool:
         return self._asked_to_leave or self._board.stop_asked() or os.getppid() != self._coordinator
 
-    def _load(self, task: Task) -> Ack:
-        """Load one range, whatever comes; the ack says how it ended."""
-        told: list[SetAside] = []
-        counts = Counts()
-        try:
-            outcome = Outcome.UNREACHABLE
-            self._connect()
-            outcome = Outcome.BROKEN_OFF
-            counts = self._transfer(task)
-            outcome = Outcome.DONE
-        except _Interrupted:
-            outcome = Outcome.HANDED_BACK
-            self._disconnect()
-        except (TargetBusy, SourceLost, TargetLost) as error:
-            if isinstance(error, TargetBusy):
-                outcome = Outcome.UNREACHABLE
-            self._failed(task, error, told)
-        except (SpecError, SourceDenied, TargetDenied) as error:
-            outcome = Outcome.HOPELESS
-            self._failed(task, error, told)
-        except (ShardloadError, MemoryError) as error:
-            outcome = Outcome.REFUSED
-            self._failed(task, error, told)
-        if told:
-            self._work.directory.write_report(task.range_id, task.attempt, told)
-        return Ack(self._slot, task.range_id, task.attempt, outcome, counts, self._life)
+    # ---- one range
 
-    def _failed(self, task: Task, error: BaseException, told: list[SetAside]) -> None:
+    def _load(self, task: Task) -> None:
+        """Load one range, whatever comes. Its ack follows when Redis has confirmed it: while the next is begun."""
+        is_connected = False
+        try:
+            self._connect()
+            is_connected = True
+            self._sent = task, self._transfer(task)
+        except _Interrupted:
+            self._acknowledge(task, Outcome.HANDED_BACK)
+            self._disconnect()
+        except (ShardloadError, MemoryError) as error:
+            if isinstance(error, IpcError):
+                raise
+            self._settle_quietly()  # the range before this one may be whole
+            self._fail(task, error, is_connected=is_connected)
+
+    def _settle(self) -> None:
+        """Have Redis confirm what was sent of the range before, and acknowledge it: as done, or as failed.
+
+        What stood in the way is raised after it, for the range in hand.
+        """
+        if self._sent is None or self._target is None:
+            return
+        (task, counts), self._sent = self._sent, None
+        try:
+            self._target.confirm()
+        except TargetError as error:
+            self._fail(task, error, is_connected=True)
+            raise
+        self._show(task, counts)
+        self._acknowledge(task, Outcome.DONE, counts)
+
+    def _settle_quietly(self) -> None:
+        with suppress(TargetError):  # told in the ack
+            self._settle()
+
+    def _fail(self, task: Task, error: BaseException, *, is_connected: bool) -> None:
+        """Acknowledge a failure, with its reason in a report, and begin the next range on new connections."""
         reason = str(error) or type(error).__name__
         _log.info("range %d %s, attempt %d: %s", task.range_id, task.keys, task.attempt, reason)
-        told.append(SetAside("", reason))
+        self._work.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
         self._disconnect()  # neither connection's state is known now
+        self._acknowledge(task, _outcome_of(error, is_connected=is_connected))
+
+    def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
+        self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._life))
+        os.write(self._doorbell, b".")
 
     def _connect(self) -> None:
         if self._stream is None:
@@ -151,12 +173,13 @@ class Loader:
         self._source = self._stream = self._target = None
 
     def _transfer(self, task: Task) -> Counts:
-        """Every row of the range, from MySQL into Redis. Returns only when each is accounted for."""
+        """Every row of the range, from MySQL to Redis. The counts hold when Redis has confirmed the last batch."""
         assert self._stream is not None
         assert self._target is not None
         stream, target, work = self._stream, self._target, self._work
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, task.keys)
         self._encoder.begin(stream.begin(sql))
+        self._settle()  # the range before: Redis has worked on it while MySQL began this one
         confirmed = sent = Counts()
         ended = False
         while not ended:
@@ -168,11 +191,9 @@ class Loader:
             confirmed += sent  # the batch before this one; Redis works on this one while the next is read
             sent = counts
             self._show(task, confirmed)
-        target.confirm()
         confirmed += sent
         if not confirmed.adds_up():
             raise ShardloadError(f"the counts of range {task.range_id} do not add up: {confirmed}")
-        self._show(task, confirmed)
         return confirmed
 
     def _send_batch(self, task: Task, stream: source.RangeStream, target: TargetConnection) -> tuple[Counts, bool]:
@@ -202,3 +223,14 @@ class Loader:
         view = LoaderView(self._pid, self._start, time.monotonic(), cells)
         if self._board.publish(self._slot, self._sequence + 1, view):
             self._sequence += 1
+
+
+def _outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
+    """What an error means for the range: nobody's fault, perhaps its own, surely its own, or the whole job's."""
+    if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
+        return Outcome.HOPELESS
+    if isinstance(error, TargetBusy):
+        return Outcome.UNREACHABLE
+    if isinstance(error, (SourceLost, TargetLost)):
+        return Outcome.BROKEN_OFF if is_connected else Outcome.UNREACHABLE
+    return Outcome.REFUSED

@@ -82,9 +82,12 @@ class TaskQueue(_Queue):
         """Tell a loader to leave when it has done what was sent before."""
         self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, b"", b""), slot + 1)
 
-    def receive(self, slot: int) -> Task | Stop | None:
-        """Wait for the slot's next message; None if a signal came first. IpcError if the queue is gone."""
-        return self._unpacked(self._receive(slot + 1, block=True))
+    def receive(self, slot: int, *, wait: bool = True) -> Task | Stop | None:
+        """The slot's next message; None if there is none and `wait` is False, or if a signal came first.
+
+        IpcError if the queue is gone.
+        """
+        return self._unpacked(self._receive(slot + 1, block=wait))
 
     def take_back(self, slot: int) -> list[Task]:
         """Everything that the slot has not received yet, removed from the queue."""

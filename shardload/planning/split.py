@@ -16,6 +16,7 @@ from shardload.model import KeyRange, PlannedRange
 
 MOST_PARTS = 32
 MOST_USELESS_CUTS = 500  # that found only gaps, or met estimates which do not fall as ranges do; then enough is enough
+MOST_EXCESS = 2.5
 ROOM = 1.25  # a range may be estimated a little above the wish before it is cut again
 
 
@@ -24,6 +25,10 @@ class KeySpace(Protocol):
 
     def bounds(self) -> KeyRange | None:
         """From the smallest key to one past the largest; None if there is no row."""
+        ...
+
+    def table_rows(self) -> int:
+        """About how many rows the whole table has."""
         ...
 
     def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
@@ -36,18 +41,22 @@ def split(space: KeySpace, range_rows: int) -> list[PlannedRange]:
     whole = space.bounds()
     if whole is None:
         return []
-    found: list[PlannedRange] = []
     todo = _asked(space, [whole])
-    cuts_left = MOST_USELESS_CUTS + -(-todo[0].estimated_rows // range_rows)
+    wish = range_rows
+    if todo[0].estimated_rows > range_rows * ROOM:
+        todo = _asked(space, _equal_parts(todo[0], range_rows))
+        wish = int(range_rows * _excess(todo, space.table_rows()))
+        todo.reverse()
+    found: list[PlannedRange] = []
+    cuts_left = MOST_USELESS_CUTS + sum(planned.estimated_rows for planned in todo) // range_rows
     while todo:
         candidate = todo.pop()
-        if candidate.estimated_rows <= range_rows * ROOM or not cuts_left:
+        if candidate.estimated_rows <= wish * ROOM or not cuts_left:
             found.append(candidate)
         else:
             cuts_left -= 1
-            parts = _equal_parts(candidate, range_rows)
-            todo += reversed(_asked(space, parts))
-    return _joined(found, range_rows)
+            todo += reversed(_asked(space, _equal_parts(candidate, wish)))
+    return _joined(found, wish)
 
 
 def _asked(space: KeySpace, ranges: list[KeyRange]) -> list[PlannedRange]:
@@ -56,13 +65,18 @@ def _asked(space: KeySpace, ranges: list[KeyRange]) -> list[PlannedRange]:
     return [PlannedRange(keys, min(rows, keys.span_keys)) for keys, rows in zip(ranges, estimates, strict=True)]
 
 
-def _equal_parts(candidate: PlannedRange, range_rows: int) -> list[KeyRange]:
-    """At least two parts: a range of one key is never too large, as `range_rows` is at least 1."""
+def _equal_parts(candidate: PlannedRange, wish: int) -> list[KeyRange]:
+    """At least two parts: a range of one key is never too large, as the wish is at least 1."""
     keys = candidate.keys
-    wanted = -(-candidate.estimated_rows // range_rows)
+    wanted = -(-candidate.estimated_rows // wish)
     count = max(2, min(wanted, MOST_PARTS, keys.span_keys))
     edges = [keys.low + keys.span_keys * part // count for part in range(count + 1)]
     return [KeyRange(low, high) for low, high in pairwise(edges)]
+
+
+def _excess(parts: list[PlannedRange], table_rows: int) -> float:
+    """By how much the estimates of the whole's parts exceed the table's: InnoDB counts long ranges up to twice."""
+    return min(MOST_EXCESS, max(1.0, sum(part.estimated_rows for part in parts) / max(1, table_rows)))
 
 
 def _joined(ranges: list[PlannedRange], range_rows: int) -> list[PlannedRange]:

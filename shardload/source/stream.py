@@ -1,24 +1,23 @@
 """A range's rows as raw bytes of MySQL's text protocol, without an object a row.
 
-pymysql sends the query and reads the column descriptions; from the first row's packet on this module reads the
-socket itself, into one buffer. What it needs of pymysql's inside is listed in `INTERNALS`, and a test holds it.
+pymysql sends the query; from the answer's first byte on this module reads the socket itself, into one buffer. The
+packets before the rows (how many columns, and a description of each) are passed over: the layout knows them. What it
+needs of pymysql's inside is listed in `INTERNALS`, and a test holds it.
 """
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from pymysql.connections import Connection, MySQLResult
+from pymysql.connections import Connection
 from pymysql.constants import COMMAND
 
-from shardload.errors import SourceLost
-from shardload.source.connection import IO_TIMEOUT_S, translated
+from shardload.errors import MalformedPacket, SourceError, SourceLost
+from shardload.source.connection import IO_TIMEOUT_S, raise_error_packet, translated
 
 BUFFER_BYTES = 256 * 1024
-INTERNALS = {
-    "connection": ("_execute_command", "_next_seq_id", "_rfile", "_sock", "_force_close"),
-    "result": ("init_unbuffered_query", "unbuffered_active"),
-}
+INTERNALS = ("_execute_command", "_sock", "_force_close")
+_HEADER_BYTES = 4
 
 
 class RangeStream:
@@ -30,7 +29,7 @@ class RangeStream:
         self._buffer = bytearray(BUFFER_BYTES)
         self._start = self._end = 0
         self._piece: memoryview | None = None
-        self._read_ahead = False
+        self._has_unseen = False
 
     def begin(self, sql: str) -> int:
         """Send the query. The result is the sequence number of the first row's packet.
@@ -41,14 +40,23 @@ class RangeStream:
         if len(self._buffer) > BUFFER_BYTES:
             self._buffer = bytearray(BUFFER_BYTES)  # the room that one large row needed is not kept
         self._start = self._end = 0
+        self._has_unseen = False
         with translated("reading a range"):
             self._raw._execute_command(COMMAND.COM_QUERY, sql)
-            result = cast(Any, MySQLResult(self._connection))
-            result.init_unbuffered_query()
-            result.unbuffered_active = False  # else its destructor would read the rows that are ours
             self._raw._sock.settimeout(IO_TIMEOUT_S)
-            self._read_ahead = True
-            return int(self._raw._next_seq_id)
+        head = self._next_packet()
+        if head[:1] == b"\xff":
+            raise_error_packet("reading a range", head)
+        if not 0 < head[0] < 0xFB and head[:1] != b"\xfc":
+            raise SourceError("reading a range: MySQL answered without a result set")
+        columns = head[0] if len(head) == 1 else int.from_bytes(head[1:3], "little")
+        packets = 1 + columns + 1  # this one, the descriptions, and their end
+        for _ in range(packets - 1):
+            last = self._next_packet()
+        if last[:1] != b"\xfe":
+            raise MalformedPacket(f"no end after the descriptions of {columns} columns")
+        self._has_unseen = self._end > self._start
+        return (packets + 1) & 0xFF
 
     def read(self) -> memoryview:
         """Every byte not consumed yet, with at least one new one. Valid until the next call.
@@ -56,13 +64,17 @@ class RangeStream:
         SourceLost if the connection ends or stalls: only an end packet ends a range.
         """
         self._release()
+        if self._has_unseen:
+            self._has_unseen = False
+            self._piece = memoryview(self._buffer)[self._start : self._end]
+            return self._piece
         if self._start:
             self._buffer[: self._end - self._start] = self._buffer[self._start : self._end]
             self._start, self._end = 0, self._end - self._start
         if self._end == len(self._buffer):
             self._buffer.extend(bytes(len(self._buffer)))
         with translated("reading a range"), memoryview(self._buffer) as view, view[self._end :] as room:
-            received = self._receive(room)
+            received = self._raw._sock.recv_into(room)
         if not received:
             raise SourceLost("reading a range: MySQL closed the connection before the end of the result")
         self._end += received
@@ -74,15 +86,15 @@ class RangeStream:
         self._release()
         self._start += count_bytes
 
-    def _receive(self, room: memoryview) -> int:
-        """First what pymysql's buffered reader has read ahead (with read1: readinto1 would wait for the socket after
-        it, if the room is larger than its buffer), then the socket itself."""
-        if not self._read_ahead:
-            return int(self._raw._sock.recv_into(room))
-        self._read_ahead = False
-        data = self._raw._rfile.read1(len(room))
-        room[: len(data)] = data
-        return len(data)
+    def _next_packet(self) -> bytes:
+        """The payload of one packet of the answer's head."""
+        while True:
+            there = self._buffer[self._start : min(self._end, self._start + _HEADER_BYTES)]
+            length = int.from_bytes(there[:3], "little")
+            if len(there) == _HEADER_BYTES and self._end - self._start >= _HEADER_BYTES + length:
+                self._start += _HEADER_BYTES + length
+                return bytes(self._buffer[self._start - length : self._start])
+            self.read()
 
     def _release(self) -> None:
         if self._piece is not None:

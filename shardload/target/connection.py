@@ -22,6 +22,8 @@ from shardload.urls import TargetUrl
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
 RECEIVE_BYTES = 64 * 1024
+_SHORTEST_REPLY_BYTES = 4  # ":0" and a line end
+_MOST_AT_ONCE_BYTES = 16 * 1024
 _LINE_END, _MINUS = b"\n", b"-"
 
 # Replies that mean "not now": the same command will be accepted later.
@@ -58,6 +60,7 @@ class TargetConnection:
         self._connection = connection
         self._socket = cast(socket.socket, cast(Any, connection)._sock)
         self._reader = hiredis.Reader()
+        self._wakes_at = 1
         self._parses = False  # from the first error on
         self._unfinished = b""  # of a reply whose line end is still to come
         self.outstanding_replies = 0
@@ -78,6 +81,7 @@ class TargetConnection:
         outstanding after it, the connection cannot be used again.
         """
         while self.outstanding_replies > leave and not self._parses:
+            self._wake_at((self.outstanding_replies - leave) * _SHORTEST_REPLY_BYTES)
             data = self._receive()
             if _MINUS in data:
                 self._parses = True
@@ -86,6 +90,7 @@ class TargetConnection:
                 self.outstanding_replies -= data.count(_LINE_END)
                 end = data.rfind(_LINE_END) + 1
                 self._unfinished = data[end:] if end else self._unfinished + data
+        self._wake_at(1)
         while self.outstanding_replies > leave:
             self._take_reply("writing to Redis")
         if self.outstanding_replies < 0:
@@ -128,6 +133,14 @@ class TargetConnection:
         if isinstance(reply, hiredis.ReplyError):
             raise _error(operation, str(reply))
         return reply
+
+    def _wake_at(self, count_bytes: int) -> None:
+        """Do not wake this process for fewer bytes: Redis answers a hundred commands at a time, and each waking costs
+        more than counting them (SO_RCVLOWAT, socket(7); never more than what is sure to come)."""
+        wanted = max(1, min(count_bytes, _MOST_AT_ONCE_BYTES))
+        if wanted != self._wakes_at:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
+            self._wakes_at = wanted
 
     def _receive(self) -> bytes:
         with _translated("reading Redis's replies"):
