@@ -214,7 +214,8 @@ def load_stored(
 
 def _default_job_name(table: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", table).strip("-._")[:40] or "table"
-    return f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    now_s = time.time()
+    return f"{safe}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now_s))}.{int(now_s * 1000) % 1000:03d}"
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

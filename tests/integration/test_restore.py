@@ -172,11 +172,10 @@ def test_counted_replies_are_the_servers(world: World) -> None:
     connection = TargetConnection(world.redis)
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(Payload.LISTPACK), native=True)
     encoder.begin(0)
-    stream, sequence = b"", 0
+    stream = b""
     for n in range(5000):
         value = b"%d" % n
-        stream += (len(value) + 1).to_bytes(3, "little") + bytes([sequence & 255, len(value)]) + value
-        sequence += 1
+        stream += (len(value) + 1).to_bytes(3, "little") + bytes([n & 255, len(value)]) + value
     batch = encoder.encode(stream)
     connection.send(batch.commands, batch.keys)
     connection.confirm(leave=2500)

@@ -232,7 +232,7 @@ def test_every_table_gives_a_good_job_name(table: str) -> None:
     """The default is made of the table's name and the time, and is always a valid name."""
     flags = {key: value for key, value in FLAGS.items() if key != "job"}
     name = load({**flags, "table": table}, None, {}).job
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}-\d{8}-\d{6}", name)
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}-\d{8}-\d{6}\.\d{3}", name)
 
 
 @pytest.mark.parametrize(("table", "start"), [("user", "user-"), ("my table/2", "my-table-2-"), ("§§", "table-")])
