@@ -140,7 +140,8 @@ class MysqlServer(_Server):
             ]  # fmt: skip
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ShardloadError(f"{command[0]} failed: {done.stderr.strip()[-500:]}", "is the disk full?")
+            told = (done.stderr.strip() or done.stdout.strip())[:500]
+            raise ShardloadError(f"{command[0]} failed: {told}", "is a package missing, or the disk full?")
 
     def _answers(self) -> bool:
         try:
