@@ -114,13 +114,14 @@ def uses_native(spec: JobSpec) -> bool:
 def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Choice]:
     """Which Redis it is, and how a scratch key like the job's own can be written. TargetError if it cannot."""
     layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
-    encoding = spec.encoding
-    if encoding == "auto" and not uses_native(spec):
-        encoding = "commands"  # building payloads in Python costs more than it saves
+    is_slow = spec.encoding == "auto" and not uses_native(spec)
+    encoding = "commands" if is_slow else spec.encoding
     target = TargetConnection(spec.redis)
     try:
         scratch = template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}")
         choice = choose_payload(target, scratch.encode(), encoding, layouts)
+        if is_slow:
+            choice = Choice(None, "Python takes longer for RESTORE's payloads than they save")
         return describe_server(target), choice
     finally:
         target.close()
