@@ -68,7 +68,7 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
     hsets, restores = sandbox.directory / "hsets", sandbox.directory / "restores"
     field: dict[str, Contender] = {
         "PyMySQL + redis-py, 2 processes": lambda: contenders.pipelines(sandbox, 2),
-        "pipe: mysql | redis-cli": lambda: contenders.pipe(sandbox),
+        "pipe: mysql to redis-cli": lambda: contenders.pipe(sandbox),
         "pipe with EXPIRE": lambda: contenders.pipe(sandbox, ttl_s=TTL_S),
         "floor: HSETs from a file": lambda: contenders.hset_floor(sandbox, hsets),
         "floor: RESTOREs from a file": lambda: contenders.restore_floor(sandbox, restores, arguments.rows),
@@ -94,7 +94,7 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
 def _print_table(sandbox: Sandbox, arguments: argparse.Namespace, costs: dict[str, list[Cost]]) -> None:
     rows = arguments.rows
     medians = {name: median(several) for name, several in costs.items()}
-    reference = medians.get("pipe: mysql | redis-cli")
+    reference = medians.get("pipe: mysql to redis-cli")
     print(f"\n{_machine(sandbox)}\n{rows:,} rows of {len(contenders.COLUMNS)} columns, medians of {arguments.times}\n")
     print("| contender | speed / pipe | s | rows/s | client CPU | mysqld CPU | Redis CPU | client peak |")
     print("|---|---|---|---|---|---|---|---|")
@@ -157,7 +157,7 @@ def _machine(sandbox: Sandbox) -> str:
     target.close()
     return (
         f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} x {cpu}, Linux {platform.release()}, "
-        f"Python {platform.python_version()}, {server}, MySQL protocol of {mysql}"
+        f"Python {platform.python_version()}, {server}, {mysql.removeprefix('5.5.5-')}"
     )
 
 

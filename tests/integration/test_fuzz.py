@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import shutil
@@ -32,6 +33,8 @@ def missing() -> str:
     """What this machine lacks for it; empty if nothing."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return "fuzzing needs Linux on x86-64"
+    if importlib.util.find_spec("atheris") is None:
+        return "atheris is not installed"
     return "" if is_native_built() and shutil.which("gcc") else "no compiler, no native encoder"
 
 
