@@ -53,7 +53,7 @@ class Work:
 
 
 class _Interrupted(Exception):
-    """Asked to leave, between two batches."""
+    """The range in hand goes back, through no fault of its own."""
 
 
 class Loader:
@@ -125,24 +125,25 @@ class Loader:
             self._settle_quietly()  # the range before this one may be whole
             self._fail(task, error, is_connected=is_connected)
 
-    def _settle(self) -> None:
+    def _settle(self, leave: int = 0) -> None:
         """Have Redis confirm what was sent of the range before, and acknowledge it: as done, or as failed.
 
-        What stood in the way is raised after it, for the range in hand.
+        `leave` replies are the range in hand's. If the one before failed, that one is interrupted: the connection
+        is of no use any more, and the fault is not its own.
         """
         if self._sent is None or self._target is None:
             return
         (task, counts), self._sent = self._sent, None
         try:
-            self._target.confirm()
+            self._target.confirm(leave)
         except TargetError as error:
             self._fail(task, error, is_connected=True)
-            raise
+            raise _Interrupted from error
         self._show(task, counts)
         self._acknowledge(task, Outcome.DONE, counts)
 
     def _settle_quietly(self) -> None:
-        with suppress(TargetError):  # told in the ack
+        with suppress(_Interrupted):  # told in the ack
             self._settle()
 
     def _fail(self, task: Task, error: BaseException, *, is_connected: bool) -> None:
@@ -179,15 +180,17 @@ class Loader:
         stream, target, work = self._stream, self._target, self._work
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, task.keys)
         self._encoder.begin(stream.begin(sql))
-        self._settle()  # the range before: Redis has worked on it while MySQL began this one
         confirmed = sent = Counts()
         ended = False
         while not ended:
             if self._must_leave():
+                self._settle()
                 target.confirm()
                 raise _Interrupted
             counts, ended = self._send_batch(task, stream, target)
-            target.confirm(leave=counts.keys_written * self._encoder.replies_per_key)
+            replies = counts.keys_written * self._encoder.replies_per_key
+            self._settle(leave=replies)  # the range before: Redis was not kept waiting between the two
+            target.confirm(leave=replies)
             confirmed += sent  # the batch before this one; Redis works on this one while the next is read
             sent = counts
             self._show(task, confirmed)

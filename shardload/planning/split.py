@@ -14,7 +14,8 @@ from typing import Protocol
 
 from shardload.model import KeyRange, PlannedRange
 
-MOST_PARTS = 32
+MOST_PARTS = 32  # that a range is cut into at once
+MOST_AT_ONCE = 64  # that are asked about in one question: a question of one costs ten times as much for each
 MOST_USELESS_CUTS = 500  # that found only gaps, or met estimates which do not fall as ranges do; then enough is enough
 MOST_EXCESS = 2.5
 ROOM = 1.25  # a range may be estimated a little above the wish before it is cut again
@@ -46,22 +47,25 @@ def split(space: KeySpace, range_rows: int) -> list[PlannedRange]:
     if todo[0].estimated_rows > range_rows * ROOM:
         todo = _asked(space, _equal_parts(todo[0], range_rows))
         wish = int(range_rows * _excess(todo, space.table_rows()))
-        todo.reverse()
     found: list[PlannedRange] = []
     cuts_left = MOST_USELESS_CUTS + sum(planned.estimated_rows for planned in todo) // range_rows
     while todo:
-        candidate = todo.pop()
-        if candidate.estimated_rows <= wish * ROOM or not cuts_left:
-            found.append(candidate)
-        else:
-            cuts_left -= 1
-            todo += reversed(_asked(space, _equal_parts(candidate, wish)))
+        parts: list[KeyRange] = []
+        for candidate in todo:
+            if candidate.estimated_rows <= wish * ROOM or not cuts_left:
+                found.append(candidate)
+            else:
+                cuts_left -= 1
+                parts += _equal_parts(candidate, wish)
+        todo = _asked(space, parts)
+    found.sort(key=lambda planned: planned.keys.low)
     return _joined(found, wish)
 
 
 def _asked(space: KeySpace, ranges: list[KeyRange]) -> list[PlannedRange]:
     """With estimates, corrected by what is certain: a range holds no more rows than keys."""
-    estimates = space.estimated_rows(ranges)
+    groups = [ranges[at : at + MOST_AT_ONCE] for at in range(0, len(ranges), MOST_AT_ONCE)]
+    estimates = [rows for group in groups for rows in space.estimated_rows(group)]
     return [PlannedRange(keys, min(rows, keys.span_keys)) for keys, rows in zip(ranges, estimates, strict=True)]
 
 

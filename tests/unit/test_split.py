@@ -149,7 +149,7 @@ def test_twenty_million_rows_take_few_questions() -> None:
 
 
 def test_no_round_trip_asks_for_much() -> None:
-    """One statement never grows beyond 32 estimates, however large the table is."""
+    """One statement never grows beyond 64 estimates, however large the table is."""
     space = Keys(range(1, 2_000_000))
     most = 0
     for_each_call = space.estimated_rows
@@ -161,7 +161,7 @@ def test_no_round_trip_asks_for_much() -> None:
 
     space.estimated_rows = watched  # type: ignore[method-assign]  # the test looks over the planner's shoulder
     split(space, 1000)
-    assert 1 < most <= 32
+    assert 1 < most <= 64
 
 
 @pytest.mark.parametrize(
