@@ -1,7 +1,8 @@
 """The coordinator: one event loop that dispatches ranges, settles acks, keeps loaders alive and writes the journal.
 
-It sleeps in a selector until a signal, a loader's doorbell or a due time wakes it. It never touches a row, and holds
-no connection to MySQL or Redis; the journal is closed around every fork.
+It sleeps in a selector until a signal, an order, a loader's doorbell or a due time wakes it. It never touches a row,
+and holds no connection to MySQL or Redis; the journal is closed around every fork. What it works with is made, and
+removed, by `run.py`.
 """
 
 from __future__ import annotations
@@ -12,134 +13,70 @@ import random
 import selectors
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from shardload import retry
-from shardload.crew import Crew, Death, LoaderBody, Slot
-from shardload.display import Display
+from shardload.crew import Death, Slot
+from shardload.display import describe
 from shardload.errors import GaveUp, ShardloadError, TargetLost
-from shardload.ipc import BoardHeader, IpcSet, create
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
-from shardload.ledger import Ledger
-from shardload.model import Ack, Counts, Outcome, SetAside, Task
-from shardload.process import SignalInbox, children_usage, set_title, start_time
-from shardload.progress import Meter
+from shardload.model import Ack, Outcome, SetAside
+from shardload.orders import Answer, Order, order_of_signal, parse_order
+from shardload.parts import Ending, Parts, Settings
+from shardload.showing import Showing
+from shardload.steering import Silent, Steering
 from shardload.target import TargetFacts
+from shardload.watch import Watch
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 NOTE_CLOCK_EVERY_S = 1.0  # how much of a run's time a kill -9 may leave out of the journal
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
 
 _log = logging.getLogger("shardload.coordinator")
 
 
-@dataclass
-class Ending:
-    """Why the run ends before its work does."""
-
-    since_s: float
-    signal_number: int = 0
-    error: ShardloadError | None = None
-    at_once: bool = False
-
-
 class Coordinator:
-    """One run of one job. `ask_target` asks the target what it is now (TargetLost if it cannot be reached)."""
+    """One run of one job. `ending` is the reason of an early end."""
 
-    def __init__(
-        self,
-        directory: JobDirectory,
-        journal: Journal,
-        key_name: str,
-        give_up_after_s: float,
-        ask_target: Callable[[], TargetFacts],
-        display: Display,
-    ) -> None:
-        self._directory = directory
-        self._journal = journal
-        self._key_name = key_name
-        self._give_up_after_s = give_up_after_s
-        self._ask_target = ask_target
-        self._display = display
+    def __init__(self, settings: Settings, parts: Parts, target: TargetFacts) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._ledger, self._crew, self._ipc = parts.ledger, parts.crew, parts.ipc
+        self._evicted_keys = target.evicted_keys
+        self._trouble_since_s: float | None = None
         self._confirm_losses = 0
         self._confirm_not_before_s = 0.0
-        self._is_confirmed = False
+        self._is_confirmed = self._is_ready = False
+        self._clock_noted_s = parts.started_s
+        self._showing = Showing(parts.ipc.board, parts.ledger, parts.crew, parts.display, parts.started_s)
+        self._watch = Watch(self._crew, self._ipc.board, self._ledger.dispatcher, settings.hung_after_s)
+        self.steering = Steering(
+            self._crew, self._ipc.board, self._ledger.dispatcher, settings.limits, self._recall, self._say
+        )
         self.ending: Ending | None = None
 
-    # ---- a run, from its first breath to its last
-
-    def run(self, workers: int, loader_body: LoaderBody, target: TargetFacts, lock: int) -> None:
-        """Load every range that is to do; the journal has the result, `ending` the reason of an early end.
-
-        GaveUp, IpcError or JournalError if the job had to stop. Whatever happens, no process and no SysV object of
-        this run is left. `target` is what it was when the job began, `lock` the job's descriptor, which no child may
-        keep.
-        """
-        self._evicted_keys = target.evicted_keys
-        self._started_s = self._last_success_s = time.monotonic()
-        self._run_number = self._journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-        self._ledger = Ledger(self._journal, self._key_name, workers, target.life, self._say)
-        self._clock_noted_s = self._started_s
-        self._directory.remove_reports()
-        inbox = SignalInbox((*STOP_SIGNALS, signal.SIGCHLD))
-        self._bell, doorbell = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(doorbell, False)
-        run_id = int.from_bytes(os.urandom(8), "little") >> 1
-        me = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": run_id}
-        self._ipc: IpcSet | None = None
-        try:
-            ipc = self._ipc = create(self._directory.key_file, BoardHeader(workers, run_id, me["pid"], me["start"]))
-            self._directory.write_run({**me, "ipc": ipc.record})
-            private = (lock, self._bell, *inbox.descriptors())
-            self._crew = Crew(self._directory.name, ipc, workers, loader_body, doorbell, private, self._journal.close)
-            self._run_loop(inbox)
-        finally:
-            if self._ipc is not None:
-                self._ipc.remove()
-                self._ipc.board.detach()
-            os.close(self._bell)
-            os.close(doorbell)
-            inbox.close()
-        self._directory.remove_reports()
-        self._directory.write_run({**me, "ipc": None})
-        self._journal.end_run(self._run_number, time.monotonic() - self._started_s)
-        if self.ending is not None and self.ending.error is not None:
-            raise self.ending.error
-
-    def _run_loop(self, inbox: SignalInbox) -> None:
-        set_title(f"shardload: coordinator {self._directory.name}")
-        try:
-            self._loop(inbox)
-            self._crew.stop()
-        finally:
-            self._crew.end(STOP_GRACE_S if self.ending is None else 0.0)
-            self._ipc_set.remove()
-            self._crew.dismiss_janitor()
-            _log.info("the loaders used %.2f s of CPU, %d MiB of memory at most", *children_usage())
-
-    def _loop(self, inbox: SignalInbox) -> None:
-        self._meter = Meter(self._started_s, self._ledger.totals.counts.rows_read, self._ledger.share([]))
-        self._next_show_s = self._started_s
+    def loop(self) -> None:
+        """Until every range is settled and the target still has them, or until something ends the run before."""
         with selectors.DefaultSelector() as selector:
-            selector.register(inbox, selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
+            for source in (self._parts.signals, self._parts.control, self._parts.bell):
+                selector.register(source, selectors.EVENT_READ)
             while not self._is_over():
                 try:
-                    self._heed_signals(inbox)
+                    self._heed_signals()
+                    self._heed_control()
                     self._settle_acks()
                     self._reap()
+                    self._end_hung()
+                    self.steering.advance()
                     self._dispatch()
                     self._confirm_target()
-                    self._publish()
+                    self._showing.show_if_due(self.steering.workers, is_paused=self.steering.is_paused)
                 except ShardloadError as error:
                     self._stop(error=error)
                 if not self._is_over():
                     selector.select(self._idle_s())
-        self._publish(last=True)
+        if self.ending is None:
+            self._tell_ready()
+        self.steering.break_off("the job has ended")
+        self._showing.show(self.steering.workers)
 
     def _is_over(self) -> bool:
         if self.ending is None:
@@ -153,61 +90,114 @@ class Coordinator:
         due = [slot.not_before_s for slot in self._crew.slots if slot.not_before_s > now_s]
         if self.ending is not None:
             due.append(self.ending.since_s + STOP_GRACE_S)
-        elif self._display.every_s is not None:
-            due.append(self._next_show_s)
+        elif (show_s := self._showing.due_s()) is not None:
+            due.append(show_s)
         if self._confirm_not_before_s > now_s:
             due.append(self._confirm_not_before_s)
+        if (look_s := self._watch.due_s()) is not None:
+            due.append(look_s)
         return max(0.0, min(due) - now_s) if due else None
 
     # ---- the loop's verbs
 
-    def _heed_signals(self, inbox: SignalInbox) -> None:
-        for number in inbox.drain():
-            if number not in STOP_SIGNALS:
-                continue
-            if self.ending is not None:
-                self.ending.at_once = True
-            else:
-                self._say(f"{signal.Signals(number).name}: finishing the batches in hand (once more: leave now)")
-                self._stop(signal_number=number)
+    def _heed_signals(self) -> None:
+        for number in self._parts.signals.drain():
+            order = order_of_signal(number, self.steering.workers, stops_at_hangup=self._settings.stops_at_hangup)
+            if order is not None:
+                _log.info("%s: %s", signal.Signals(number).name, order.verb)
+                self._obey(order, Silent(), number)
 
-    def _stop(self, signal_number: int = 0, error: ShardloadError | None = None) -> None:
+    def _heed_control(self) -> None:
+        for words, answer in self._parts.control.drain():
+            try:
+                order = parse_order(words)
+            except ValueError as error:
+                answer.refuse(str(error))
+                continue
+            _log.info("order: %s", words)
+            self._obey(order, answer)
+
+    def _obey(self, order: Order, answer: Answer, signal_number: int = signal.SIGTERM) -> None:
+        if order.verb in ("stop", "stop-now"):
+            self._stop_as_asked(signal_number, at_once=order.verb == "stop-now")
+            answer.done("stopping: the batches in hand are finished" if order.verb == "stop" else "stopping at once")
+        elif order.verb == "reopen-log":
+            self._settings.reopen_log()
+        elif order.verb == "log-status":
+            _log.info("status: %s", describe(self._showing.progress(self.steering.workers)))
+        elif self.ending is not None:
+            answer.refuse("the job is stopping")
+        else:
+            if order.verb == "reload":
+                self._read_limits()
+            if order.verb == "unpause":
+                self._trouble_since_s = None
+            self.steering.obey(order, answer)
+            self._showing.is_due_now()
+
+    def _stop_as_asked(self, signal_number: int, *, at_once: bool) -> None:
+        if self.ending is not None:
+            self.ending.at_once = True
+            return
+        name = signal.Signals(signal_number).name
+        self._say(f"{name}: leaving now" if at_once else f"{name}: finishing the batches in hand (again: leave now)")
+        self._stop(signal_number=signal_number, at_once=at_once)
+
+    def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:
         """Take back what nobody has begun, and have the loaders leave after the batch in hand."""
         if self.ending is not None:
             return
-        self.ending = Ending(time.monotonic(), signal_number, error, at_once=signal_number == signal.SIGQUIT)
+        self.ending = Ending(time.monotonic(), signal_number, error, at_once)
         if error is not None:
             _log.error("%s", error)
-        for number in range(len(self._crew.slots)):
-            self._recall(number)
+        self.steering.break_off("the job is stopping")
+        with suppress(ShardloadError):  # the queue is gone, which stops the loaders as well
+            for number in range(len(self._crew.slots)):
+                self._recall(number)
         self._crew.stop()
+
+    def _read_limits(self) -> None:
+        limits, told = self._settings.read_limits()
+        self._say(told)
+        if limits is not None:
+            if limits.workers != self.steering.workers:
+                self.steering.scale(limits.workers, Silent())
+            self.steering.set_rate(limits.rate_rows)
 
     def _settle_acks(self) -> None:
         with suppress(BlockingIOError):  # nobody rang: a look does not hurt
-            os.read(self._bell, 4096)
-        for ack in self._ipc_set.acks.receive_all():
+            os.read(self._parts.bell, 4096)
+        for ack in self._ipc.acks.receive_all():
             slot = self._crew.slots[ack.slot]
             slot.has_spoken, slot.bad_starts = True, 0
             is_plain = ack.outcome is Outcome.DONE and not ack.counts.rows_failed
-            told = [] if is_plain else self._directory.take_report(ack.range_id, ack.attempt)
+            told = [] if is_plain else self._parts.directory.take_report(ack.range_id, ack.attempt)
             task = self._ledger.dispatcher.acknowledged(ack)
             if task is None:
-                _log.warning("an ack for range %d, attempt %d, is out of date", ack.range_id, ack.attempt)
+                _log.warning("an ack of attempt %d is out of date", ack.attempt, extra={"range_id": ack.range_id})
             else:
                 self._note_outcome(ack, slot, told)
                 self._ledger.settle(ack, task, told)
+        if not self._is_ready and self._watch.all_are_up():
+            self._tell_ready()
         now_s = time.monotonic()
         if now_s - self._clock_noted_s >= NOTE_CLOCK_EVERY_S:
             self._clock_noted_s = now_s
-            self._journal.end_run(self._run_number, now_s - self._started_s)
+            self._parts.note_clock(now_s - self._parts.started_s)
+
+    def _tell_ready(self) -> None:
+        if not self._is_ready:
+            self._is_ready = True
+            self._settings.on_ready()
 
     def _note_outcome(self, ack: Ack, slot: Slot, told: list[SetAside]) -> None:
         """How the slot fares with its servers: success ends its waiting, a loss prolongs it, up to giving up."""
-        now_s = time.monotonic()
         if ack.outcome is Outcome.DONE:
             slot.losses = 0
-            self._last_success_s = now_s
+            slot.is_up = True
+            self._trouble_since_s = None
         elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
+            now_s = time.monotonic()
             slot.wait_after_loss(now_s)
             reason = told[-1].reason if told else "no reason given"
             if slot.losses == 1:
@@ -215,9 +205,11 @@ class Coordinator:
             self._consider_giving_up(now_s, reason)
 
     def _consider_giving_up(self, now_s: float, reason: str) -> None:
-        if retry.is_hopeless(now_s, self._last_success_s, self._give_up_after_s):
+        if self._trouble_since_s is None:
+            self._trouble_since_s = now_s
+        if retry.is_hopeless(now_s, self._trouble_since_s, self._settings.give_up_after_s):
             raise GaveUp(
-                f"nothing has succeeded for {self._give_up_after_s:g} s, the last reason: {reason}",
+                f"nothing has succeeded for {self._settings.give_up_after_s:g} s, the last reason: {reason}",
                 "mend it, then resume",
             )
 
@@ -228,17 +220,26 @@ class Coordinator:
 
     def _mourn(self, death: Death) -> None:
         """A loader's waiting range goes back as if never sent; the one in its hand goes back with a mark."""
-        if self.ending is None or death.status:
-            self._say(f"loader {death.slot} {death.words}")
+        was_orderly = not death.status and (death.was_asked or self.ending is not None)
+        if was_orderly:
+            _log.info("loader %d (pid %d) left as it was asked", death.slot, death.pid)
+        else:
+            self._say(f"loader {death.slot} (pid {death.pid}) {death.words}")
+            self._parts.note_trouble(f"loader {death.slot} (pid {death.pid}) {death.words}")
         self._recall(death.slot)
         for task in self._ledger.dispatcher.held(death.slot):
             self._ledger.dispatcher.release(death.slot, task)
             self._ledger.fail(task, f"its loader {death.words}", is_blamed=True)
-        if self.ending is None:
+        if self.ending is None and not was_orderly:
             self._crew.note_start(death, time.monotonic())
 
+    def _end_hung(self) -> None:
+        for number, words in self._watch.hung(time.monotonic()):
+            self._say(f"loader {number} (pid {self._crew.slots[number].pid}) {words}: it is killed and replaced")
+            self._crew.kill(number)
+
     def _recall(self, number: int) -> None:
-        for task in self._ipc_set.tasks.take_back(number):
+        for task in self._ipc.tasks.take_back(number):
             if task in self._ledger.dispatcher.held(number):
                 self._ledger.dispatcher.take_from(number, task)
 
@@ -247,10 +248,13 @@ class Coordinator:
         if self.ending is not None:
             return
         now_s = time.monotonic()
-        self._crew.staff(min(len(self._crew.slots), self._ledger.dispatcher.open_ranges), now_s)
-        for number, slot in enumerate(self._crew.slots):
-            while slot.is_ready(now_s) and (task := self._ledger.dispatcher.next_task(number)):
-                self._ipc_set.tasks.send(number, task)
+        workers = self.steering.workers
+        self._crew.staff(workers, min(workers, self._ledger.dispatcher.open_ranges), now_s)
+        if not self.steering.is_paused:
+            for number, slot in enumerate(self._crew.slots[:workers]):
+                while slot.is_ready(now_s) and (task := self._ledger.dispatcher.next_task(number)):
+                    self._ipc.tasks.send(number, task)
+        self._showing.write_board(workers)
 
     def _confirm_target(self) -> None:
         """When every range is acknowledged: is the Redis that confirmed them still the one that runs?"""
@@ -258,7 +262,7 @@ class Coordinator:
         if self.ending is not None or self._ledger.dispatcher.open_ranges or now_s < self._confirm_not_before_s:
             return
         try:
-            target = self._ask_target()
+            target = self._settings.ask_target()
         except TargetLost as error:
             self._confirm_losses += 1
             self._confirm_not_before_s = now_s + retry.delay_s(self._confirm_losses, random.random())
@@ -274,32 +278,6 @@ class Coordinator:
         if evicted > 0:
             self._say(f"warning: Redis evicted {evicted:,} keys meanwhile, perhaps of these; raise its maxmemory")
 
-    def _publish(self, *, last: bool = False) -> None:
-        """Show the progress, if it is due."""
-        now_s = time.monotonic()
-        if not last and (self._display.every_s is None or now_s < self._next_show_s):
-            return
-        self._next_show_s = now_s + (self._display.every_s or 0)
-        in_hand = self._in_hand()
-        rows = self._ledger.totals.counts.rows_read + sum(counts.rows_read for _, counts in in_hand)
-        share = self._ledger.share(in_hand)
-        self._display.show(self._meter.reading(now_s, rows, share, self._crew.loaders, self._ledger.retries))
-
-    # ---- small questions
-
-    @property
-    def _ipc_set(self) -> IpcSet:
-        assert self._ipc is not None
-        return self._ipc
-
-    def _in_hand(self) -> list[tuple[Task, Counts]]:
-        """What the board shows of ranges that are out; a settled or given-up attempt is not among them."""
-        shown = []
-        for number, view in enumerate(self._ipc_set.board.loaders()):
-            held = {(task.range_id, task.attempt): task for task in self._ledger.dispatcher.held(number)}
-            shown += [(held[r, a], counts) for r, a, counts in view.cells if (r, a) in held]
-        return shown
-
     def _say(self, text: str) -> None:
         _log.warning("%s", text)
-        self._display.note(text)
+        self._showing.note(text)

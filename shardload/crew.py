@@ -13,7 +13,8 @@ from shardload import retry
 from shardload.errors import GaveUp, IpcError
 from shardload.ipc import IpcSet
 from shardload.janitor import Janitor
-from shardload.process import describe_death, fork_child, reap_all
+from shardload.limits import MOST_WORKERS
+from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
 
 MOST_BAD_STARTS = 5
 _LOOK_AGAIN_S = 0.002
@@ -27,7 +28,11 @@ class Slot:
     """A loader's place. It outlives the process that fills it."""
 
     pid: int = 0
+    start: int = 0
+    is_leaving: bool = False  # this loader was told to leave: it gets no more work
     has_spoken: bool = False  # this loader has acknowledged something
+    is_up: bool = False  # this loader has reached both servers
+    heartbeat: tuple[float, float] = (0.0, 0.0)  # the newest one seen, and when it was seen first
     bad_starts: int = 0
     losses: int = 0  # attempts in a row that lost a server or could not reach it
     not_before_s: float = 0.0
@@ -39,7 +44,13 @@ class Slot:
 
     def is_ready(self, now_s: float) -> bool:
         """True if a loader is there and may be given work."""
-        return self.pid != 0 and now_s >= self.not_before_s
+        return self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
+
+    def silent_s(self, heartbeat_s: float, now_s: float) -> float:
+        """For how long this loader has shown the same heartbeat, by looks at it such as this one."""
+        if self.heartbeat[0] != heartbeat_s:
+            self.heartbeat = (heartbeat_s, now_s)
+        return now_s - self.heartbeat[1]
 
 
 @dataclass(frozen=True)
@@ -47,8 +58,10 @@ class Death:
     """A loader that ended, and how, in words."""
 
     slot: int
+    pid: int
     words: str
     status: int
+    was_asked: bool
 
 
 class Crew:
@@ -59,13 +72,12 @@ class Crew:
         self,
         job: str,
         ipc: IpcSet,
-        workers: int,
         body: LoaderBody,
         doorbell: int,
         private: Sequence[int],
         before_fork: Callable[[], None],
     ) -> None:
-        self.slots = [Slot() for _ in range(workers)]
+        self.slots = [Slot() for _ in range(MOST_WORKERS)]
         self._job = job
         self._ipc = ipc
         self._body = body
@@ -84,14 +96,30 @@ class Crew:
         """How many loaders are alive."""
         return sum(1 for slot in self.slots if slot.pid)
 
-    def staff(self, most: int, now_s: float) -> None:
-        """Fork loaders for empty slots until there are `most`, except where a bad start asks for patience."""
-        for number, slot in enumerate(self.slots):
+    def staff(self, slots: int, most: int, now_s: float) -> None:
+        """Fork loaders for the empty ones of the first `slots` slots until there are `most`, except where a bad start
+        asks for patience."""
+        for number, slot in enumerate(self.slots[:slots]):
             if self.loaders >= most:
                 return
             if not slot.pid and slot.not_before_s <= now_s:
-                slot.has_spoken = False
+                slot.has_spoken = slot.is_up = slot.is_leaving = False
+                slot.heartbeat = (0.0, now_s)
                 slot.pid = self._fork_loader(number)
+                slot.start = start_time(slot.pid)
+
+    def retire(self, number: int) -> None:
+        """Tell one loader to leave when the range in its hand is done. What it has not received was taken back."""
+        slot = self.slots[number]
+        if slot.pid and not slot.is_leaving:
+            slot.is_leaving = True
+            self._ipc.tasks.send_stop(number)
+
+    def kill(self, number: int) -> None:
+        """End a loader that does not answer; its death is reaped like any other."""
+        slot = self.slots[number]
+        if slot.pid and is_alive(slot.pid, slot.start):
+            os.kill(slot.pid, signal.SIGKILL)
 
     def reap(self) -> list[Death]:
         """The loaders that have ended since the last call. A dead janitor is replaced at once."""
@@ -102,9 +130,10 @@ class Crew:
                 self._janitor = self._new_janitor()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
-                    slot.pid = 0
+                    deaths.append(Death(number, pid, describe_death(status), status, was_asked=slot.is_leaving))
+                    slot.pid = slot.start = 0
+                    slot.is_leaving = False
                     self._ipc.board.clear(number)
-                    deaths.append(Death(number, describe_death(status), status))
         return deaths
 
     def note_start(self, death: Death, now_s: float) -> None:

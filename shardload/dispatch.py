@@ -24,6 +24,8 @@ class Dispatcher:
         self._blame: dict[int, int] = {}
         self._todo: deque[int] = deque()
         self._out: list[list[Task]] = [[] for _ in range(slots)]
+        self.slots_in_use = slots
+        """How many slots are to have work: with fewer ranges left than that, none waits behind another."""
         self.add(records)
 
     def add(self, records: Iterable[RangeRecord]) -> None:
@@ -37,6 +39,11 @@ class Dispatcher:
         """How many ranges are to do or out."""
         return len(self._todo) + sum(map(len, self._out))
 
+    @property
+    def ranges_out(self) -> int:
+        """How many ranges are out."""
+        return sum(map(len, self._out))
+
     def held(self, slot: int) -> list[Task]:
         """What a slot holds, the range in hand first."""
         return list(self._out[slot])
@@ -49,7 +56,7 @@ class Dispatcher:
     def next_task(self, slot: int) -> Task | None:
         """The task to send to a slot now, noted as out; None if it has no credit or there is nothing for it."""
         held = len(self._out[slot])
-        if not self._todo or held >= CREDITS or (held and len(self._todo) < len(self._out)):
+        if not self._todo or held >= CREDITS or (held and len(self._todo) < self.slots_in_use):
             return None
         range_id = self._todo.popleft()
         self._attempts[range_id] += 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from typing import Any, Protocol, TextIO
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol, TextIO
 
 from tqdm import tqdm
 
@@ -12,7 +15,12 @@ from shardload.progress import Progress
 
 BAR_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
+LOG_EVERY_S = 60.0
+SERVICE_EVERY_S = 5.0
 _STEPS = 10_000  # the bar counts hundredths of a per cent of the plan, not rows: rows are only estimated before the end
+
+
+_log = logging.getLogger("shardload.progress")
 
 
 class Display(Protocol):
@@ -68,7 +76,7 @@ class PlainDisplay(SilentDisplay):
 
     def show(self, progress: Progress) -> None:
         """One line."""
-        self.note(f"{int(progress.share * 1000) / 10:5.1f}% of the plan, {describe(progress)}")  # never rounded up
+        self.note(f"{percentage(progress.share):>6} of the plan, {describe(progress)}")
 
 
 class BarDisplay(SilentDisplay):
@@ -97,6 +105,96 @@ class BarDisplay(SilentDisplay):
     def close(self) -> None:
         """Leave the bar where it is."""
         self._bar.close()
+
+
+class LogDisplay(SilentDisplay):
+    """A daemon's: a line of progress in the log now and then. What a person should read is logged already."""
+
+    every_s: float | None = LOG_EVERY_S
+
+    def show(self, progress: Progress) -> None:
+        """One event in the log."""
+        _log.info("%s of the plan, %s", percentage(progress.share), describe(progress))
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
+class ServiceDisplay:
+    """Another display, and the same in a few words for a service manager, which `say` reaches."""
+
+    def __init__(self, inner: Display, say: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._say = say
+        self.every_s: float | None = inner.every_s or SERVICE_EVERY_S
+
+    def show(self, progress: Progress) -> None:
+        """Both."""
+        self._inner.show(progress)
+        self._say(f"{percentage(progress.share)} of the plan, {describe(progress)}")
+
+    def note(self, text: str) -> None:
+        """The line."""
+        self._inner.note(text)
+
+    def close(self) -> None:
+        """The last state stays."""
+        self._inner.close()
+
+
+@dataclass(frozen=True)
+class SlotProgress:
+    """What `attach` shows of a slot: what it does, in words, and how far its range is, 0 to 1."""
+
+    slot: int
+    words: str
+    share: float
+
+
+class AttachedBars:
+    """One bar for the job and one for each slot, for somebody who looks at a daemon."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        tqdm.monitor_interval = 0
+        self._job = self._bar(0, "{percentage:3.0f}%|{bar}| {desc}")
+        self._slots: dict[int, tqdm[NoReturn]] = {}
+
+    def show(self, progress: Progress, slots: Iterable[SlotProgress]) -> None:
+        """The state of things; slots that the terminal has no room for are left out."""
+        self._move(self._job, progress.share, describe(progress))
+        room = _rows(self._stream) - 2
+        for shown in slots:
+            if shown.slot >= room:
+                break
+            if shown.slot not in self._slots:
+                self._slots[shown.slot] = self._bar(shown.slot + 1, "  #{unit} |{bar:20}| {desc}", str(shown.slot))
+            self._move(self._slots[shown.slot], shown.share, shown.words)
+
+    def close(self) -> None:
+        """The last state stays on the screen."""
+        for bar in (*self._slots.values(), self._job):
+            bar.close()
+
+    def _bar(self, position: int, form: str, name: str = "") -> tqdm[NoReturn]:
+        return tqdm(
+            total=_STEPS, file=self._stream, leave=True, position=position, mininterval=0, miniters=0, unit=name,
+            bar_format=form, desc="", **_size(self._stream),
+        )  # fmt: skip
+
+    def _move(self, bar: tqdm[NoReturn], share: float, words: str) -> None:
+        bar.n = int(share * _STEPS) // 100 * 100
+        bar.set_description_str(words, refresh=False)
+        bar.refresh()
+
+
+def _rows(stream: TextIO) -> int:
+    return os.get_terminal_size(stream.fileno()).lines or 24 if stream.isatty() else 24
+
+
+def percentage(share: float) -> str:
+    """A share in per cents, never rounded up."""
+    return f"{int(share * 1000) / 10:.1f}%"
 
 
 def _size(stream: TextIO) -> dict[str, Any]:

@@ -79,6 +79,10 @@ class JournalError(ShardloadError):
     """The job's journal could not be read or written (disk full, damaged, foreign)."""
 
 
+class NotAnswered(ShardloadError):
+    """A running coordinator did not answer an order in time: it is busy, or stopped by a signal."""
+
+
 class GaveUp(ShardloadError):
     """The job stopped, resumable: nothing has succeeded for as long as --give-up-after allows."""
 

@@ -5,7 +5,6 @@ What `run`, `resume`, `plan` and `verify` share. Nothing is left behind if a ser
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shardload import joblog, planning, source
-from shardload.coordinator import Coordinator
-from shardload.display import Display
+from shardload import planning, source
 from shardload.encoding import (
     Form,
     KeyTemplate,
@@ -27,14 +24,11 @@ from shardload.encoding import (
     make_layout,
     parse_template,
 )
-from shardload.errors import EXIT_CANNOT_START, ShardloadError, SpecError, StoppedBySignal
-from shardload.ipc import IpcSet
+from shardload.errors import SpecError
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.loader import Loader, Work
 from shardload.model import PlannedRange
 from shardload.spec import JobSpec, load_stored
-from shardload.summary import Status, Summary
 from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
@@ -193,72 +187,6 @@ def check_unchanged(name: str, what: str, was: Any, now: Any) -> None:
     raise SpecError(
         f"job {name} cannot go on: its {what} has changed ({keys[0]} was {was.get(keys[0])}, is {now.get(keys[0])})",
         "start a new job",
-    )
-
-
-def load(job: Job, workers: int, display: Display) -> tuple[Summary, ShardloadError | None]:
-    """Run the job to its end, or to an orderly stop. The summary, and what stopped it if something did."""
-    handler = joblog.open_log(job.directory.log_file)
-    work = Work(
-        job.directory,
-        job.spec.mysql,
-        job.spec.redis,
-        job.subject.table.name,
-        job.subject.key_column,
-        job.subject.layout,
-        job.form,
-        uses_native(job.spec),
-    )
-
-    def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
-        try:
-            return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
-        except Exception:
-            logging.getLogger("shardload.loader").exception("loader %d crashed", slot)
-            raise
-
-    coordinator = Coordinator(
-        job.directory, job.journal, job.subject.key_column, job.spec.give_up_after,
-        lambda: ask_target(job.spec), display,
-    )  # fmt: skip
-    stopped: ShardloadError | None = None
-    try:
-        coordinator.run(workers, loader_body, job.target, job.lock)
-    except ShardloadError as error:
-        stopped = error
-    finally:
-        display.close()
-        joblog.close_log(handler)
-    if coordinator.ending is not None and coordinator.ending.signal_number:
-        stopped = StoppedBySignal(coordinator.ending.signal_number)
-    summary = summarize(job, workers, stopped)
-    job.journal.close()
-    os.close(job.lock)
-    return summary, stopped
-
-
-def summarize(job: Job, workers: int, stopped: ShardloadError | None) -> Summary:
-    """The job as its journal has it."""
-    totals = job.journal.totals()
-    counts = totals.counts
-    is_all_done = totals.ranges_done == totals.ranges and not counts.rows_failed
-    status: Status = "complete" if is_all_done else "incomplete"
-    if stopped is not None:
-        status = "failed" if stopped.exit_code == EXIT_CANNOT_START else "stopped"
-    return Summary(
-        job=job.directory.name,
-        status=status,
-        rows_read=counts.rows_read,
-        keys_written=counts.keys_written,
-        rows_skipped=counts.rows_skipped,
-        rows_failed=counts.rows_failed,
-        ranges=totals.ranges,
-        ranges_done=totals.ranges_done,
-        ranges_retried=totals.ranges_retried,
-        seconds=round(totals.seconds, 3),
-        rows_per_second=round(counts.rows_read / totals.seconds, 1) if totals.seconds else 0.0,
-        encoder=job.encoder,
-        workers=workers,
     )
 
 

@@ -1,8 +1,8 @@
 """A job's directory: its files' names, its lock, and the small JSON files in it.
 
 `spec.json` (no secrets), `journal.sqlite`, `run.json` (who runs it, with which SysV objects), `lock` (flock for the
-coordinator's life), `key` (for ftok; never replaced), `log`, and a `report.*` for each range
-that has something to tell.
+coordinator's life), `key` (for ftok; never replaced), `control` (the FIFO for orders, while it runs), `log`, and a
+`report.*` for each range that has something to tell.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,12 @@ from shardload.errors import JobError
 from shardload.model import SetAside
 
 _DIRECTORY_MODE = 0o700
+_OURS = re.compile(
+    r"(spec|run)\.(json|new)|journal\.(sqlite(-wal|-shm|-journal)?|new(-journal)?)|key|lock|control|log(\..*)?"
+    r"|report\..*|answer\..*"
+)
+_LOCK_PATIENCE_S = 0.2  # one who only looks whether the job is held (`is_locked`) holds the lock for an instant
+_LOOK_AGAIN_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class JobDirectory:
     def find(cls, state_dir: Path, name: str) -> JobDirectory:
         """An existing job's directory. JobError, naming the jobs there are, if there is none."""
         directory = cls(state_dir / name)
-        if "/" in name or not directory.spec_file.is_file():
+        if "/" in name or not _is_there(directory.spec_file):
             names = [other.name for other in cls.all(state_dir)]
             raise JobError(
                 f"there is no job {name!r} in {state_dir}",
@@ -65,9 +73,12 @@ class JobDirectory:
     @classmethod
     def all(cls, state_dir: Path) -> list[JobDirectory]:
         """Every job's directory, by name."""
-        if not state_dir.is_dir():
+        try:
+            return [cls(path) for path in sorted(state_dir.iterdir()) if _is_there(path / "spec.json")]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return [cls(path) for path in sorted(state_dir.iterdir()) if (path / "spec.json").is_file()]
+        except PermissionError:
+            raise _forbidden(state_dir) from None
 
     @property
     def name(self) -> str:
@@ -105,15 +116,63 @@ class JobDirectory:
         JobError, saying who holds it, if it is held.
         """
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        give_up_s = time.monotonic() + _LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() < give_up_s:
+                    time.sleep(_LOOK_AGAIN_S)
+                    continue
+                os.close(descriptor)
+                raise JobError(
+                    f"job {self.name} is running, held by process {self.read_run().get('pid', '?')}",
+                    f"watch it: shardload attach {self.name}; end it: shardload stop {self.name}",
+                ) from None
+            return descriptor
+
+    def is_locked(self) -> bool:
+        """True if a process holds the job."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            raise _forbidden(self.path) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
+            return True
+        finally:
             os.close(descriptor)
-            raise JobError(
-                f"job {self.name} is running, held by process {self.read_run().get('pid', '?')}",
-                "wait for its end, or stop it with kill -TERM",
-            ) from None
-        return descriptor
+        return False
+
+    def forget(self) -> bool:
+        """Remove the job's files, and the directory. False if it holds something that is not shardload's: that stays.
+
+        Whoever calls this holds the lock.
+        """
+        for path in self.path.iterdir():
+            if _OURS.fullmatch(path.name):
+                path.unlink()
+        try:
+            self.path.rmdir()
+        except OSError:
+            return False
+        return True
+
+    @classmethod
+    def half_made(cls, state_dir: Path) -> list[JobDirectory]:
+        """Directories whose making was cut off by a kill: a key file, no spec, and nothing that is not shardload's."""
+        if not state_dir.is_dir():
+            return []
+        return [
+            cls(path)
+            for path in sorted(state_dir.iterdir())
+            if (path / "key").is_file()
+            and not (path / "spec.json").exists()
+            and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
+        ]
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """Write `spec.json`."""
@@ -153,6 +212,17 @@ class JobDirectory:
 
     def _report(self, range_id: int, attempt: int) -> Path:
         return self.path / f"report.{range_id}.{attempt}"
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except PermissionError:
+        raise _forbidden(file.parent) from None
+
+
+def _forbidden(path: Path) -> JobError:
+    return JobError(f"{path} belongs to another user", "a job is its user's alone: ask that user, or root")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

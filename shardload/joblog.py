@@ -1,22 +1,63 @@
-"""The job's log file: one line an event, with time, level and process. Coordinator and loaders append to it."""
+"""The job's log file: one line an event, with time, level, process and (where there is one) range.
+
+Coordinator and loaders append to it. Every line is written to the file that bears the log's name at that moment, so
+logrotate may move it away; nobody has to be told (USR1 makes the coordinator look at once).
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import logging.handlers
+import os
+import time
 from pathlib import Path
 
-_FORMAT = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s"
+from shardload.errors import JobError
+
+_process = {"role": "coordinator"}
 
 
-def open_log(path: Path) -> logging.Handler:
-    """Send everything under the logger `shardload` to this file. O_APPEND: lines of several processes stay whole."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(_FORMAT))
+def name_process(role: str) -> None:
+    """What the log calls this process from now on: a forked child says what it is."""
+    _process["role"] = role
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        subject = f" range {record.__dict__['range_id']}" if "range_id" in record.__dict__ else ""
+        head = f"{_when(record)} {record.levelname} {_process['role']}[{record.process}]{subject}"
+        return f"{head}: {_flat(super().format(record))}"
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": _when(record),
+            "level": record.levelname.lower(),
+            "process": _process["role"],
+            "pid": record.process,
+            "message": super().format(record),
+        }
+        if "range_id" in record.__dict__:
+            event["range"] = record.__dict__["range_id"]
+        return json.dumps(event)
+
+
+def open_log(path: Path, form: str = "text") -> logging.Handler:
+    """Send everything under the logger `shardload` to this file, 0600. O_APPEND: lines of several processes stay whole.
+
+    `form` is `text` or `json`. JobError if it cannot be opened.
+    """
+    try:
+        handler = _PrivateFile(path, encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"cannot write the log {path}: {error.strerror}", "is the disk full?") from None
+    handler.setFormatter(_Json() if form == "json" else _Line())
     logger = logging.getLogger("shardload")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(handler)
-    path.chmod(0o600)
     return handler
 
 
@@ -24,3 +65,21 @@ def close_log(handler: logging.Handler) -> None:
     """Stop writing to it."""
     logging.getLogger("shardload").removeHandler(handler)
     handler.close()
+
+
+class _PrivateFile(logging.handlers.WatchedFileHandler):
+    """Opened anew when the name means another file; readable by this user alone, whatever the umask is."""
+
+    def _open(self):  # type: ignore[no-untyped-def]  # the class's own annotation differs between Pythons
+        os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+        return super()._open()
+
+
+def _when(record: logging.LogRecord) -> str:
+    zone = time.strftime("%z", time.localtime(record.created))
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}", time.localtime(record.created)) + zone
+
+
+def _flat(text: str) -> str:
+    """One line an event: a traceback's lines are told apart by a bar."""
+    return " | ".join(line for line in text.splitlines() if line.strip())

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from shardload.dispatch import Dispatcher
 from shardload.errors import GaveUp
 from shardload.journal import Journal
-from shardload.model import UNKNOWN_LIFE, Ack, Counts, Outcome, SetAside, Task
+from shardload.limits import MOST_WORKERS
+from shardload.model import UNKNOWN_LIFE, Ack, Outcome, SetAside, Task
 from shardload.progress import share_done
 
 MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
@@ -23,14 +24,14 @@ _log = logging.getLogger("shardload.ledger")
 class Ledger:
     """`say` is told what a person should know. `life` is the target's at the beginning."""
 
-    def __init__(self, journal: Journal, key_name: str, slots: int, life: int, say: Callable[[str], None]) -> None:
+    def __init__(self, journal: Journal, key_name: str, life: int, say: Callable[[str], None]) -> None:
         self._journal = journal
         self._key_name = key_name
         self._life = life
         self._past_lives: set[int] = set()
         self._say = say
         self._single_failures = 0
-        self.dispatcher = Dispatcher(journal.todo(), slots)
+        self.dispatcher = Dispatcher(journal.todo(), MOST_WORKERS)
         self.totals = journal.totals()
         self.retries = 0
 
@@ -49,7 +50,7 @@ class Ledger:
     def fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
         """An attempt failed: the range is to be done again, if it is to blame in halves, or is set aside."""
         self.retries += 1
-        _log.warning("range %d %s, attempt %d: %s", task.range_id, task.keys, task.attempt, reason)
+        _log.warning("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._journal.note_attempt(task.range_id, task.attempt)
         if not is_blamed or not self.dispatcher.blame(task):
             self.dispatcher.put_back(task)
@@ -74,12 +75,12 @@ class Ledger:
         if reopened:
             self._say(f"Redis was restarted: the keys of {reopened} confirmed ranges may be gone; loading them again")
 
-    def share(self, in_hand: Iterable[tuple[Task, Counts]]) -> float:
-        """The share of the plan that is done, with what is shown of the ranges in hand."""
+    def share(self, in_hand: Iterable[tuple[int, int]]) -> float:
+        """The share of the plan that is done; of each range in hand the rows read, and its estimate."""
         return share_done(
             self.totals.estimated_rows,
             self.totals.estimated_rows_done,
-            [(counts.rows_read, self.dispatcher.record(task).estimated_rows) for task, counts in in_hand],
+            in_hand,
             self.totals.ranges,
             self.totals.ranges_done + self.totals.ranges_set_aside,
         )

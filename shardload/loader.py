@@ -27,13 +27,16 @@ from shardload.errors import (
     TargetError,
     TargetLost,
 )
-from shardload.ipc import AckQueue, Board, LoaderView, Stop, TaskQueue
-from shardload.ipc.board import EMPTY_CELL, Cell
+from shardload.ipc import EMPTY_CELL, AckQueue, Board, Cell, LoaderView, Phase, Stop, TaskQueue
 from shardload.jobdir import JobDirectory
 from shardload.model import Ack, Counts, Outcome, SetAside, Task
 from shardload.process import die_with_parent, set_title, start_time
 from shardload.target import TargetConnection, describe_server
 from shardload.urls import SourceUrl, TargetUrl
+
+_RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
+_PIECE_S = 0.1  # under a rate limit no more is read at once than may be sent in this time
+_LONGEST_NAP_S = 0.5  # under a rate limit: a sign of life, and a look at what was asked, after each
 
 _log = logging.getLogger("shardload.loader")
 
@@ -74,6 +77,9 @@ class Loader:
         self._life = 0
         self._sent: tuple[Task, Counts] | None = None  # a range whose last batch is not confirmed yet
         self._asked_to_leave = False
+        self._is_up = False  # both servers were reached once
+        self._idle_since_s = 0.0
+        self._row_bytes = 100.0  # of the source, a mean of what was seen
         self._sequence = 0
         self._cells: tuple[Cell, Cell] = (EMPTY_CELL, EMPTY_CELL)
         self._pid, self._start = os.getpid(), start_time(os.getpid())
@@ -84,9 +90,11 @@ class Loader:
         signal.signal(signal.SIGTERM, self._leave)
         if not die_with_parent(self._coordinator):
             return 1
-        self._publish(self._cells)
+        self._publish(self._cells, Phase.STARTING)
         try:
             while not self._must_leave():
+                if self._sent is None:
+                    self._beat(Phase.IDLE)
                 message = self._tasks.receive(self._slot, wait=self._sent is None)
                 if isinstance(message, Stop):
                     break
@@ -103,6 +111,9 @@ class Loader:
 
     def _leave(self, _number: int, _frame: FrameType | None) -> None:
         self._asked_to_leave = True
+
+    def _must_hand_back(self) -> bool:
+        return self._must_leave() or self._board.is_paused()
 
     def _must_leave(self) -> bool:
         return self._asked_to_leave or self._board.stop_asked() or os.getppid() != self._coordinator
@@ -149,22 +160,37 @@ class Loader:
     def _fail(self, task: Task, error: BaseException, *, is_connected: bool) -> None:
         """Acknowledge a failure, with its reason in a report, and begin the next range on new connections."""
         reason = str(error) or type(error).__name__
-        _log.info("range %d %s, attempt %d: %s", task.range_id, task.keys, task.attempt, reason)
+        _log.info("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._work.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
         self._disconnect()  # neither connection's state is known now
         self._acknowledge(task, _outcome_of(error, is_connected=is_connected))
 
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
         self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._life))
-        os.write(self._doorbell, b".")
+        self._idle_since_s = time.monotonic()
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):  # it is full of rings: one more says no more
+            os.write(self._doorbell, b".")
 
     def _connect(self) -> None:
+        """Both connections, kept from range to range. The coordinator is told the first time: this loader is up."""
+        if time.monotonic() - self._idle_since_s > _RECONNECT_AFTER_S and self._sent is None:
+            self._disconnect()
+        if self._stream is not None and self._target is not None:
+            return
+        self._beat(Phase.CONNECTING)
         if self._stream is None:
             self._source = source.connect(self._work.mysql)
             self._stream = source.RangeStream(self._source)
         if self._target is None:
             self._target = TargetConnection(self._work.redis)
             self._life = describe_server(self._target).life
+        if not self._is_up:
+            self._is_up = True
+            self._beat(Phase.READING)
+            self._ring()
 
     def _disconnect(self) -> None:
         if self._source is not None:
@@ -183,7 +209,7 @@ class Loader:
         confirmed = sent = Counts()
         ended = False
         while not ended:
-            if self._must_leave():
+            if self._must_hand_back():
                 self._settle()
                 target.confirm()
                 raise _Interrupted
@@ -201,12 +227,15 @@ class Loader:
 
     def _send_batch(self, task: Task, stream: source.RangeStream, target: TargetConnection) -> tuple[Counts, bool]:
         """Read, encode and send what has arrived. Its counts, to be confirmed yet, and whether the range ended."""
-        batch = self._encoder.encode(stream.read())
+        self._beat(Phase.READING)
+        batch = self._encoder.encode(stream.read(self._piece_bytes()))
         stream.consume(batch.consumed_bytes)
         if batch.error_packet is not None:
             source.raise_error_packet("reading a range", batch.error_packet)
         if batch.set_aside:
             self._work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
+        self._hold_back(batch.rows_read, batch.consumed_bytes)
+        self._beat(Phase.WRITING)
         if batch.keys:
             target.send(batch.commands, batch.keys * self._encoder.replies_per_key)
         counts = Counts(
@@ -215,6 +244,20 @@ class Loader:
         )  # fmt: skip
         return counts, batch.ended
 
+    def _piece_bytes(self) -> int | None:
+        """How much to read at once, so that a rate limit lets rows go a few at a time; None: whatever is there."""
+        rate_rows = self._board.rate()
+        return max(1, int(rate_rows * _PIECE_S * self._row_bytes)) if rate_rows else None
+
+    def _hold_back(self, rows: int, source_bytes: int) -> None:
+        """Wait until the rate limit lets these rows go, or until there is none or this loader has to leave."""
+        if rows:
+            self._row_bytes = source_bytes / rows
+        until_s = time.monotonic() + self._board.take_tokens(rows, time.monotonic())
+        while (left_s := until_s - time.monotonic()) > 0 and self._board.rate() and not self._must_hand_back():
+            self._beat(Phase.HELD_BACK)
+            time.sleep(min(left_s, _LONGEST_NAP_S))
+
     def _show(self, task: Task, counts: Counts) -> None:
         """The range's counts so far, on the board. The cell of the range before stays until the next one begins."""
         cell = (task.range_id, task.attempt, counts)
@@ -222,8 +265,11 @@ class Loader:
         self._cells = (cell, older if newest[:2] == cell[:2] else newest)
         self._publish(self._cells)
 
-    def _publish(self, cells: tuple[Cell, Cell]) -> None:
-        view = LoaderView(self._pid, self._start, time.monotonic(), cells)
+    def _beat(self, phase: Phase) -> None:
+        self._board.beat(self._slot, time.monotonic(), phase)
+
+    def _publish(self, cells: tuple[Cell, Cell], phase: Phase = Phase.READING) -> None:
+        view = LoaderView(self._pid, self._start, time.monotonic(), cells, phase)
         if self._board.publish(self._slot, self._sequence + 1, view):
             self._sequence += 1
 

@@ -1,12 +1,11 @@
 """JobSpec: what a person says about a job, from flags, TOML file and environment, validated once.
 
-Flags win over the file, the file over the environment. This is the only reader of `os.environ`.
+Flags win over the file, the file over the environment (`environment.py`).
 Nothing here touches a server; whether a table or a column exists is the source's to say.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -14,25 +13,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from shardload import environment
+from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, VARIABLES
 from shardload.errors import SpecError
+from shardload.limits import (
+    DEFAULT_GIVE_UP_AFTER_S,
+    DEFAULT_HUNG_AFTER_S,
+    DEFAULT_RANGE_ROWS,
+    MOST_RATE_ROWS,
+    MOST_WORKERS,
+)
 from shardload.urls import MYSQL_FORM, REDIS_FORM, SourceUrl, TargetUrl, parse_mysql, parse_redis
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-MYSQL_VARIABLE = "SHARDLOAD_MYSQL_URL"
-REDIS_VARIABLE = "SHARDLOAD_REDIS_URL"
-STATE_DIR_VARIABLE = "SHARDLOAD_STATE_DIR"
-VARIABLES = {"mysql": MYSQL_VARIABLE, "redis": REDIS_VARIABLE, "state_dir": STATE_DIR_VARIABLE}
-
-MOST_WORKERS = 64  # two tasks and a STOP for each fit into a 16 KiB queue
-DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
-DEFAULT_RANGE_ROWS = 50_000
-DEFAULT_GIVE_UP_AFTER_S = 300.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -87,6 +85,9 @@ Target = Annotated[TargetUrl, _parse_url(parse_redis), _AsText]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_parse_columns)]
 Duration = Annotated[float, BeforeValidator(parse_duration_s)]
 Share = Annotated[float, BeforeValidator(parse_share)]
+Rate = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_RATE_ROWS)] | None, BeforeValidator(lambda said: None if said == "off" else said)
+]
 
 
 class JobSpec(BaseModel):
@@ -107,11 +108,14 @@ class JobSpec(BaseModel):
     encoder: Literal["auto", "native", "reference"] = "auto"
     workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = DEFAULT_WORKERS
     range_rows: Annotated[int, Field(ge=1, le=10**9)] = DEFAULT_RANGE_ROWS
+    rate: Rate = None
+    hung_after: Annotated[Duration, Field(ge=1, le=10**9)] = DEFAULT_HUNG_AFTER_S
     give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S
     job: Annotated[str, Field(pattern=_JOB_NAME)]
-    state_dir: Path
+    state_dir: Annotated[Path, AfterValidator(Path.absolute)]
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
     json_summary: Annotated[bool, Field(alias="json")] = False
+    log_format: Literal["text", "json"] = "text"
     verbose: bool = False
 
     def stored(self) -> dict[str, Any]:
@@ -133,7 +137,7 @@ def without_user(url: str) -> str:
 
 def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] | None = None) -> JobSpec:
     """A JobSpec from what was said. Flags that are None were not given. SpecError names the culprit."""
-    environ = os.environ if environ is None else environ
+    environ = environment.current() if environ is None else environ
     said: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, variable in VARIABLES.items():
@@ -144,18 +148,10 @@ def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[st
     for key, value in flags.items():
         if value is not None:
             said[key], origins[key] = value, "--" + key.replace("_", "-")
-    said.setdefault("state_dir", default_state_dir(environ))
+    said.setdefault("state_dir", environment.default_state_dir(environ))
     if "job" not in said and isinstance(said.get("table"), str):
         said["job"] = _default_job_name(said["table"])
     return _validated(said, origins)
-
-
-def state_dir_from(flag: Path | None, environ: Mapping[str, str] | None = None) -> Path:
-    """The directory that holds the job directories: the flag, the variable, or the XDG rule."""
-    environ = os.environ if environ is None else environ
-    if flag is not None:
-        return flag
-    return Path(environ[STATE_DIR_VARIABLE]) if environ.get(STATE_DIR_VARIABLE) else default_state_dir(environ)
 
 
 def passwords_to_repeat(spec: JobSpec) -> list[str]:
@@ -163,27 +159,15 @@ def passwords_to_repeat(spec: JobSpec) -> list[str]:
     return [
         name
         for name in ("mysql", "redis")
-        if getattr(spec, name).password is not None and not os.environ.get(VARIABLES[name])
+        if getattr(spec, name).password is not None and environment.url_from_environment(name) is None
     ]
-
-
-def mysql_url_from_environment() -> str | None:
-    """The MySQL URL of the environment, unparsed."""
-    return os.environ.get(MYSQL_VARIABLE) or None
-
-
-def default_state_dir(environ: Mapping[str, str]) -> Path:
-    """`$XDG_STATE_HOME/shardload`, by default `~/.local/state/shardload`."""
-    home = environ.get("XDG_STATE_HOME", "")
-    base = Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()
-    return base / "shardload"
 
 
 def load_stored(
     stored: Mapping[str, Any], flags: Mapping[str, Any], environ: Mapping[str, str] | None = None
 ) -> JobSpec:
     """The spec of an existing job, with passwords given again. SpecError if one is missing or the job changed."""
-    environ = os.environ if environ is None else environ
+    environ = environment.current() if environ is None else environ
     said = {key: value for key, value in stored.items() if key != "passwords"}
     origins = {key: f"spec.json: {key}" for key in said}
     needed = stored.get("passwords", {})

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from shardload.model import Counts
+
 Status = Literal["complete", "incomplete", "stopped", "failed"]
 
 
@@ -42,3 +44,31 @@ class Summary:
             f" {self.workers} worker{'' if self.workers == 1 else 's'}\n"
             f"  encoder: {self.encoder} ({why})"
         )
+
+    def as_line(self) -> str:
+        """The counts, for a log."""
+        return (
+            f"{self.rows_read} rows read = {self.keys_written} keys written + {self.rows_skipped} skipped"
+            f" + {self.rows_failed} failed, {self.ranges_done} of {self.ranges} ranges, {self.seconds:.1f} s"
+        )
+
+
+def make_summary(
+    job: str, status: Status, counts: Counts, ranges: tuple[int, int, int], seconds: float, encoder: str, workers: int
+) -> Summary:
+    """A summary of these counts; `ranges` are all, those done, and those that needed more than one try."""
+    return Summary(
+        job=job,
+        status=status,
+        rows_read=counts.rows_read,
+        keys_written=counts.keys_written,
+        rows_skipped=counts.rows_skipped,
+        rows_failed=counts.rows_failed,
+        ranges=ranges[0],
+        ranges_done=ranges[1],
+        ranges_retried=ranges[2],
+        seconds=round(seconds, 3),
+        rows_per_second=round(counts.rows_read / seconds, 1) if seconds else 0.0,
+        encoder=encoder,
+        workers=workers,
+    )

@@ -47,13 +47,17 @@ def main() -> None:
                 _say(f"{turn + 1}/{arguments.times} {name}: {cost.wall_s:.2f} s {cost.note}")
         _print_table(sandbox, arguments, costs)
         _print_small_things(sandbox, arguments)
+        if arguments.verify:
+            started_s = time.monotonic()
+            print(f"\n{contenders.verified(sandbox)} ({time.monotonic() - started_s:.0f} s)")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000, help="the table's rows (default 2 000 000)")
     parser.add_argument("--times", type=int, default=5, help="turns; medians are of these (default 5)")
-    parser.add_argument("--only", default="", help="contenders whose names contain one of these words, by commas")
+    parser.add_argument("--only", action="append", help="contenders whose names contain this text; several times")
+    parser.add_argument("--verify", action="store_true", help="load once more and compare every key with its row")
     return parser.parse_args()
 
 
@@ -80,10 +84,10 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
         "shardload commands + TTL, 2 workers": load(2, *commands, *ttl),
         "shardload auto, native layout, 2 workers": load(2, "--hash-layout", "native"),
         "shardload reference, 2 workers": load(2, reference=True),
-        "shardload restore, 2 workers, ranges of 1000": load(2, *restore, "--range-rows", "1000"),
+        "shardload ranges of 1000, 2 workers": load(2, *restore, "--range-rows", "1000"),
     }
-    words = [word for word in arguments.only.split(",") if word]
-    field = {name: run for name, run in field.items() if not words or any(word in name for word in words)}
+    if arguments.only:
+        field = {name: run for name, run in field.items() if any(text in name for text in arguments.only)}
     if any("HSETs" in name for name in field):
         contenders.write_hset_file(sandbox, hsets)
     if any("RESTOREs" in name for name in field):

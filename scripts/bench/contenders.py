@@ -135,19 +135,30 @@ def shardload(sandbox: Sandbox, workers: int, *words: str, reference: bool = Fal
         "--null", "empty", "--workers", str(workers), "--progress", "none", "--json",
         "--encoder", "reference" if reference else "native", *words,
     ]  # fmt: skip
+    summary = json.loads(_output(command, sandbox))
+    used = re.search(r"loaders used ([\d.]+) s of CPU, (\d+) MiB", (state / "bench" / "log").read_text())
+    assert used
+    return json.dumps({"cpu_s": float(used[1]), "peak_mib": int(used[2]), "seconds": summary["seconds"]})
+
+
+def verified(sandbox: Sandbox) -> str:
+    """Load the table into an empty Redis and have shardload compare every row with its key. What it says."""
+    redis.Redis(port=sandbox.redis.port).flushall()
+    shardload(sandbox, 2)
+    return _output([sys.executable, "-m", "shardload", "verify", "bench"], sandbox).strip()
+
+
+def _output(command: list[str], sandbox: Sandbox) -> str:
     environment = {
         **os.environ,
         "SHARDLOAD_MYSQL_URL": sandbox.mysql.url.with_password(),
         "SHARDLOAD_REDIS_URL": str(sandbox.redis.url),
-        "SHARDLOAD_STATE_DIR": str(state),
+        "SHARDLOAD_STATE_DIR": str(sandbox.directory / "state"),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(done.stderr)
-    summary = json.loads(done.stdout)
-    used = re.search(r"loaders used ([\d.]+) s of CPU, (\d+) MiB", (state / "bench" / "log").read_text())
-    assert used
-    return json.dumps({"cpu_s": float(used[1]), "peak_mib": int(used[2]), "seconds": summary["seconds"]})
+        raise RuntimeError(done.stdout + done.stderr)
+    return done.stdout
 
 
 def _bounds(sandbox: Sandbox) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
@@ -9,7 +10,6 @@ import traceback
 import click
 
 from shardload import __version__
-from shardload.cli import commands, demo_commands
 from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_SIGNAL_BASE, ShardloadError
 
 EXIT_CODES = """\b
@@ -22,7 +22,34 @@ Exit codes:
   129, 130, 131, 143   stopped by HUP, INT, QUIT, TERM; resumable"""
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# Each command's module is imported when the command is used: a status must not wait for what an import needs.
+_COMMANDS = {
+    "run": "importing", "resume": "importing", "plan": "importing", "verify": "importing",
+    "jobs": "watching", "status": "watching", "attach": "watching", "log": "watching", "failures": "watching",
+    "stop": "steering", "pause": "steering", "unpause": "steering", "scale": "steering", "rate": "steering",
+    "reload": "steering",
+    "clean": "care", "doctor": "care",
+    "demo": "sandbox", "seed": "sandbox",
+}  # fmt: skip
+
+
+class _Commands(click.Group):
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"shardload.cli.{_COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=_Commands, epilog=EXIT_CODES, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="shardload")
 def shardload() -> None:
     """Warm Redis from a big MySQL table: in parallel, resumable, verified.
@@ -30,10 +57,6 @@ def shardload() -> None:
     \b
     shardload run --mysql mysql://reader:secret@db1/app --table user --redis redis://cache/0
     """
-
-
-for command in (*commands.ALL, *demo_commands.ALL):
-    shardload.add_command(command)
 
 
 def main() -> None:

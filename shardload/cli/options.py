@@ -8,14 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from shardload.spec import (
-    DEFAULT_RANGE_ROWS,
-    DEFAULT_WORKERS,
-    MOST_WORKERS,
-    MYSQL_VARIABLE,
-    REDIS_VARIABLE,
-    STATE_DIR_VARIABLE,
-)
+from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
+from shardload.limits import DEFAULT_RANGE_ROWS, MOST_WORKERS
 from shardload.urls import MYSQL_FORM, REDIS_FORM
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -76,6 +70,14 @@ _RUNNING = [
         help=f"Loader processes, 1 to {MOST_WORKERS}.  [default: {DEFAULT_WORKERS}, by the CPUs]",
     ),
     click.option(
+        "--rate", metavar="N|off",
+        help="At most so many rows a second, all loaders together; shardload rate changes it.  [default: off]",
+    ),
+    click.option(
+        "--hung-after", metavar="TIME",
+        help="Kill and replace a loader that shows no life for so long; a wait for a server is none.  [default: 30s]",
+    ),
+    click.option(
         "--give-up-after", metavar="TIME",
         help="Stop, resumable, when servers were unreachable for so long (30s, 5m, 1h).  [default: 5m]",
     ),
@@ -83,8 +85,19 @@ _RUNNING = [
         "--progress", metavar="auto|bar|plain|none", help="auto: a bar on a terminal, else a line every 10 s."
     ),
     click.option("--json", is_flag=True, default=None, help="The summary as one JSON object on standard output."),
+    click.option("--log-format", metavar="text|json", help="The job's log: a line an event either way."),
     click.option("--verbose", is_flag=True, default=None, help="Tell more; show where an error comes from."),
 ]  # fmt: skip
+
+
+_DAEMON = [
+    click.option("--daemon", is_flag=True, help="Run in the background; return when everything is up."),
+    click.option(
+        "--chdir", type=click.Path(exists=True, file_okay=False), default="/", show_default=True,
+        help="The daemon's working directory.",
+    ),
+]  # fmt: skip
+_JOB = [click.argument("job", required=False)]
 
 
 def _with(options: list[Any], function: _Function) -> _Function:
@@ -108,6 +121,16 @@ def job_and_servers(function: _Function) -> _Function:
     return _with([*_SERVERS, *_STATE], function)
 
 
-def job_only(function: _Function) -> _Function:
-    """The flags for looking at a job's directory."""
+def background(function: _Function) -> _Function:
+    """The flags for running in the background."""
+    return _with(_DAEMON, function)
+
+
+def state_only(function: _Function) -> _Function:
+    """The flag that says where jobs are."""
     return _with(_STATE, function)
+
+
+def one_job(function: _Function) -> _Function:
+    """A job, by default the only one that runs."""
+    return _with([*_JOB, *_STATE], function)

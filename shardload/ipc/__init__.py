@@ -3,18 +3,38 @@
 `objects` makes and removes them, `messages` is what travels in the queues, `board` is the shared memory.
 """
 
-from shardload.ipc.board import Board, BoardHeader, LoaderView
+from shardload.ipc.board import Board
 from shardload.ipc.messages import AckQueue, Stop, TaskQueue
-from shardload.ipc.objects import IpcSet, create, remove_recorded
+from shardload.ipc.objects import IpcSet, count_recorded, create, describe_build, remove_recorded
+from shardload.ipc.records import (
+    EMPTY_CELL,
+    NO_HOLDING,
+    BoardHeader,
+    Cell,
+    Holding,
+    LoaderView,
+    Phase,
+    Snapshot,
+    Standing,
+)
 
 __all__ = [
+    "EMPTY_CELL",
+    "NO_HOLDING",
     "AckQueue",
     "Board",
     "BoardHeader",
+    "Cell",
+    "Holding",
     "IpcSet",
     "LoaderView",
+    "Phase",
+    "Snapshot",
+    "Standing",
     "Stop",
     "TaskQueue",
+    "count_recorded",
     "create",
+    "describe_build",
     "remove_recorded",
 ]

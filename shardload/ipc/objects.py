@@ -15,8 +15,9 @@ from typing import Any
 import sysv_ipc
 
 from shardload.errors import IpcError
-from shardload.ipc.board import Board, BoardHeader
+from shardload.ipc.board import Board
 from shardload.ipc.messages import MESSAGE_BYTES, AckQueue, TaskQueue
+from shardload.ipc.records import BoardHeader
 
 _MODE = 0o600
 _PROJECT_IDS = range(1, 256)
@@ -94,16 +95,25 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
 
 def remove_recorded(record: dict[str, Any]) -> int:
     """Remove what a dead run left, if it is provably that run's. The result is the number of objects removed."""
+    return sum(_removed(thing) for thing in _recorded(record))
+
+
+def count_recorded(record: dict[str, Any]) -> int:
+    """How many objects `remove_recorded` would remove."""
+    return len(_recorded(record))
+
+
+def _recorded(record: dict[str, Any]) -> list[Any]:
     uid = record["uid"]
-    removed = 0
+    found = []
     for was in record["queues"]:
         queue = _existing(sysv_ipc.MessageQueue, was)
         if queue is not None and queue.cuid == uid and queue.last_change_time == was["changed"]:
-            removed += _removed(queue)
+            found.append(queue)
     semaphore = _existing(sysv_ipc.Semaphore, record["semaphore"])
     if semaphore is not None and semaphore.cuid == uid:
-        removed += _removed(semaphore)
-    return removed
+        found.append(semaphore)
+    return found
 
 
 def _existing(kind: Any, was: dict[str, int]) -> Any:
@@ -120,3 +130,9 @@ def _removed(thing: Any) -> int:
     except (sysv_ipc.Error, OSError):
         return 0
     return 1
+
+
+def describe_build() -> str:
+    """Which sysv_ipc this is, and whether its semaphores know time-outs (nothing here depends on them)."""
+    timeouts = "with" if sysv_ipc.SEMAPHORE_TIMEOUT_SUPPORTED else "without"
+    return f"sysv_ipc {sysv_ipc.__version__}, {timeouts} semaphore time-outs"

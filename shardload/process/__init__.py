@@ -1,16 +1,31 @@
-"""Unix process craft: forking with care, reaping, signals, identities. Knows nothing of tables or Redis."""
+"""Unix process craft: daemons, forking with care, reaping, signals, identities, the control FIFO.
+
+It knows nothing of tables or Redis.
+"""
 
 from shardload.process.children import children_usage, describe_death, die_with_parent, fork_child, reap_all, set_title
-from shardload.process.identity import is_alive, start_time
+from shardload.process.control import ControlInbox, NobodyListens, Question
+from shardload.process.daemon import Launch, Readiness, has_terminal, launch
+from shardload.process.identity import is_alive, is_stopped, start_time
+from shardload.process.notify import ServiceManager
 from shardload.process.signals import SignalInbox, stop_by_exception
 
 __all__ = [
+    "ControlInbox",
+    "Launch",
+    "NobodyListens",
+    "Question",
+    "Readiness",
+    "ServiceManager",
     "SignalInbox",
     "children_usage",
     "describe_death",
     "die_with_parent",
     "fork_child",
+    "has_terminal",
     "is_alive",
+    "is_stopped",
+    "launch",
     "reap_all",
     "set_title",
     "start_time",

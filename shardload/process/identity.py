@@ -32,6 +32,14 @@ def is_alive(pid: int, start: int) -> bool:
     return pid > 0 and start != 0 and start_time(pid) == start
 
 
+def is_stopped(pid: int) -> bool:
+    """True if the process was stopped by a signal (proc(5): state T). Elsewhere than on Linux nobody can tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
+
+
 def my_start_time() -> int:
     """The start time of this process."""
     return start_time(os.getpid())

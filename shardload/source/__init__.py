@@ -2,10 +2,10 @@
 
 from pymysql.connections import Connection
 
-from shardload.source.connection import abandon, connect, raise_error_packet
+from shardload.source.connection import abandon, connect, raise_error_packet, server_version
 from shardload.source.estimate import TableKeys
 from shardload.source.stream import RangeStream
-from shardload.source.table import Column, Table, check_readable, describe, quoted, select_sql
+from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
 
 __all__ = [
     "Column",
@@ -19,5 +19,7 @@ __all__ = [
     "describe",
     "quoted",
     "raise_error_packet",
+    "readable_tables",
     "select_sql",
+    "server_version",
 ]

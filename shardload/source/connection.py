@@ -15,7 +15,7 @@ from shardload.urls import SourceUrl
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
-WRITE_STALL_S = 600  # how long the server may wait for us while Redis is slow; its own default is 60
+WRITE_STALL_S = 6 * 3600  # how long the server may wait for us: Redis can be slow, a rate limit very low; default 60
 
 # Errors that go away by themselves, or with a new connection.
 _LOST = {
@@ -74,6 +74,11 @@ def abandon(connection: Connection[Any]) -> None:
 def is_mariadb(connection: Connection[Any]) -> bool:
     """True for MariaDB, whose settings and errors differ here and there."""
     return "mariadb" in connection.get_server_info().lower()
+
+
+def server_version(connection: Connection[Any]) -> str:
+    """What the server calls itself, without the prefix that MariaDB bears for old clients."""
+    return str(connection.get_server_info()).removeprefix("5.5.5-")
 
 
 def _session(connection: Connection[Any]) -> list[str]:

@@ -58,9 +58,10 @@ class RangeStream:
         self._has_unseen = self._end > self._start
         return (packets + 1) & 0xFF
 
-    def read(self) -> memoryview:
+    def read(self, most_bytes: int | None = None) -> memoryview:
         """Every byte not consumed yet, with at least one new one. Valid until the next call.
 
+        `most_bytes` bounds how many new ones are taken at once (those that came with the answer's head are there).
         SourceLost if the connection ends or stalls: only an end packet ends a range.
         """
         self._release()
@@ -74,7 +75,7 @@ class RangeStream:
         if self._end == len(self._buffer):
             self._buffer.extend(bytes(len(self._buffer)))
         with translated("reading a range"), memoryview(self._buffer) as view, view[self._end :] as room:
-            received = self._raw._sock.recv_into(room)
+            received = self._raw._sock.recv_into(room, min(len(room), most_bytes or len(room)))
         if not received:
             raise SourceLost("reading a range: MySQL closed the connection before the end of the result")
         self._end += received

@@ -117,6 +117,16 @@ def check_readable(connection: Connection[Any], table: str, columns: Sequence[st
         cursor.execute(f"SELECT {listed} FROM {quoted(table)} LIMIT 0")
 
 
+def readable_tables(connection: Connection[Any]) -> int:
+    """How many tables of the database have a column that this user may select."""
+    with translated("cannot look for tables"), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COUNT(DISTINCT table_name) FROM information_schema.columns "
+            "WHERE table_schema = DATABASE() AND FIND_IN_SET('select', privileges)"
+        )
+        return int(cursor.fetchone()[0])
+
+
 def quoted(name: str) -> str:
     """An identifier for SQL."""
     return "`" + name.replace("`", "``") + "`"

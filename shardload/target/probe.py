@@ -15,11 +15,13 @@ _SCRATCH_TTL_MS = 60_000  # gone by itself, should this process die before it re
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """`life` changes with every restart of the server process; UNKNOWN_LIFE where INFO is not allowed."""
+    """`life` changes with every restart of the server process; UNKNOWN_LIFE where INFO is not allowed. `evicts` is
+    the policy by which keys may vanish under memory pressure, if there is one."""
 
     server: str
     life: int
     evicted_keys: int
+    evicts: str = ""
 
 
 def describe_server(connection: TargetConnection) -> TargetFacts:
@@ -33,7 +35,10 @@ def describe_server(connection: TargetConnection) -> TargetFacts:
     facts = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").split("\r\n") if ":" in line)
     name, version = ("valkey", facts.get("valkey_version")) if "valkey_version" in facts else (
         "redis", facts.get("redis_version"))  # fmt: skip
-    return TargetFacts(f"{name} {version}", int(facts.get("run_id", "0")[:15], 16), int(facts.get("evicted_keys", 0)))
+    policy = facts.get("maxmemory_policy", "noeviction")
+    evicts = policy if int(facts.get("maxmemory", 0)) and policy != "noeviction" else ""
+    life = int(facts.get("run_id", "0")[:15], 16)
+    return TargetFacts(f"{name} {version}", life, int(facts.get("evicted_keys", 0)), evicts)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import sysv_ipc
 
 from shardload.errors import IpcError
 from shardload.ipc import AckQueue, Board, BoardHeader, IpcSet, LoaderView, Stop, TaskQueue, create, remove_recorded
-from shardload.ipc.board import EMPTY_CELL
+from shardload.ipc import EMPTY_CELL
+from shardload.ipc.board import 
 from shardload.ipc.messages import MESSAGE_BYTES
 from shardload.model import Ack, Counts, KeyRange, Outcome, Task
 from shardload.process import fork_child

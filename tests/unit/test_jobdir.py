@@ -96,7 +96,7 @@ def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
     with pytest.raises(JobError) as caught:
         job.lock()
     assert caught.value.message == "job users is running, held by process 4711"
-    assert caught.value.hint == "wait for its end, or stop it with kill -TERM"
+    assert caught.value.hint == "watch it: shardload attach users; end it: shardload stop users"
     os.close(held)
     os.close(job.lock())
 
@@ -171,4 +171,4 @@ def test_the_log(job: JobDirectory) -> None:
     logging.getLogger("shardload.loader").info("a third line")
     lines = job.log_file.read_text().splitlines()
     assert [line.split(": ", 1)[1] for line in lines] == ["a first line", "a second line"]
-    assert all(f" INFO    {os.getpid()} shardload.loader: " in line for line in lines)
+    assert all(f" INFO coordinator[{os.getpid()}]: " in line for line in lines)

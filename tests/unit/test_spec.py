@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shardload.environment import default_state_dir, state_dir_from
 from shardload.errors import SpecError
 from shardload.spec import (
     JobSpec,
     accepted_keys,
-    default_state_dir,
     load,
     load_stored,
     parse_duration_s,
-    state_dir_from,
 )
 from shardload.urls import MYSQL_FORM, REDIS_FORM
 

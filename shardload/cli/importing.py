@@ -1,35 +1,47 @@
-"""`run`, `resume`, `plan`, `verify`, `failures`."""
+"""`run`, `resume`, `plan`, `verify`."""
 
 from __future__ import annotations
 
 import json as json_
 import logging
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from shardload import environment, source, spec
 from shardload import job as jobs
-from shardload import source, spec
-from shardload.cli.options import existing_job, job_and_servers, job_only, whole_spec
-from shardload.coordinator import STOP_SIGNALS
-from shardload.display import make_display
+from shardload.cli.options import background, existing_job, job_and_servers, whole_spec
+from shardload.display import LogDisplay, ServiceDisplay, make_display
 from shardload.encoding import is_native_built
-from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, EXIT_WITH_FAILURES, StoppedBySignal
+from shardload.errors import (
+    EXIT_COMPLETE,
+    EXIT_DIFFERENCES,
+    EXIT_WITH_FAILURES,
+    ShardloadError,
+    SpecError,
+    StoppedBySignal,
+)
 from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
-from shardload.process import stop_by_exception
+from shardload.load import Frame, load
+from shardload.orders import STOP_SIGNALS, Limits
+from shardload.process import Readiness, ServiceManager, has_terminal, launch, stop_by_exception
+from shardload.summary import Summary
 from shardload.target import TargetConnection
 from shardload.verify import MOST_SHOWN
 from shardload.verify import verify as compare_all
 
+ReadLimits = Callable[[], tuple[Limits | None, str]]
 _FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[JOB.TOML]")
 
 
 @click.command()
 @_FILE
+@background
 @whole_spec
-def run(file: Path | None, **flags: Any) -> int:
+def run(file: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
     """Import a table: every row becomes a Redis hash.
 
     JOB.TOML says the same as the flags (range-rows = 50000); flags win over the file, the file over the
@@ -42,27 +54,28 @@ def run(file: Path | None, **flags: Any) -> int:
     with stop_by_exception(STOP_SIGNALS):
         wanted = spec.load(flags, file)
         ready = jobs.begin(wanted)
-    return _load(ready)
+    return _load(ready, _limits_from(file, flags), daemon=daemon, chdir=chdir)
 
 
 @click.command()
 @click.argument("job")
+@background
 @existing_job
-def resume(job: str, state_dir: Path | None, **flags: Any) -> int:
+def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
     """Go on with a job that was stopped or died: load what its journal does not have.
 
     Rows that were set aside are tried again. Passwords are not stored: a URL that had one is given again,
     by flag or environment.
     """
     with stop_by_exception(STOP_SIGNALS):
-        ready = jobs.reopen(spec.state_dir_from(state_dir), job, flags)
+        ready = jobs.reopen(environment.state_dir_from(state_dir), job, flags)
         retried = ready.journal.reopen_failures()
         gone = ready.journal.reopen_other_lives(ready.target.life)
     if retried:
         click.echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
         click.echo(f"Redis was restarted since: loading {gone} ranges again that it had confirmed", err=True)
-    return _load(ready)
+    return _load(ready, _limits_from(None, {}), daemon=daemon, chdir=chdir)
 
 
 @click.command()
@@ -99,7 +112,7 @@ def plan(file: Path | None, **flags: Any) -> int:
 @job_and_servers
 def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
     """Compare every row of a job's table with its key, byte for byte. Exit code 4 if any differs."""
-    directory = JobDirectory.find(spec.state_dir_from(state_dir), job)
+    directory = JobDirectory.find(environment.state_dir_from(state_dir), job)
     wanted, journal = jobs.stored_job(directory, flags)
     connection = source.connect(wanted.mysql)
     subject = jobs.examine(connection, wanted)
@@ -118,39 +131,69 @@ def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
     return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
 
 
-@click.command()
-@click.argument("job")
-@job_only
-def failures(job: str, state_dir: Path | None) -> int:
-    """List the rows that a job could not load: primary key, and reason."""
-    directory = JobDirectory.find(spec.state_dir_from(state_dir), job)
-    for failure in Journal(directory.journal_file).failures():
-        click.echo(f"{failure.key}\t{failure.reason}")
-    return EXIT_COMPLETE
-
-
 _NOT_BUILT = (
     "note: the compiled encoder is not part of this installation; the Python one takes about six times its CPU "
     "for a row (install a C compiler and Python's headers, and install shardload again)"
 )
-ALL = (run, resume, plan, verify, failures)
 
 
-def _load(ready: jobs.Job) -> int:
+def _load(ready: jobs.Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     wanted = ready.spec
-    if wanted.verbose:
-        logging.getLogger("shardload").addHandler(logging.StreamHandler())
     if not ready.subject.table.identifies_row(ready.subject.template.columns):
         click.echo(
             "warning: the key's columns are not unique in the table: several rows may get the same key", err=True
         )
     if not is_native_built() and wanted.encoder == "auto":
         click.echo(_NOT_BUILT, err=True)
+    if daemon:
+        return _load_in_background(ready, read_limits, chdir)
+    if wanted.verbose:
+        logging.getLogger("shardload").addHandler(logging.StreamHandler())
+    manager = ServiceManager(environment.take_notify_socket())
     display = make_display(wanted.progress)
-    summary, stopped = jobs.load(ready, wanted.workers, display)
-    if wanted.json_summary:
+    if manager.listens:
+        display = ServiceDisplay(display, lambda text: manager.say(STATUS=text))
+    frame = Frame(
+        stops_at_hangup=has_terminal(), read_limits=read_limits, on_ready=lambda: manager.say(READY="1")
+    )  # fmt: skip
+    summary, stopped = load(ready, display, frame)
+    manager.say(STOPPING="1", STATUS=f"job {summary.job}: {summary.status}")
+    return _tell_end(ready, summary, stopped)
+
+
+def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) -> int:
+    """Detach, and come back when the daemon is up, or with what kept it from running."""
+
+    def body(readiness: Readiness) -> int:
+        frame = Frame(is_daemon=True, stops_at_hangup=False, read_limits=read_limits, on_ready=readiness.ready)
+        summary, stopped = load(ready, LogDisplay(sys.stderr), frame)
+        if stopped is not None:
+            readiness.failed(stopped.message, stopped.hint, stopped.exit_code)
+            return stopped.exit_code
+        return EXIT_COMPLETE if summary.status == "complete" else EXIT_WITH_FAILURES
+
+    ready.journal.close()  # no handle crosses a fork
+    name, log = ready.directory.name, ready.directory.log_file
+    started = launch(body, log, chdir, keep=[ready.lock], stops=STOP_SIGNALS)
+    if started.failure is not None:
+        message, hint, exit_code = started.failure
+        click.echo(f"shardload: {' '.join(message.split())}" + (f" ({hint})" if hint else ""), err=True)
+        click.echo(f"log: {log}\nto go on: {_resume_command(ready)}", err=True)
+        return exit_code
+    if ready.spec.json_summary:
+        click.echo(json_.dumps({"job": name, "pid": started.pid, "log": str(log)}))
+        return EXIT_COMPLETE
+    where = _state_dir_words(ready)
+    click.echo(f"job {name} runs in the background, process {started.pid}; its log: {log}")
+    for command, effect in (("status", "how it is"), ("attach", "watch it"), ("stop", "end it, resumable")):
+        click.echo(f"  {' '.join(['shardload', command, name, *where]):40}  # {effect}")
+    return EXIT_COMPLETE
+
+
+def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None) -> int:
+    if ready.spec.json_summary:
         click.echo(json_.dumps(summary.as_json()))
-    click.echo(summary.as_text(ready.choice.reason), err=wanted.json_summary)
+    click.echo(summary.as_text(ready.choice.reason), err=ready.spec.json_summary)
     if stopped is not None:
         if not isinstance(stopped, StoppedBySignal):
             click.echo(f"shardload: {' '.join(str(stopped).split())}", err=True)
@@ -163,10 +206,30 @@ def _load(ready: jobs.Job) -> int:
     return EXIT_COMPLETE
 
 
+def _limits_from(file: Path | None, flags: dict[str, Any]) -> ReadLimits:
+    """What a reload reads again: workers and rate, by the same rules as at the beginning."""
+    if file is None:
+        return lambda: (None, "there is no file to read limits from")
+    path = file.absolute()
+
+    def read() -> tuple[Limits | None, str]:
+        try:
+            wanted = spec.load(flags, path)
+        except SpecError as error:
+            return None, f"the limits stay as they are: {error}"
+        return Limits(wanted.workers, wanted.rate or 0), f"limits read from {path}"
+
+    return read
+
+
+def _state_dir_words(ready: jobs.Job) -> list[str]:
+    if environment.state_dir_from(None) == ready.spec.state_dir:
+        return []
+    return ["--state-dir", str(ready.spec.state_dir)]
+
+
 def _resume_command(ready: jobs.Job) -> str:
-    words = ["shardload", "resume", ready.directory.name]
-    if spec.state_dir_from(None) != ready.spec.state_dir:
-        words += ["--state-dir", str(ready.spec.state_dir)]
+    words = ["shardload", "resume", ready.directory.name, *_state_dir_words(ready)]
     for name in spec.passwords_to_repeat(ready.spec):
         words += [f"--{name}", "URL"]
     hint = " (with the URL again: its password is not stored)" if "URL" in words else ""

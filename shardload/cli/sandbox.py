@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from shardload import spec
-from shardload.coordinator import STOP_SIGNALS
+from shardload import environment
 from shardload.errors import EXIT_COMPLETE, SpecError
+from shardload.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
 from shardload.urls import MYSQL_FORM, SourceUrl, parse_mysql
 
@@ -30,7 +28,7 @@ def demo(rows: int, keep: bool) -> int:
 
 
 @click.command()
-@click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {spec.MYSQL_VARIABLE}]")
+@click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {environment.MYSQL_VARIABLE}]")
 @click.option("--table", default="user", show_default=True, help="The table to make; it must not exist.")
 @click.option("--rows", type=click.IntRange(0, 1_000_000_000), required=True, help="How many users.")
 @click.option("--random-seed", type=int, default=1, show_default=True, help="The same seed makes the same users.")
@@ -49,13 +47,10 @@ def seed(mysql: str | None, table: str, rows: int, random_seed: int) -> int:
     return EXIT_COMPLETE
 
 
-ALL: tuple[Any, ...] = (demo, seed)
-
-
 def _mysql_url(flag: str | None) -> SourceUrl:
-    said = flag or spec.mysql_url_from_environment()
+    said = flag or environment.url_from_environment("mysql")
     if not said:
-        raise SpecError("--mysql is missing", f"give --mysql {MYSQL_FORM} or {spec.MYSQL_VARIABLE}")
+        raise SpecError("--mysql is missing", f"give --mysql {MYSQL_FORM} or {environment.MYSQL_VARIABLE}")
     try:
         return parse_mysql(said)
     except ValueError as error:

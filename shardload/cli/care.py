@@ -1,0 +1,48 @@
+"""`clean` and `doctor`: what dead jobs left, and whether this machine and the servers are fit for a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shardload.cli.options import job_and_servers, state_only
+from shardload.environment import state_dir_from
+from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[JOB]...")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--resumable", is_flag=True, help="Remove the directories of jobs that could still be resumed as well.")
+@state_only
+def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Path | None) -> int:
+    """Remove what dead jobs left: their SysV objects, orphaned loaders, and their directories.
+
+    A job that stopped or died half-way keeps its directory, so that it can be resumed, unless it is named or
+    --resumable is given. A running job is never touched, nor anything that is not provably shardload's.
+    """
+    from shardload.sweep import clean as clean_all
+
+    for line in clean_all(state_dir_from(state_dir), names, resumable=resumable, dry_run=dry_run):
+        click.echo(line)
+    return EXIT_COMPLETE
+
+
+@click.command()
+@job_and_servers
+def doctor(state_dir: Path | None, mysql: str | None, redis: str | None) -> int:
+    """Examine this machine, and with URLs the servers: a line each, ok, warning or problem, and what to do.
+
+    The exit code is 3 if there is a problem.
+    """
+    from shardload.doctor import examine
+
+    worst = EXIT_COMPLETE
+    for finding in examine(state_dir_from(state_dir), mysql, redis):
+        click.echo(
+            f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint))
+        )
+        if finding.level == "problem":
+            worst = EXIT_CANNOT_START
+    return worst

@@ -1,0 +1,171 @@
+"""`jobs`, `status`, `attach`, `log`, `failures`: looking at jobs, changing nothing. Light: they answer at once."""
+
+from __future__ import annotations
+
+import json as json_
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from shardload.cli.options import one_job, state_only
+from shardload.environment import state_dir_from
+from shardload.errors import (
+    EXIT_CANNOT_START,
+    EXIT_COMPLETE,
+    EXIT_SIGNAL_BASE,
+    EXIT_WITH_FAILURES,
+    JobError,
+    ShardloadError,
+)
+from shardload.jobdir import JobDirectory
+from shardload.journal import Journal
+from shardload.status import JobStatus, LoaderStatus, look, progress_of, the_job
+
+_WATCH_EVERY_S = 1.0
+_ATTACH_EVERY_S = 0.25
+_FOLLOW_EVERY_S = 0.2
+_EXIT_CODES = {
+    "complete": EXIT_COMPLETE, "incomplete": EXIT_WITH_FAILURES, "failed": EXIT_CANNOT_START,
+    "died": EXIT_CANNOT_START, "stopped": EXIT_SIGNAL_BASE + 15,
+}  # fmt: skip
+
+
+@click.command()
+@click.option("--json", is_flag=True, help="One JSON object a line.")
+@state_only
+def jobs(state_dir: Path | None, json: bool) -> int:
+    """List all jobs: running, finished, stopped, died.
+
+    A job runs if a process holds its lock; one that nobody holds and that never said how it ended has died.
+    """
+    for directory in JobDirectory.all(state_dir_from(state_dir)):
+        try:
+            status = look(directory)
+        except ShardloadError as error:
+            click.echo(f"{directory.name:<32} damaged     {error}")
+            continue
+        if json:
+            click.echo(json_.dumps(status.as_json()))
+        else:
+            pid = f"process {status.pid}" if status.pid else ""
+            share = f"{int(status.share * 1000) / 10:.1f}%"
+            rows = f"{status.summary.rows_read:,} rows"
+            click.echo(f"{directory.name:<32} {status.state:<11} {share:>6}  {rows:>18}  {pid}".rstrip())
+    return EXIT_COMPLETE
+
+
+@click.command()
+@one_job
+@click.option("--json", is_flag=True, help="One JSON object: the summary's names, and state, pid, eta_s, loaders ...")
+@click.option("--watch", is_flag=True, help="Again every second, until the job ends.")
+def status(job: str | None, state_dir: Path | None, json: bool, watch: bool) -> int:
+    """Tell how a job is, running or not. JOB: by default the only one that runs."""
+    directory = the_job(state_dir_from(state_dir), job)
+    while True:
+        seen = look(directory)
+        if watch and sys.stdout.isatty():
+            click.clear()
+        click.echo(json_.dumps(seen.as_json()) if json else _text(seen))
+        if not watch or not seen.is_running:
+            return EXIT_COMPLETE
+        time.sleep(_WATCH_EVERY_S)
+
+
+@click.command()
+@one_job
+def attach(job: str | None, state_dir: Path | None) -> int:
+    """Watch a running job: a bar for all of it, and one for each loader. Ctrl-C leaves the job alone.
+
+    When the job ends, so does this, with its exit code.
+    """
+    from shardload.display import AttachedBars, SlotProgress
+
+    directory = the_job(state_dir_from(state_dir), job)
+    seen = look(directory)
+    if seen.is_running:
+        bars = AttachedBars(sys.stderr)
+        try:
+            while seen.is_running:
+                slots = [SlotProgress(one.slot, _loader_words(one), one.share) for one in seen.loaders]
+                bars.show(progress_of(seen), slots)
+                time.sleep(_ATTACH_EVERY_S)
+                seen = look(directory)
+        except KeyboardInterrupt:
+            bars.close()
+            click.echo(f"the job goes on: shardload attach {directory.name}", err=True)
+            return EXIT_COMPLETE
+        bars.close()
+    click.echo(_text(seen))
+    return _EXIT_CODES[seen.state]
+
+
+@click.command()
+@one_job
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
+def log(job: str | None, state_dir: Path | None, follow: bool) -> int:
+    """Show a job's log."""
+    directory = the_job(state_dir_from(state_dir), job)
+    try:
+        file = directory.log_file.open(encoding="utf-8", errors="backslashreplace")
+    except FileNotFoundError:
+        raise JobError(f"job {directory.name} has no log yet", f"see: shardload status {directory.name}") from None
+    with file:
+        while True:
+            is_over = not directory.is_locked()  # asked before the last reading: nothing is missed
+            click.echo(file.read(), nl=False)
+            if not follow or is_over:
+                return EXIT_COMPLETE
+            time.sleep(_FOLLOW_EVERY_S)
+
+
+@click.command()
+@one_job
+def failures(job: str | None, state_dir: Path | None) -> int:
+    """List the rows that a job could not load: primary key, and reason."""
+    directory = the_job(state_dir_from(state_dir), job)
+    for failure in Journal(directory.journal_file).failures():
+        click.echo(f"{failure.key}\t{failure.reason}")
+    return EXIT_COMPLETE
+
+
+def _text(seen: JobStatus) -> str:
+    summary = seen.summary
+    pid = f", process {seen.pid}" if seen.pid else ""
+    since = f", started {seen.started}" if seen.started else ""
+    lines = [f"job {summary.job}: {seen.state}{pid}{since}"]
+    share = f"{int(seen.share * 1000) / 10:.1f}% of the plan, " if seen.is_running else ""
+    lines.append(
+        f"  {share}{summary.rows_read:,} rows read = {summary.keys_written:,} keys written"
+        f" + {summary.rows_skipped:,} skipped + {summary.rows_failed:,} failed"
+    )
+    lines.append(
+        f"  {summary.ranges_done:,} of {summary.ranges:,} ranges done, "
+        f"{summary.ranges_retried:,} needed more than one try"
+    )
+    left = f", about {_duration(seen.eta_s)} left" if seen.eta_s is not None else ""
+    limit = f", at most {seen.rate:,} rows/s" if seen.rate else ""
+    lines.append(f"  {_duration(summary.seconds)}, {summary.rows_per_second:,.0f} rows/s{left}{limit}")
+    if seen.is_running:
+        lines.append(f"  {len(seen.loaders)} of {seen.workers} loaders")
+    for one in seen.loaders:
+        lines.append(f"    #{one.slot} process {one.pid}: {_loader_words(one)}")
+    lines += [f"  trouble: {text}" for text in seen.troubles]
+    if seen.error:
+        lines.append(f"  {' '.join(seen.error.split())}")
+    return "\n".join(lines)
+
+
+def _loader_words(one: LoaderStatus) -> str:
+    range_ = f", range {one.range}: {one.rows:,} rows" if one.range else ""
+    silent = f", no sign of life for {one.silent_s:.0f} s" if one.silent_s >= 5 and one.range else ""
+    return f"{one.doing}{range_}{silent}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, whole_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {whole_s:02} s" if minutes else f"{seconds:.1f} s"

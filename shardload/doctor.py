@@ -1,0 +1,182 @@
+"""Is this machine fit for a job, and are the servers? One finding a subject. Nothing is changed, but for a scratch key
+in Redis and SysV objects that exist for an instant."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from shardload import environment, source
+from shardload.encoding import Payload, is_native_built
+from shardload.errors import ShardloadError, SpecError
+from shardload.ipc import BoardHeader, create, describe_build
+from shardload.jobdir import JobDirectory
+from shardload.limits import MOST_WORKERS
+from shardload.status import look
+from shardload.target import TargetConnection, choose_payload, describe_server
+from shardload.urls import parse_mysql, parse_redis
+
+_LEAST_QUEUE_BYTES = 16384  # what MOST_WORKERS needs, with room
+_LEAST_FREE_BYTES = 100 * 2**20
+_FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of a subject, and what to do about it."""
+
+    level: Literal["ok", "warning", "problem"]
+    subject: str
+    text: str
+    hint: str = ""
+
+
+def examine(state_dir: Path, mysql: str | None, redis: str | None) -> Iterator[Finding]:
+    """Everything, one after the other. The URLs may come from the environment; without one its server is left out."""
+    yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
+    yield _encoder()
+    yield _sysv()
+    yield from _kernel()
+    yield _logout()
+    yield from _state(state_dir)
+    mysql = mysql or environment.url_from_environment("mysql")
+    redis = redis or environment.url_from_environment("redis")
+    yield from _mysql(mysql) if mysql else [Finding("ok", "MySQL", "not asked", "give --mysql URL to examine it")]
+    yield from _redis(redis) if redis else [Finding("ok", "Redis", "not asked", "give --redis URL to examine it")]
+
+
+def _encoder() -> Finding:
+    if is_native_built():
+        return Finding("ok", "encoder", "the compiled one is built")
+    hint = "install a C compiler and Python's headers, and install shardload again"
+    return Finding("warning", "encoder", "only the Python one: about ten times the CPU a row", hint)
+
+
+def _sysv() -> Finding:
+    """Make a run's objects as a run does, and remove them."""
+    with tempfile.NamedTemporaryFile() as key_file:
+        try:
+            ipc = create(Path(key_file.name), BoardHeader(MOST_WORKERS, 1, os.getpid(), 0))
+        except ShardloadError as error:
+            return Finding("problem", "SysV IPC", error.message, error.hint)
+        ipc.remove()
+        ipc.board.detach()
+    return Finding("ok", "SysV IPC", f"queues, semaphore and shared memory can be made; {describe_build()}")
+
+
+def _kernel() -> Iterator[Finding]:
+    """The limits that Linux shows under /proc/sys/kernel; nothing elsewhere."""
+    try:
+        queue_bytes = int(Path("/proc/sys/kernel/msgmnb").read_text())
+        queues = int(Path("/proc/sys/kernel/msgmni").read_text())
+        used = len(Path("/proc/sysvipc/msg").read_text().splitlines()) - 1
+    except (OSError, ValueError):
+        return
+    if queue_bytes < _LEAST_QUEUE_BYTES:
+        hint = f"sysctl kernel.msgmnb={_LEAST_QUEUE_BYTES}"
+        yield Finding("problem", "kernel", f"a message queue holds {queue_bytes} bytes", hint)
+    elif used + 2 > queues:
+        yield Finding("problem", "kernel", f"all {queues} message queues are in use", "see ipcs -q; kernel.msgmni")
+    else:
+        yield Finding("ok", "kernel", f"{used} of {queues} message queues in use, {queue_bytes} bytes each")
+
+
+def _logout() -> Finding:
+    """logind removes the queues and the semaphore of a user who logs out, unless it is told not to."""
+    if not Path("/run/systemd/system").is_dir():
+        return Finding("ok", "logout", "no systemd here: nobody removes IPC objects at a logout")
+    if os.getuid() < _FIRST_USER_UID:
+        return Finding("ok", "logout", "a system user: logind's RemoveIPC does not concern it")
+    user = pwd.getpwuid(os.getuid()).pw_name
+    if Path("/var/lib/systemd/linger", user).exists():
+        return Finding("ok", "logout", f"{user} lingers: logind removes nothing")
+    if _remove_ipc_is_off():
+        return Finding("ok", "logout", "logind is set to RemoveIPC=no")
+    hint = f"loginctl enable-linger {user}, or run it as a service"
+    return Finding("warning", "logout", "logind removes a job's IPC objects when you log out (RemoveIPC)", hint)
+
+
+def _remove_ipc_is_off() -> bool:
+    said = "yes"
+    for file in [Path("/etc/systemd/logind.conf"), *sorted(Path("/etc/systemd/logind.conf.d").glob("*.conf"))]:
+        try:
+            lines = file.read_text().splitlines()
+        except OSError:
+            continue
+        said = next((line.partition("=")[2] for line in reversed(lines) if line.startswith("RemoveIPC=")), said)
+    return said.strip().lower() in ("no", "false", "0", "off")
+
+
+def _state(state_dir: Path) -> Iterator[Finding]:
+    there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        yield Finding("problem", "state directory", f"{there} cannot be written", "see --state-dir")
+        return
+    free_bytes = shutil.disk_usage(there).free
+    level: Literal["ok", "problem"] = "ok" if free_bytes >= _LEAST_FREE_BYTES else "problem"
+    yield Finding(level, "state directory", f"{state_dir}, {free_bytes // 2**20:,} MiB free")
+    if there == state_dir and state_dir.stat().st_mode & 0o077:
+        yield Finding("warning", "state directory", "others may look into it", f"chmod 700 {state_dir}")
+    died = [directory.name for directory in JobDirectory.all(state_dir) if look(directory).state == "died"]
+    if died:
+        yield Finding("warning", "jobs", f"died: {', '.join(died)}", "shardload resume JOB, or shardload clean JOB")
+
+
+def _mysql(text: str) -> Iterator[Finding]:
+    try:
+        url = parse_mysql(text)
+        connection = source.connect(url)
+    except (ValueError, ShardloadError) as error:
+        yield _failed("MySQL", error)
+        return
+    try:
+        yield Finding("ok", "MySQL", f"{url}: {source.server_version(connection)}")
+        tables = source.readable_tables(connection)
+        if tables:
+            yield Finding("ok", "MySQL rights", f"may SELECT from {tables:,} tables of {url.database}")
+        else:
+            yield Finding("problem", "MySQL rights", f"may SELECT from no table of {url.database}", "GRANT SELECT")
+    except ShardloadError as error:
+        yield _failed("MySQL", error)
+    finally:
+        source.abandon(connection)
+
+
+def _redis(text: str) -> Iterator[Finding]:
+    try:
+        target = TargetConnection(parse_redis(text))
+    except (ValueError, ShardloadError) as error:
+        yield _failed("Redis", error)
+        return
+    try:
+        facts = describe_server(target)
+        yield Finding("ok", "Redis", facts.server)
+        scratch = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}".encode()
+        choice = choose_payload(target, scratch, "auto", [Payload.LISTPACK, Payload.PLAIN])
+        if choice.payload is None:
+            yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
+        else:
+            yield Finding("ok", "Redis rights", "RESTORE, HSET and DEL work on a scratch key")
+        if facts.life == 0:
+            hint = "allow INFO, so that a restart of Redis is noticed"
+            yield Finding("warning", "Redis rights", "INFO is not allowed", hint)
+        if facts.evicts:
+            hint = "raise maxmemory, or choose noeviction while a job runs"
+            yield Finding("warning", "Redis memory", f"maxmemory-policy {facts.evicts}: keys may vanish", hint)
+    except ShardloadError as error:
+        yield _failed("Redis", error)
+    finally:
+        target.close()
+
+
+def _failed(subject: str, error: Exception) -> Finding:
+    if isinstance(error, ShardloadError):
+        return Finding("problem", subject, error.message, error.hint)
+    return Finding("problem", subject, str(SpecError(str(error))))

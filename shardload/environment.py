@@ -1,0 +1,44 @@
+"""What the environment says: the only reader of `os.environ`. Light, so that a status need not wait for pydantic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+MYSQL_VARIABLE = "SHARDLOAD_MYSQL_URL"
+REDIS_VARIABLE = "SHARDLOAD_REDIS_URL"
+STATE_DIR_VARIABLE = "SHARDLOAD_STATE_DIR"
+VARIABLES = {"mysql": MYSQL_VARIABLE, "redis": REDIS_VARIABLE, "state_dir": STATE_DIR_VARIABLE}
+DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
+_NOTIFY_VARIABLE = "NOTIFY_SOCKET"  # systemd's, see sd_notify(3)
+
+
+def current() -> Mapping[str, str]:
+    """The process's environment."""
+    return os.environ
+
+
+def state_dir_from(flag: Path | None, environ: Mapping[str, str] | None = None) -> Path:
+    """The directory that holds the job directories: the flag, the variable, or the XDG rule. Absolute."""
+    environ = os.environ if environ is None else environ
+    if flag is None and environ.get(STATE_DIR_VARIABLE):
+        flag = Path(environ[STATE_DIR_VARIABLE])
+    return (flag or default_state_dir(environ)).absolute()
+
+
+def default_state_dir(environ: Mapping[str, str]) -> Path:
+    """`$XDG_STATE_HOME/shardload`, by default `~/.local/state/shardload`."""
+    home = environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()
+    return base / "shardload"
+
+
+def url_from_environment(name: str) -> str | None:
+    """The `mysql` or `redis` URL of the environment, unparsed."""
+    return os.environ.get(VARIABLES[name]) or None
+
+
+def take_notify_socket() -> str | None:
+    """systemd's notification socket, once: children must not inherit it (sd_notify(3), NotifyAccess=main)."""
+    return os.environ.pop(_NOTIFY_VARIABLE, None) or None

@@ -1,0 +1,110 @@
+"""What stands on the board, as its readers see it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shardload.model import Counts
+
+Cell = tuple[int, int, Counts]  # range id, attempt, counts; range id 0: never used
+EMPTY_CELL: Cell = (0, 0, Counts())
+
+
+@dataclass(frozen=True)
+class BoardHeader:
+    """Whose board it is."""
+
+    slots: int
+    run_id: int
+    coordinator_pid: int
+    coordinator_start: int
+
+
+class Phase(enum.IntEnum):
+    """What a loader is doing. A network phase is a wait that ends by itself, with an error after its time-out."""
+
+    NONE = 0
+    STARTING = 1
+    IDLE = 2  # waits for a range
+    CONNECTING = 3
+    READING = 4  # waits for MySQL
+    WRITING = 5  # waits for Redis
+    HELD_BACK = 6  # by the rate limit
+
+    @property
+    def is_network(self) -> bool:
+        """True for a wait that has a time-out of its own."""
+        return self in (Phase.CONNECTING, Phase.READING, Phase.WRITING)
+
+
+@dataclass(frozen=True)
+class LoaderView:
+    """What one loader shows. `heartbeat_s` is a monotonic clock reading."""
+
+    pid: int
+    start: int
+    heartbeat_s: float
+    cells: tuple[Cell, Cell]
+    phase: Phase = Phase.NONE
+
+
+class Holding(NamedTuple):
+    """A range that a slot holds, as the coordinator knows it. Range id 0: none."""
+
+    range_id: int
+    attempt: int
+    estimated_rows: int
+
+
+NO_HOLDING = Holding(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the coordinator has settled, and the run's frame. `started_s` is a monotonic clock reading."""
+
+    workers: int
+    counts: Counts
+    ranges: int
+    ranges_done: int
+    ranges_set_aside: int
+    retries: int
+    estimated_rows: int
+    estimated_rows_done: int
+    seconds_before: float
+    started_s: float
+    rows_before: int
+    share_before: float
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """One slot: what it holds, and what its loader shows."""
+
+    holdings: tuple[Holding, Holding]
+    loader: LoaderView
+
+    def in_hand(self) -> Iterator[tuple[Holding, Counts]]:
+        """The counts of ranges that are out; not those of a settled one, which its loader still shows."""
+        held = {(holding.range_id, holding.attempt): holding for holding in self.holdings if holding.range_id}
+        for range_id, attempt, counts in self.loader.cells:
+            if (range_id, attempt) in held:
+                yield held[range_id, attempt], counts
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A whole board, of one moment."""
+
+    standing: Standing
+    rate_rows: float
+    is_paused: bool
+    is_stopping: bool
+    slots: list[SlotView]
+
+    def counts(self) -> Counts:
+        """Settled and in hand."""
+        return sum((counts for slot in self.slots for _, counts in slot.in_hand()), self.standing.counts)

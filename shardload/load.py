@@ -1,0 +1,122 @@
+"""Loading: a job that is ready, run to its end or to an orderly stop, with its log, its summary and its outcome."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from shardload import joblog
+from shardload.display import Display
+from shardload.errors import EXIT_CANNOT_START, JobError, ShardloadError, StoppedBySignal
+from shardload.ipc import IpcSet
+from shardload.job import Job, ask_target, uses_native
+from shardload.jobdir import JobDirectory
+from shardload.loader import Loader, Work
+from shardload.orders import Limits
+from shardload.parts import Settings
+from shardload.run import run
+from shardload.summary import Status, Summary, make_summary
+
+_log = logging.getLogger("shardload.load")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a run takes place: before a person's eyes, under a service manager, or as a daemon."""
+
+    is_daemon: bool = False
+    stops_at_hangup: bool = True
+    on_ready: Callable[[], None] = lambda: None
+    read_limits: Callable[[], tuple[Limits | None, str]] = lambda: (None, "there is no file to read limits from")
+
+
+def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadError | None]:
+    """Run the job to its end, or to an orderly stop. The summary, and what stopped it if something did."""
+    handler = joblog.open_log(job.directory.log_file, job.spec.log_format)
+    _log.info("job %s begins: %s to %s", job.directory.name, job.spec.mysql, job.spec.redis)
+    work = Work(
+        job.directory,
+        job.spec.mysql,
+        job.spec.redis,
+        job.subject.table.name,
+        job.subject.key_column,
+        job.subject.layout,
+        job.form,
+        uses_native(job.spec),
+    )
+
+    def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
+        joblog.name_process(f"loader-{slot}")
+        try:
+            return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
+        except Exception:
+            _log.exception("loader %d crashed", slot)
+            raise
+
+    settings = Settings(
+        job.subject.key_column, Limits(job.spec.workers, job.spec.rate or 0), job.spec.give_up_after,
+        job.spec.hung_after, frame.stops_at_hangup, lambda: ask_target(job.spec), frame.read_limits,
+        frame.on_ready, lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
+    )  # fmt: skip
+    about = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "daemon": frame.is_daemon, "encoder": job.encoder}
+    stopped: ShardloadError | None = None
+    workers = job.spec.workers
+    try:
+        ending, workers = run(job.directory, job.journal, settings, loader_body, job.target, display, job.lock, about)
+        if ending is not None:
+            stopped = StoppedBySignal(ending.signal_number) if ending.signal_number else ending.error
+    except ShardloadError as error:
+        stopped = error
+    finally:
+        display.close()
+    summary = summarize(job, workers, stopped)
+    _note_outcome(job.directory, summary, stopped)
+    joblog.close_log(handler)
+    job.journal.close()
+    os.close(job.lock)
+    return summary, stopped
+
+
+def _note_outcome(directory: JobDirectory, summary: Summary, stopped: ShardloadError | None) -> None:
+    """How it went, in the log and for `shardload status`."""
+    told = f": {stopped}" if stopped else ""
+    _log.info("job %s: %s%s; %s", directory.name, summary.status, told, summary.as_line())
+    outcome = {"status": summary.status, "workers": summary.workers, "error": str(stopped) if stopped else None}
+    with suppress(JobError):  # the disk is full: the journal has what counts
+        directory.write_run({**directory.read_run(), "outcome": outcome})
+
+
+def _reopen(handler: logging.Handler, path: Path, *, is_daemon: bool) -> None:
+    """Go on in the file that now bears the log's name; a daemon's streams too."""
+    if is_daemon:
+        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.close(log)
+    handler.acquire()
+    try:
+        if isinstance(handler, logging.handlers.WatchedFileHandler):
+            handler.reopenIfNeeded()
+    finally:
+        handler.release()
+    _log.info("log reopened")
+
+
+def summarize(job: Job, workers: int, stopped: ShardloadError | None) -> Summary:
+    """The job as its journal has it."""
+    totals = job.journal.totals()
+    counts = totals.counts
+    is_all_done = totals.ranges_done == totals.ranges and not counts.rows_failed
+    status: Status = "complete" if is_all_done else "incomplete"
+    if stopped is not None:
+        status = "failed" if stopped.exit_code == EXIT_CANNOT_START else "stopped"
+    return make_summary(
+        job.directory.name, status, counts, (totals.ranges, totals.ranges_done, totals.ranges_retried),
+        totals.seconds, job.encoder, workers,
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""What a run is told, what it works with, and why it ends: the nouns between `run.py` and the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shardload.crew import Crew
+from shardload.display import Display
+from shardload.errors import ShardloadError
+from shardload.ipc import IpcSet
+from shardload.jobdir import JobDirectory
+from shardload.ledger import Ledger
+from shardload.orders import Limits
+from shardload.process import ControlInbox, SignalInbox
+from shardload.target import TargetFacts
+
+
+@dataclass
+class Ending:
+    """Why the run ends before its work does."""
+
+    since_s: float
+    signal_number: int = 0
+    error: ShardloadError | None = None
+    at_once: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is told beside its job. `ask_target` raises TargetLost if the target cannot be reached;
+    `read_limits` gives what a reload should read again, and a word about where from."""
+
+    key_name: str
+    limits: Limits
+    give_up_after_s: float
+    hung_after_s: float
+    stops_at_hangup: bool
+    ask_target: Callable[[], TargetFacts]
+    read_limits: Callable[[], tuple[Limits | None, str]]
+    on_ready: Callable[[], None]
+    reopen_log: Callable[[], None]
+
+
+@dataclass
+class Parts:
+    """What a run works with, from its first breath to its last."""
+
+    directory: JobDirectory
+    ledger: Ledger
+    ipc: IpcSet
+    crew: Crew
+    signals: SignalInbox
+    control: ControlInbox
+    bell: int
+    display: Display
+    note_clock: Callable[[float], None]
+    note_trouble: Callable[[str], None]
+    started_s: float

@@ -1,0 +1,151 @@
+"""The control FIFO: a line an order, and an answer by a FIFO of the asker's own. Both 0600, in the job's directory.
+
+The coordinator holds both ends of its FIFO, so that it never sees an end-of-file and never blocks. A line is written
+in one piece (at most PIPE_BUF bytes, so it stays whole, fifo(7)): the name of the asker's FIFO, and the order's words.
+The answer is a line or two: `wait`, then `done` or `refused`, each with a text.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import select
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_LONGEST_LINE_BYTES = 4096  # PIPE_BUF on Linux; nobody has that much to say
+_ANSWER_NAME = re.compile(r"answer\.[0-9]+\.[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class FifoAnswer:
+    """To a process that waits at a FIFO, or has left."""
+
+    path: Path
+
+    def wait(self, text: str) -> None:
+        """It was understood, and is under way."""
+        self._say("wait", text)
+
+    def done(self, text: str) -> None:
+        """It is carried out."""
+        self._say("done", text)
+
+    def refuse(self, text: str) -> None:
+        """It will not be carried out."""
+        self._say("refused", text)
+
+    def _say(self, word: str, text: str) -> None:
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:
+            return  # nobody waits any more
+        try:
+            os.write(descriptor, f"{word} {' '.join(text.split())}\n".encode()[:_LONGEST_LINE_BYTES])
+        except OSError:
+            return  # it left between the two calls
+        finally:
+            os.close(descriptor)
+
+
+class ControlInbox:
+    """The coordinator's end, from its creation to `close`, which removes the FIFO."""
+
+    def __init__(self, directory: Path) -> None:
+        """OSError if the FIFO cannot be made. One that a dead coordinator left is replaced."""
+        self._directory = directory
+        self._path = directory / "control"
+        self._path.unlink(missing_ok=True)
+        os.mkfifo(self._path, 0o600)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
+        self._unfinished = b""
+
+    def fileno(self) -> int:
+        """For a selector, and for children to close."""
+        return self._descriptor
+
+    def drain(self) -> list[tuple[str, FifoAnswer]]:
+        """Orders that came since the last call: words, and where to answer. What is no such line is dropped."""
+        data = self._unfinished
+        while True:
+            try:
+                data += os.read(self._descriptor, 65536)
+            except BlockingIOError:
+                break
+            except InterruptedError:
+                continue
+            if len(data) > 16 * _LONGEST_LINE_BYTES:
+                break  # the rest is still there when these have been heard
+        *lines, self._unfinished = data.split(b"\n")
+        if len(self._unfinished) > _LONGEST_LINE_BYTES:
+            self._unfinished = b""
+        found = []
+        for line in lines:
+            name, _, words = line.decode("ascii", "replace").partition(" ")
+            if _ANSWER_NAME.fullmatch(name):
+                found.append((words, FifoAnswer(self._directory / name)))
+        return found
+
+    def close(self) -> None:
+        """Remove the FIFO, and those that killed askers left."""
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+        for path in self._directory.glob("answer.*"):
+            path.unlink(missing_ok=True)
+
+
+class NobodyListens(Exception):
+    """There is no coordinator at the other end."""
+
+
+class Question:
+    """An order on its way to a coordinator. A context manager: the answer's FIFO is removed at its end."""
+
+    def __init__(self, directory: Path, words: str) -> None:
+        """NobodyListens if no coordinator has the FIFO open. OSError if this user may not ask."""
+        self._path = directory / f"answer.{os.getpid()}.{os.urandom(4).hex()}"
+        self._unread = b""
+        os.mkfifo(self._path, 0o600)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)  # both ends: no end-of-file between answers
+        try:
+            self._ask(directory / "control", f"{self._path.name} {words}\n".encode())
+        except BaseException:
+            self.close()
+            raise
+
+    def _ask(self, path: Path, line: bytes) -> None:
+        try:
+            control = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in (errno.ENXIO, errno.ENOENT):
+                raise NobodyListens from None
+            raise
+        try:
+            os.write(control, line)
+        finally:
+            os.close(control)
+
+    def answer(self, patience_s: float) -> tuple[str, str] | None:
+        """The next line of the answer: its first word and its text. None if there is none within the time."""
+        give_up_s = time.monotonic() + patience_s
+        while b"\n" not in self._unread:
+            left_s = give_up_s - time.monotonic()
+            if left_s <= 0 or not select.select([self._descriptor], [], [], left_s)[0]:
+                return None
+            self._unread += os.read(self._descriptor, 65536)
+        line, _, self._unread = self._unread.partition(b"\n")
+        word, _, text = line.decode("utf-8", "replace").partition(" ")
+        return word, text
+
+    def close(self) -> None:
+        """Nobody waits for the answer any more."""
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Question:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,121 @@
+"""One run of a job: everything that exists only while it runs is made here, and removed here, whatever happens.
+
+SysV objects, the control FIFO, the signal pipe, the doorbell, the children; and `run.json`, which tells others about
+them and, at the end, how it went.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from shardload.coordinator import STOP_GRACE_S, Coordinator
+from shardload.crew import Crew, LoaderBody
+from shardload.display import Display
+from shardload.errors import JobError
+from shardload.ipc import BoardHeader, IpcSet, create
+from shardload.jobdir import JobDirectory
+from shardload.journal import Journal
+from shardload.ledger import Ledger
+from shardload.limits import MOST_WORKERS
+from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS
+from shardload.parts import Ending, Parts, Settings
+from shardload.process import ControlInbox, SignalInbox, children_usage, set_title, start_time
+from shardload.target import TargetFacts
+
+_TROUBLES_KEPT = 5
+
+_log = logging.getLogger("shardload.run")
+
+
+def run(
+    directory: JobDirectory,
+    journal: Journal,
+    settings: Settings,
+    loader_body: LoaderBody,
+    target: TargetFacts,
+    display: Display,
+    lock: int,
+    about: dict[str, Any],
+) -> tuple[Ending | None, int]:
+    """Load every range that is to do; the journal has the result. Why it ended early, if so, and the last number of
+    workers.
+
+    IpcError, JobError or JournalError if it could not begin. Whatever happens, no process and no SysV object of this
+    run is left. `target` is what it was when the job began, `lock` the job's descriptor, which no child may keep,
+    `about` what others may want to know of this run.
+    """
+    started_s = time.monotonic()
+    run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    directory.remove_reports()
+    run_id = int.from_bytes(os.urandom(8), "little") >> 1
+    me: dict[str, Any] = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": run_id, **about}
+    me["troubles"] = []
+    with ExitStack() as made:
+        signals = SignalInbox((*STOP_SIGNALS, *STEERING_SIGNALS[settings.stops_at_hangup]))
+        made.callback(signals.close)
+        bell, doorbell = os.pipe()
+        for end in (bell, doorbell):
+            os.set_blocking(end, False)
+            made.callback(os.close, end)
+        control = _control(directory)
+        made.callback(control.close)
+        ipc = create(directory.key_file, BoardHeader(MOST_WORKERS, run_id, me["pid"], me["start"]))
+        made.callback(ipc.board.detach)
+        made.callback(ipc.remove)
+        me["ipc"] = ipc.record
+        directory.write_run(me)
+        set_title(f"shardload: coordinator {directory.name}")
+        private = (lock, bell, *signals.descriptors(), control.fileno())
+        crew = Crew(directory.name, ipc, loader_body, doorbell, private, journal.close)
+        ledger = Ledger(journal, settings.key_name, target.life, lambda text: _say(text, display))
+        parts = Parts(
+            directory, ledger, ipc, crew, signals, control, bell, display,
+            lambda seconds: journal.end_run(run_number, seconds), lambda text: _note_trouble(directory, me, text),
+            started_s,
+        )  # fmt: skip
+        coordinator = Coordinator(settings, parts, target)
+        _loop_and_end(coordinator, crew, ipc)
+    _wind_up(directory, journal, run_number, started_s, me)
+    return coordinator.ending, coordinator.steering.workers
+
+
+def _loop_and_end(coordinator: Coordinator, crew: Crew, ipc: IpcSet) -> None:
+    try:
+        coordinator.loop()
+        crew.stop()
+    finally:
+        crew.end(STOP_GRACE_S if coordinator.ending is None else 0.0)
+        ipc.remove()
+        crew.dismiss_janitor()
+        _log.info("the loaders used %.2f s of CPU, %d MiB of memory at most", *children_usage())
+
+
+def _wind_up(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: dict[str, Any]) -> None:
+    """The last words. Where the disk is full they are lost: the journal has what counts."""
+    directory.remove_reports()
+    with suppress(JobError):
+        directory.write_run({**me, "ipc": None})
+    journal.end_run(number, time.monotonic() - started_s)
+
+
+def _note_trouble(directory: JobDirectory, me: dict[str, Any], text: str) -> None:
+    """What befell a loader, for `shardload status`: the last few."""
+    me["troubles"] = [*me["troubles"], f"{time.strftime('%H:%M:%S')} {text}"][-_TROUBLES_KEPT:]
+    with suppress(JobError):  # the disk is full: the log and a person's screen have it
+        directory.write_run(me)
+
+
+def _control(directory: JobDirectory) -> ControlInbox:
+    try:
+        return ControlInbox(directory.path)
+    except OSError as error:
+        raise JobError(f"cannot make a FIFO in {directory.path}: {error.strerror}", "see --state-dir") from None
+
+
+def _say(text: str, display: Display) -> None:
+    _log.warning("%s", text)
+    display.note(text)

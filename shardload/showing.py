@@ -1,0 +1,80 @@
+"""What a run shows: the coordinator's part of the board, and the progress that a person sees."""
+
+from __future__ import annotations
+
+import time
+
+from shardload.crew import Crew
+from shardload.display import Display
+from shardload.ipc import NO_HOLDING, Board, Holding, Standing
+from shardload.ledger import Ledger
+from shardload.progress import Meter, Progress
+
+_PAUSED_EVERY_S = 10.0  # nothing moves: an idle job costs nothing
+
+
+class Showing:
+    """One run's. `started_s` is the monotonic clock at its beginning."""
+
+    def __init__(self, board: Board, ledger: Ledger, crew: Crew, display: Display, started_s: float) -> None:
+        self._board = board
+        self._ledger = ledger
+        self._crew = crew
+        self._display = display
+        self._started_s = started_s
+        self._seconds_before = ledger.totals.seconds
+        self._rows_before = ledger.totals.counts.rows_read
+        self._share_before = ledger.share([])
+        self._meter = Meter(started_s, self._rows_before, self._share_before)
+        self._next_s = started_s
+
+    def due_s(self) -> float | None:
+        """When the progress is to be shown again; None: never."""
+        return None if self._display.every_s is None else self._next_s
+
+    def is_due_now(self) -> None:
+        """Something changed that a person wants to see."""
+        self._next_s = 0.0
+
+    def show_if_due(self, workers: int, *, is_paused: bool) -> None:
+        """Show the progress, if its time has come."""
+        now_s, every_s = time.monotonic(), self._display.every_s
+        if every_s is not None and now_s >= self._next_s:
+            self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if is_paused else every_s)
+            self._display.show(self.progress(workers))
+
+    def show(self, workers: int) -> None:
+        """Show the progress."""
+        self._display.show(self.progress(workers))
+
+    def note(self, text: str) -> None:
+        """Show one line."""
+        self._display.note(text)
+
+    def progress(self, workers: int) -> Progress:
+        """The job at this moment, as whoever looks at the board sees it."""
+        self.write_board(workers)
+        shown = self._board.snapshot()
+        assert shown is not None  # its writer is this process
+        in_hand = [(counts.rows_read, held.estimated_rows) for slot in shown.slots for held, counts in slot.in_hand()]
+        rows = shown.counts().rows_read
+        return self._meter.reading(
+            time.monotonic(), rows, self._ledger.share(in_hand), self._crew.loaders, self._ledger.retries
+        )
+
+    def write_board(self, workers: int) -> None:
+        """What is settled, and which ranges are out, for all who look at the board."""
+        totals = self._ledger.totals
+        standing = Standing(
+            workers, totals.counts, totals.ranges, totals.ranges_done, totals.ranges_set_aside, self._ledger.retries,
+            totals.estimated_rows, totals.estimated_rows_done, self._seconds_before, self._started_s,
+            self._rows_before, self._share_before,
+        )  # fmt: skip
+        used = max((number + 1 for number, slot in enumerate(self._crew.slots) if slot.pid), default=0)
+        self._board.write_standing(standing, [self._holdings(number) for number in range(max(used, workers))])
+
+    def _holdings(self, number: int) -> tuple[Holding, Holding]:
+        dispatcher = self._ledger.dispatcher
+        held = [Holding(t.range_id, t.attempt, dispatcher.record(t).estimated_rows) for t in dispatcher.held(number)]
+        first, second, *_ = [*held, NO_HOLDING, NO_HOLDING]
+        return first, second

@@ -1,0 +1,217 @@
+"""What can be said of a job from outside: from its directory, its journal, its lock and its board. Changes nothing.
+
+A job runs if, and only if, somebody holds its lock. Its figures then come from the board, all of one moment; else
+from the journal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shardload.errors import JobError
+from shardload.ipc import Board, Phase, Snapshot
+from shardload.jobdir import JobDirectory
+from shardload.journal import Journal
+from shardload.model import Counts
+from shardload.process import is_alive, is_stopped
+from shardload.progress import Progress, share_done
+from shardload.summary import Summary, make_summary
+
+RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that somebody runs
+RESUMABLE = ("incomplete", "stopped", "failed", "died")
+
+
+@dataclass(frozen=True)
+class LoaderStatus:
+    """A slot, and the loader in it. `range` is the one in hand; `silent_s` is how old its last sign of life is."""
+
+    slot: int
+    pid: int
+    doing: str
+    range: int | None
+    rows: int
+    share: float
+    silent_s: float
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One job, at one moment. `pid` is None unless the coordinator is a process here."""
+
+    state: str
+    pid: int | None
+    started: str | None
+    summary: Summary
+    share: float
+    eta_s: float | None = None
+    rate: int | None = None
+    workers: int = 0
+    error: str | None = None
+    troubles: list[str] = field(default_factory=list)
+    loaders: list[LoaderStatus] = field(default_factory=list)
+    retries: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """True if somebody holds the job."""
+        return self.state in RUNNING
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary's names, and what is only known of a job that one looks at."""
+        return {
+            **self.summary.as_json(),
+            "state": self.state,
+            "pid": self.pid,
+            "started": self.started,
+            "share": round(self.share, 4),
+            "eta_s": None if self.eta_s is None else round(self.eta_s, 1),
+            "rate": self.rate,
+            "error": self.error,
+            "troubles": self.troubles,
+            "loaders": [dataclasses.asdict(loader) for loader in self.loaders],
+        }
+
+
+def look(directory: JobDirectory) -> JobStatus:
+    """The job as it is now. JobError or JournalError if its files cannot be read."""
+    is_held = directory.is_locked()
+    run = directory.read_run()
+    if is_held and (board := _board_of(run)) is not None:
+        shown = board.snapshot()
+        board.detach()
+        if shown is not None:
+            return _running(directory, run, shown)
+    if directory.is_locked() != is_held:
+        return look(directory)  # it began or ended just now
+    return _from_journal(directory, run, "starting" if is_held else _end_of(run))
+
+
+def the_job(state_dir: Path, name: str | None) -> JobDirectory:
+    """The job of this name; without a name, the only one that runs. JobError, naming those there are, if there is no
+    such job, or more than one."""
+    if name is not None:
+        return JobDirectory.find(state_dir, name)
+    every = JobDirectory.all(state_dir)
+    running = [directory for directory in every if directory.is_locked()]
+    if len(running) == 1:
+        return running[0]
+    if running:
+        raise JobError(f"{len(running)} jobs are running", f"name one: {', '.join(job.name for job in running)}")
+    known = f"name one of those that ended: {', '.join(job.name for job in every)}" if every else "see --state-dir"
+    raise JobError(f"no job is running in {state_dir}", known)
+
+
+def progress_of(status: JobStatus) -> Progress:
+    """A status as a display wants it."""
+    summary = status.summary
+    return Progress(
+        status.share, summary.rows_read, summary.rows_per_second, status.eta_s, len(status.loaders), status.retries
+    )
+
+
+def _board_of(run: dict[str, Any]) -> Board | None:
+    board = Board.attach(run["ipc"]["board"]["id"]) if run.get("ipc") else None
+    if board is not None and board.header().run_id != run["run_id"]:  # ids come back: is it this run's?
+        board.detach()
+        return None
+    return board
+
+
+def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> JobStatus:
+    now_s = time.monotonic()
+    standing, counts = shown.standing, shown.counts()
+    passed_s = max(1e-6, now_s - standing.started_s)
+    in_hand = [(c.rows_read, held.estimated_rows) for slot in shown.slots for held, c in slot.in_hand()]
+    share = share_done(
+        standing.estimated_rows, standing.estimated_rows_done, in_hand,
+        standing.ranges, standing.ranges_done + standing.ranges_set_aside,
+    )  # fmt: skip
+    gained = share - standing.share_before
+    state = "stopping" if shown.is_stopping else "paused" if shown.is_paused else "running"
+    retried = Journal(directory.journal_file).totals().ranges_retried
+    summary = make_summary(
+        directory.name, "incomplete", counts, (standing.ranges, standing.ranges_done, retried),
+        standing.seconds_before + passed_s, run.get("encoder", ""), standing.workers,
+    )  # fmt: skip
+    rows_per_second = round((counts.rows_read - standing.rows_before) / passed_s, 1)
+    return JobStatus(
+        state=state,
+        pid=run["pid"] if is_alive(run["pid"], run["start"]) else None,
+        started=run.get("started"),
+        summary=dataclasses.replace(summary, rows_per_second=rows_per_second),
+        share=share,
+        eta_s=(1 - share) * passed_s / gained if gained > 0 and state == "running" else None,
+        rate=int(shown.rate_rows) or None,
+        workers=standing.workers,
+        error="the coordinator is stopped (SIGSTOP): kill -CONT it" if is_stopped(run["pid"]) else None,
+        troubles=run.get("troubles", []),
+        loaders=_loaders(shown, now_s),
+        retries=standing.retries,
+    )
+
+
+def _loaders(shown: Snapshot, now_s: float) -> list[LoaderStatus]:
+    found = []
+    for number, slot in enumerate(shown.slots):
+        if not slot.loader.pid:
+            continue
+        doing = "stopped by a signal" if is_stopped(slot.loader.pid) else _WORDS[slot.loader.phase]
+        held = slot.holdings[0]
+        rows = sum(counts.rows_read for holding, counts in slot.in_hand() if holding == held)
+        share = min(1.0, rows / held.estimated_rows) if held.range_id and held.estimated_rows else 0.0
+        silent_s = round(max(0.0, now_s - slot.loader.heartbeat_s), 1)
+        found.append(
+            LoaderStatus(number, slot.loader.pid, doing, held.range_id or None, rows, round(share, 3), silent_s)
+        )
+    return found
+
+
+_WORDS = {
+    Phase.NONE: "starting",
+    Phase.STARTING: "starting",
+    Phase.IDLE: "waiting for a range",
+    Phase.CONNECTING: "connecting",
+    Phase.READING: "reading MySQL",
+    Phase.WRITING: "writing Redis",
+    Phase.HELD_BACK: "held back by the rate limit",
+}
+
+
+def _end_of(run: dict[str, Any]) -> str:
+    """How a job that nobody holds has ended."""
+    outcome = run.get("outcome")
+    if outcome:
+        return str(outcome["status"])
+    return "died"  # also before its first run could say anything
+
+
+def _from_journal(directory: JobDirectory, run: dict[str, Any], state: str) -> JobStatus:
+    outcome = run.get("outcome") or {}
+    encoder, workers = run.get("encoder", ""), outcome.get("workers", 0)
+    if not directory.journal_file.exists():
+        summary = make_summary(directory.name, "incomplete", Counts(), (0, 0, 0), 0.0, encoder, workers)
+        return JobStatus(state, run.get("pid"), run.get("started"), summary, 0.0)
+    totals = Journal(directory.journal_file).totals()
+    status = outcome.get("status", "incomplete")
+    summary = make_summary(
+        directory.name, status, totals.counts, (totals.ranges, totals.ranges_done, totals.ranges_retried),
+        totals.seconds, encoder, workers,
+    )  # fmt: skip
+    share = share_done(
+        totals.estimated_rows, totals.estimated_rows_done, [], totals.ranges,
+        totals.ranges_done + totals.ranges_set_aside,
+    )  # fmt: skip
+    return JobStatus(
+        state=state,
+        pid=None,
+        started=run.get("started"),
+        summary=summary,
+        share=share,
+        workers=workers,
+        error=outcome.get("error"),
+        troubles=run.get("troubles", []),
+    )

@@ -1,0 +1,157 @@
+"""What a person asked of a running job (pause, workers, rate, reload), and how far it is carried out.
+
+Signals and the control FIFO end here alike. An order is answered when it is carried out: at once, or later, when the
+loaders have done their part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shardload.crew import Crew
+from shardload.dispatch import Dispatcher
+from shardload.ipc import Board, Phase
+from shardload.orders import Answer, Limits, Order
+
+
+@dataclass(frozen=True)
+class _Promise:
+    """An order that was accepted and is not carried out yet."""
+
+    answer: Answer
+    is_kept: Callable[[], bool]
+    text: str
+
+
+class Silent:
+    """The answer to a signal: the log has it."""
+
+    def wait(self, text: str) -> None:
+        """Nobody waits."""
+
+    def done(self, text: str) -> None:
+        """Nobody waits."""
+
+    def refuse(self, text: str) -> None:
+        """Nobody waits."""
+
+
+class Steering:
+    """The job's present limits. `recall` takes back what a slot has not received; `say` tells a person."""
+
+    def __init__(
+        self, crew: Crew, board: Board, dispatcher: Dispatcher, limits: Limits,
+        recall: Callable[[int], None], say: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.is_paused = False
+        self.workers = limits.workers
+        self._crew = crew
+        self._board = board
+        self._dispatcher = dispatcher
+        self._recall = recall
+        self._say = say
+        self._to_replace: deque[tuple[int, int]] = deque()
+        self._promises: list[_Promise] = []
+        dispatcher.slots_in_use = limits.workers
+        if limits.rate_rows:
+            board.set_rate(limits.rate_rows, time.monotonic())
+
+    def obey(self, order: Order, answer: Answer) -> None:
+        """Begin to carry out an order that concerns the loaders."""
+        if order.verb == "pause":
+            self._pause(answer)
+        elif order.verb == "unpause":
+            self._unpause(answer)
+        elif order.verb == "scale":
+            self.scale(order.number, answer)
+        elif order.verb == "rate":
+            self.set_rate(order.number)
+            answer.done(f"at most {order.number:,} rows/s" if order.number else "no limit on the rate")
+        elif order.verb == "reload":
+            self._reload(answer)
+        else:
+            answer.refuse(f"{order.verb} does not concern the loaders")
+
+    def advance(self) -> None:
+        """Go on with a reload, and answer what is carried out by now."""
+        while self._to_replace and not self._is_changing():
+            number, pid = self._to_replace.popleft()
+            if self._crew.slots[number].pid == pid:
+                self._recall(number)
+                self._crew.retire(number)
+        for promise in list(self._promises):
+            if promise.is_kept():
+                promise.answer.done(promise.text)
+                self._promises.remove(promise)
+
+    def break_off(self, reason: str) -> None:
+        """The job ends: what is not carried out will not be."""
+        self._to_replace.clear()
+        for promise in self._promises:
+            promise.answer.refuse(reason)
+        self._promises.clear()
+
+    def scale(self, workers: int, answer: Answer) -> None:
+        """So many loaders from now on. Those that are too many leave when the range in their hand is done."""
+        self._say(f"workers: {self.workers} before, {workers} now")
+        self.workers = self._dispatcher.slots_in_use = workers
+        for number, slot in enumerate(self._crew.slots):
+            if number >= workers and slot.pid:
+                self._recall(number)
+                self._crew.retire(number)
+
+        def is_kept() -> bool:
+            loaders = [slot for slot in self._crew.slots if slot.pid]
+            enough = min(workers, self._dispatcher.open_ranges)
+            return not any(slot.pid for slot in self._crew.slots[workers:]) and len(loaders) >= enough
+
+        self._promise(answer, is_kept, f"{workers} workers", "loaders come, or leave after the range in their hand")
+
+    def set_rate(self, rate_rows: int) -> None:
+        """So many rows a second from now on, all loaders together; 0: no limit."""
+        self._board.set_rate(rate_rows, time.monotonic())
+        self._say(f"rate: {rate_rows:,} rows/s at most" if rate_rows else "rate: no limit")
+
+    def _pause(self, answer: Answer) -> None:
+        if not self.is_paused:
+            self.is_paused = True
+            self._board.set_paused(True)
+            for number in range(len(self._crew.slots)):
+                self._recall(number)
+            self._say("paused: the loaders hand back their ranges after the batch in hand")
+        self._promise(answer, lambda: not self._dispatcher.ranges_out, "paused", "the loaders finish their batches")
+
+    def _unpause(self, answer: Answer) -> None:
+        if self.is_paused:
+            self.is_paused = False
+            self._board.set_paused(False)
+            self._say("unpaused")
+        answer.done("not paused")
+
+    def _reload(self, answer: Answer) -> None:
+        old = [(number, slot.pid) for number, slot in enumerate(self._crew.slots) if slot.pid and not slot.is_leaving]
+        self._to_replace.extend(pair for pair in old if pair not in self._to_replace)
+        self._say(f"reloading: {len(old)} loaders are replaced, one at a time")
+
+        def is_kept() -> bool:
+            return not any(self._crew.slots[number].pid == pid for number, pid in old) and not self._is_changing()
+
+        self._promise(answer, is_kept, f"{len(old)} loaders replaced", "loaders leave one at a time")
+
+    def _is_changing(self) -> bool:
+        """True while a loader is leaving or starting."""
+        return any(
+            slot.is_leaving or self._board.loader(number).phase in (Phase.NONE, Phase.STARTING)
+            for number, slot in enumerate(self._crew.slots)
+            if slot.pid
+        )
+
+    def _promise(self, answer: Answer, is_kept: Callable[[], bool], text: str, meanwhile: str) -> None:
+        if is_kept():
+            answer.done(text)
+        else:
+            answer.wait(meanwhile)
+            self._promises.append(_Promise(answer, is_kept, text))

@@ -1,0 +1,61 @@
+"""The coordinator's eye on its loaders: is one up, is one hung? It looks at the board and at the process table.
+
+A heartbeat that stands still is no proof: a wait for MySQL or Redis may be long, and ends by itself with an error. So a
+silent loader is hung only if it was stopped by a signal, is busy with itself, or waits longer than any network
+time-out allows.
+"""
+
+from __future__ import annotations
+
+from shardload.crew import Crew
+from shardload.dispatch import Dispatcher
+from shardload.ipc import Board, Phase
+from shardload.process import is_stopped
+
+LONGEST_NETWORK_WAIT_S = 130.0  # connecting, or reading and then writing, each with its time-out of at most 60 s
+_UP = (Phase.READING, Phase.WRITING, Phase.HELD_BACK)
+
+
+class Watch:
+    """Looks at the loaders whenever the coordinator is awake anyway, and at least every `every_s` while they work."""
+
+    def __init__(self, crew: Crew, board: Board, dispatcher: Dispatcher, hung_after_s: float) -> None:
+        self._crew = crew
+        self._board = board
+        self._dispatcher = dispatcher
+        self._hung_after_s = hung_after_s
+        self._next_look_s = 0.0
+        self.every_s = hung_after_s / 4
+
+    def due_s(self) -> float | None:
+        """When it wants to look again; None while no range is out."""
+        return self._next_look_s if self._dispatcher.ranges_out else None
+
+    def all_are_up(self) -> bool:
+        """True if there are loaders, and each has reached both servers."""
+        for number, slot in enumerate(self._crew.slots):
+            if slot.pid and not slot.is_up:
+                view = self._board.loader(number)
+                slot.is_up = view.phase in _UP or view.cells[0][0] != 0
+                if not slot.is_up:
+                    return False
+        return not self._crew.is_gone
+
+    def hung(self, now_s: float) -> list[tuple[int, str]]:
+        """Slots whose loader holds a range and is hung, and what is known of each."""
+        if now_s < self._next_look_s:
+            return []
+        self._next_look_s = now_s + self.every_s
+        found = []
+        for number, slot in enumerate(self._crew.slots):
+            if not slot.pid:
+                continue
+            view = self._board.loader(number)
+            silent_s = slot.silent_s(view.heartbeat_s, now_s)
+            if not self._dispatcher.held(number):
+                slot.heartbeat = (view.heartbeat_s, now_s)  # nothing is asked of it
+            elif silent_s >= self._hung_after_s and is_stopped(slot.pid):
+                found.append((number, f"was stopped by a signal {silent_s:.0f} s ago"))
+            elif silent_s >= max(self._hung_after_s, LONGEST_NETWORK_WAIT_S if view.phase.is_network else 0.0):
+                found.append((number, f"has shown no life for {silent_s:.0f} s ({view.phase.name.lower()})"))
+        return found
