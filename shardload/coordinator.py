@@ -42,6 +42,7 @@ class Coordinator:
         self._ledger, self._crew, self._ipc = parts.ledger, parts.crew, parts.ipc
         self._evicted_keys = target.evicted_keys
         self._trouble_since_s: float | None = None
+        self._rows_at_trouble = 0
         self._confirm_losses = 0
         self._confirm_not_before_s = 0.0
         self._is_confirmed = self._is_ready = False
@@ -178,8 +179,6 @@ class Coordinator:
             else:
                 self._note_outcome(ack, slot, told)
                 self._ledger.settle(ack, task, told)
-        if not self._is_ready and self._watch.all_are_up():
-            self._tell_ready()
         now_s = time.monotonic()
         if now_s - self._clock_noted_s >= NOTE_CLOCK_EVERY_S:
             self._clock_noted_s = now_s
@@ -205,8 +204,9 @@ class Coordinator:
             self._consider_giving_up(now_s, reason)
 
     def _consider_giving_up(self, now_s: float, reason: str) -> None:
-        if self._trouble_since_s is None:
-            self._trouble_since_s = now_s
+        rows = self._showing.progress(self.steering.workers).rows
+        if self._trouble_since_s is None or rows > self._rows_at_trouble:  # another loader gets on
+            self._trouble_since_s, self._rows_at_trouble = now_s, rows
         if retry.is_hopeless(now_s, self._trouble_since_s, self._settings.give_up_after_s):
             raise GaveUp(
                 f"nothing has succeeded for {self._settings.give_up_after_s:g} s, the last reason: {reason}",
@@ -249,11 +249,14 @@ class Coordinator:
             return
         now_s = time.monotonic()
         workers = self.steering.workers
-        self._crew.staff(workers, min(workers, self._ledger.dispatcher.open_ranges), now_s)
+        wanted = min(workers, self._ledger.dispatcher.open_ranges)
+        self._crew.staff(workers, wanted, now_s)
         if not self.steering.is_paused:
             for number, slot in enumerate(self._crew.slots[:workers]):
                 while slot.is_ready(now_s) and (task := self._ledger.dispatcher.next_task(number)):
                     self._ipc.tasks.send(number, task)
+        if not self._is_ready and self._watch.is_up(wanted):
+            self._tell_ready()
         self._showing.write_board(workers)
 
     def _confirm_target(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +22,21 @@ _STEPS = 10_000  # the bar counts hundredths of a per cent of the plan, not rows
 
 
 _log = logging.getLogger("shardload.progress")
+
+
+def silence_if_dead(stream: TextIO) -> None:
+    """A stream that nobody reads any more (a terminal that was closed, a pipe whose reader left) leads nowhere from now
+    on: that is no reason for a job to fail."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):
+        return
+    look = select.poll()
+    look.register(number, 0)
+    if any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0)):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 class Display(Protocol):
@@ -63,6 +79,7 @@ class SilentDisplay:
 
     def note(self, text: str) -> None:
         """The line."""
+        silence_if_dead(self._stream)
         print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
@@ -94,16 +111,19 @@ class BarDisplay(SilentDisplay):
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
+        silence_if_dead(self._stream)
         self._bar.n = int(progress.share * _STEPS) // 100 * 100  # whole per cents, never rounded up
         self._bar.set_description_str(describe(progress), refresh=False)
         self._bar.refresh()
 
     def note(self, text: str) -> None:
         """A line above the bar."""
+        silence_if_dead(self._stream)
         self._bar.write(text, file=self._stream)
 
     def close(self) -> None:
         """Leave the bar where it is."""
+        silence_if_dead(self._stream)
         self._bar.close()
 
 

@@ -8,6 +8,7 @@ is opened when it is needed and can be closed around a fork.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,6 +86,10 @@ class Journal:
         """A new journal with the job's facts and its plan, complete or not there at all."""
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
+        try:
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite's other files get its mode
+        except OSError as error:
+            raise JournalError(f"cannot make the journal {path}: {error.strerror}", "is the disk full?") from None
         journal = cls(new)
         with journal._writing(create=True) as db:
             for statement in _SCHEMA.split(";"):

@@ -31,15 +31,19 @@ class Watch:
         """When it wants to look again; None while no range is out."""
         return self._next_look_s if self._dispatcher.ranges_out else None
 
-    def all_are_up(self) -> bool:
-        """True if there are loaders, and each has reached both servers."""
+    def is_up(self, wanted: int) -> bool:
+        """True if there are as many loaders as wanted, and each has reached both servers; at least one has, if another
+        was refused: then the job runs, with fewer."""
         for number, slot in enumerate(self._crew.slots):
             if slot.pid and not slot.is_up:
                 view = self._board.loader(number)
                 slot.is_up = view.phase in _UP or view.cells[0][0] != 0
-                if not slot.is_up:
-                    return False
-        return not self._crew.is_gone
+        loaders = [slot for slot in self._crew.slots if slot.pid]
+        return (
+            len(loaders) >= wanted
+            and any(slot.is_up for slot in loaders)
+            and all(slot.is_up or slot.losses for slot in loaders)
+        )
 
     def hung(self, now_s: float) -> list[tuple[int, str]]:
         """Slots whose loader holds a range and is hung, and what is known of each."""

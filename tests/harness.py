@@ -122,6 +122,48 @@ class Running:
 
 
 @dataclass
+class Daemon:
+    """A job that runs in the background."""
+
+    world: World
+    job: str
+    pid: int
+
+    def status(self) -> dict[str, Any]:
+        """What `shardload status --json` says."""
+        return json.loads(self.world.run("status", self.job, "--json").out)  # type: ignore[no-any-return]
+
+    def wait_for(self, what: str, condition: Callable[[dict[str, Any]], Any], deadline_s: float = DEADLINE_S) -> Any:
+        """Until the status is so; the condition's result."""
+        try:
+            return wait_until(lambda: condition(self.status()), what, deadline_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.status()}\n{self.log()}") from None
+
+    def order(self, *words: str) -> Result:
+        """Give an order that must be carried out."""
+        done = self.world.run(*words)
+        assert done.code == 0, f"{words}: {done.err}\n{self.log()}"
+        return done
+
+    def log(self) -> str:
+        """The job's log."""
+        file = self.world.state_dir / self.job / "log"
+        return file.read_text() if file.exists() else ""
+
+    def loaders(self) -> list[int]:
+        """The pids of the job's loaders."""
+        return processes_named(f"shardload: loader {self.job} #")
+
+    def end(self, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """Wait for the job's end; its last status."""
+        self.wait_for(
+            "the end", lambda seen: seen["state"] not in ("starting", "running", "paused", "stopping"), deadline_s
+        )
+        return self.status()
+
+
+@dataclass
 class World:
     """Two servers, a state directory, and the command."""
 
@@ -158,6 +200,14 @@ class World:
     def run(self, *words: str, **environment: str) -> Result:
         """Run `shardload` to its end."""
         return self.start(*words, **environment).finish()
+
+    def launch(self, *words: str, job: str, **environment: str) -> Daemon:
+        """Start a job in the background; it is up when this returns."""
+        done = self.run(*words, "--job", job, "--daemon", "--json", **environment)
+        assert done.code == 0, done.err
+        told = done.summary
+        assert told["job"] == job
+        return Daemon(self, job, told["pid"])
 
     # ---- MySQL
 

@@ -14,7 +14,7 @@ import click
 from shardload import environment, source, spec
 from shardload import job as jobs
 from shardload.cli.options import background, existing_job, job_and_servers, whole_spec
-from shardload.display import LogDisplay, ServiceDisplay, make_display
+from shardload.display import LogDisplay, ServiceDisplay, make_display, silence_if_dead
 from shardload.encoding import is_native_built
 from shardload.errors import (
     EXIT_COMPLETE,
@@ -191,6 +191,8 @@ def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) ->
 
 
 def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        silence_if_dead(stream)
     if ready.spec.json_summary:
         click.echo(json_.dumps(summary.as_json()))
     click.echo(summary.as_text(ready.choice.reason), err=ready.spec.json_summary)

@@ -94,7 +94,7 @@ def test_a_killed_janitor_is_replaced(world: World, many_users: str) -> None:
     assert_whole(world, many_users, world.run("resume", JOB, "--json"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_stops_in_order(world: World, many_users: str, number: int, code: int) -> None:
     """The journal is written, the way to go on is said, and the second part completes the first."""
     running = start(world, many_users)

@@ -14,9 +14,19 @@ import pytest
 import sysv_ipc
 
 from shardload.errors import IpcError
-from shardload.ipc import AckQueue, Board, BoardHeader, IpcSet, LoaderView, Stop, TaskQueue, create, remove_recorded
-from shardload.ipc import EMPTY_CELL
-from shardload.ipc.board import 
+from shardload.ipc import (
+    EMPTY_CELL,
+    AckQueue,
+    Board,
+    BoardHeader,
+    IpcSet,
+    LoaderView,
+    Stop,
+    TaskQueue,
+    create,
+    remove_recorded,
+)
+from shardload.ipc.board import _HOLDING
 from shardload.ipc.messages import MESSAGE_BYTES
 from shardload.model import Ack, Counts, KeyRange, Outcome, Task
 from shardload.process import fork_child
@@ -474,7 +484,7 @@ def test_a_record_whose_writing_broke_off_shows_no_counts(ipc: IpcSet) -> None:
     """Its sequence number is odd for ever: the loader is named, its half-written figures are not shown."""
     ipc.board.publish(1, 1, view(5))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
-    memory.write(struct.pack("<Q", 3), Board.size_bytes(1))  # where the record of slot 1 begins
+    memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HOLDING.size)  # where the record of slot 1 begins
     memory.detach()
     started_s = time.monotonic()
     assert ipc.board.loaders()[1].cells == (EMPTY_CELL, EMPTY_CELL)

@@ -220,7 +220,7 @@ def test_the_session_is_pinned(connection: Any) -> None:
             "SELECT @@session.time_zone, @@session.sql_mode, @@session.character_set_results, "
             "@@session.net_write_timeout, @@session.character_set_client"
         )
-        assert cursor.fetchone() == ("+00:00", "", "utf8mb4", 600, "utf8mb4")
+        assert cursor.fetchone() == ("+00:00", "", "utf8mb4", 6 * 3600, "utf8mb4")
         cursor.execute("SHOW VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')")
         assert {value for _, value in cursor.fetchall()} == {"READ-COMMITTED"}
 

@@ -1,0 +1,125 @@
+"""The control FIFO: orders in, answers out, and whatever else may be written to it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardload.process import ControlInbox, NobodyListens, Question
+from tests.harness import wait_until
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[ControlInbox]:
+    """A coordinator's end."""
+    inbox = ControlInbox(tmp_path)
+    yield inbox
+    inbox.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_order_and_its_answer(inbox: ControlInbox, tmp_path: Path) -> None:
+    """Words go in; a first and a final answer come back."""
+    with Question(tmp_path, "scale 3") as question:
+        ((words, answer),) = inbox.drain()
+        assert words == "scale 3"
+        answer.wait("soon")
+        answer.done("3\nworkers")
+        assert question.answer(1) == ("wait", "soon")
+        assert question.answer(1) == ("done", "3 workers")
+
+
+def test_nobody_answers(inbox: ControlInbox, tmp_path: Path) -> None:
+    """The wait ends by itself."""
+    with Question(tmp_path, "pause") as question:
+        assert question.answer(0.01) is None
+
+
+def test_two_ask_at_once(inbox: ControlInbox, tmp_path: Path) -> None:
+    """Each hears its own answer."""
+    with Question(tmp_path, "pause") as one, Question(tmp_path, "rate off") as other:
+        for words, answer in inbox.drain():
+            answer.done(words)
+        assert other.answer(1) == ("done", "rate off")
+        assert one.answer(1) == ("done", "pause")
+
+
+def test_the_asker_has_left(inbox: ControlInbox, tmp_path: Path) -> None:
+    """An answer to nobody is no error."""
+    with Question(tmp_path, "pause"):
+        pass
+    ((_, answer),) = inbox.drain()
+    answer.done("nobody reads this")
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """Neither a missing FIFO nor one without a reader makes the asker wait."""
+    with pytest.raises(NobodyListens):
+        Question(tmp_path, "pause")
+    os.mkfifo(tmp_path / "control")
+    with pytest.raises(NobodyListens):
+        Question(tmp_path, "pause")
+    assert [path.name for path in tmp_path.iterdir()] == ["control"]
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"pause\n",
+        b"\n\n\n",
+        b"answer.1.0123456789 pause\n",
+        b"answer.1.01234567/../../x pause\n",
+        b"../answer.1.01234567 pause\n",
+        bytes(range(256)) + b"\n",
+        b"x" * 60_000 + b"\n",
+        b"x" * 60_000,
+    ],
+)
+def test_noise_is_dropped(inbox: ControlInbox, tmp_path: Path, noise: bytes) -> None:
+    """What is no order is no order, and the next one is heard."""
+    writing = os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK)
+    os.write(writing, noise)
+    assert inbox.drain() == []
+    os.write(writing, b"\n")
+    os.close(writing)
+    inbox.drain()
+    with Question(tmp_path, "pause"):
+        assert [words for words, _ in inbox.drain()] == ["pause"]
+
+
+def test_an_order_in_two_pieces(inbox: ControlInbox, tmp_path: Path) -> None:
+    """It is heard when it is whole."""
+    writing = os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK)
+    os.write(writing, b"answer.1.01234567 unp")
+    assert inbox.drain() == []
+    os.write(writing, b"ause\n")
+    os.close(writing)
+    assert [words for words, _ in inbox.drain()] == ["unpause"]
+
+
+def test_what_a_killed_coordinator_left_is_replaced(tmp_path: Path) -> None:
+    """The FIFO, or anything else of its name; it is this user's alone, whatever the umask."""
+    (tmp_path / "control").write_text("a leftover")
+    (tmp_path / "answer.77.01234567").touch()
+    before = os.umask(0)
+    try:
+        inbox = ControlInbox(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.filemode((tmp_path / "control").stat().st_mode) == "prw-------"
+    inbox.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_coordinator_never_sees_an_end(inbox: ControlInbox, tmp_path: Path) -> None:
+    """When the last writer leaves, the inbox is quiet: it does not wake for an end-of-file."""
+    import select
+
+    os.close(os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK))
+    assert select.select([inbox], [], [], 0)[0] == []
+    with Question(tmp_path, "pause"):
+        wait_until(lambda: select.select([inbox], [], [], 0)[0], "an order wakes it")

@@ -1,0 +1,44 @@
+"""The token bucket: exact waits, and the rate held over any sequence of batches."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shardload.limits import BURST_S, after_taking
+
+
+@pytest.mark.parametrize(
+    ("rate", "tokens", "passed_s", "rows", "left", "wait_s"),
+    [
+        (100.0, 0.0, 0.0, 0, 0.0, 0.0),
+        (100.0, 0.0, 0.0, 50, -50.0, 0.5),
+        (100.0, 10.0, 0.0, 10, 0.0, 0.0),
+        (100.0, -50.0, 0.5, 0, 0.0, 0.0),
+        (100.0, -50.0, 0.25, 100, -125.0, 1.25),  # a debt is waited for together with what is taken on top
+        (100.0, 0.0, 3600.0, 25, 0.0, 0.0),  # an idle hour fills the bucket, and no more than that
+        (100.0, 0.0, 3600.0, 26, -1.0, 0.01),
+        (100.0, 0.0, -5.0, 1, -1.0, 0.01),  # a clock that went back gives nothing
+    ],
+)
+def test_taking(rate: float, tokens: float, passed_s: float, rows: int, left: float, wait_s: float) -> None:
+    """What is left, and how long to wait."""
+    found = after_taking(rate, tokens, passed_s, rows)
+    assert list(found) == pytest.approx([left, wait_s])
+
+
+@given(
+    st.floats(1, 1e6),
+    st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 2)), min_size=1, max_size=50),
+)
+def test_the_rate_holds(rate: float, takings: list[tuple[int, float]]) -> None:
+    """Whoever waits as told sends, in any time from the start, no more than the rate allows and one burst."""
+    now_s = filled_s = tokens = sent = 0.0
+    for rows, pause_s in takings:
+        now_s += pause_s
+        tokens, wait_s = after_taking(rate, tokens, now_s - filled_s, rows)
+        filled_s = now_s
+        sent += rows
+        now_s += wait_s
+        assert sent <= rate * (now_s + BURST_S) * (1 + 1e-9) + 1e-6
