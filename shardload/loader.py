@@ -205,6 +205,7 @@ class Loader:
         assert self._target is not None
         stream, target, work = self._stream, self._target, self._work
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, task.keys)
+        self._beat(Phase.READING)
         self._encoder.begin(stream.begin(sql))
         confirmed = sent = Counts()
         ended = False

@@ -104,9 +104,7 @@ class Steering:
                 self._crew.retire(number)
 
         def is_kept() -> bool:
-            loaders = [slot for slot in self._crew.slots if slot.pid]
-            enough = min(workers, self._dispatcher.open_ranges)
-            return not any(slot.pid for slot in self._crew.slots[workers:]) and len(loaders) >= enough
+            return not any(slot.pid for slot in self._crew.slots[workers:]) and self._is_staffed()
 
         self._promise(answer, is_kept, f"{workers} workers", "loaders come, or leave after the range in their hand")
 
@@ -137,9 +135,14 @@ class Steering:
         self._say(f"reloading: {len(old)} loaders are replaced, one at a time")
 
         def is_kept() -> bool:
-            return not any(self._crew.slots[number].pid == pid for number, pid in old) and not self._is_changing()
+            is_left = any(self._crew.slots[number].pid == pid for number, pid in old)
+            return not is_left and self._is_staffed() and not self._is_changing()
 
         self._promise(answer, is_kept, f"{len(old)} loaders replaced", "loaders leave one at a time")
+
+    def _is_staffed(self) -> bool:
+        """True if there are as many loaders as there should be."""
+        return self._crew.loaders >= min(self.workers, self._dispatcher.open_ranges)
 
     def _is_changing(self) -> bool:
         """True while a loader is leaving or starting."""

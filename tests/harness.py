@@ -155,6 +155,10 @@ class Daemon:
         """The pids of the job's loaders."""
         return processes_named(f"shardload: loader {self.job} #")
 
+    def ipc(self) -> dict[str, Any]:
+        """The run's SysV objects, as its directory records them."""
+        return json.loads((self.world.state_dir / self.job / "run.json").read_text())["ipc"]  # type: ignore[no-any-return]
+
     def end(self, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
         """Wait for the job's end; its last status."""
         self.wait_for(
@@ -208,6 +212,12 @@ class World:
         told = done.summary
         assert told["job"] == job
         return Daemon(self, job, told["pid"])
+
+    def launch_again(self, job: str, *words: str) -> Daemon:
+        """Resume a job in the background."""
+        done = self.run("resume", job, "--daemon", "--json", *words)
+        assert done.code == 0, done.err
+        return Daemon(self, job, done.summary["pid"])
 
     # ---- MySQL
 

@@ -1,0 +1,264 @@
+"""Orders to a running job: carried out, answered, and no row lost or loaded twice by any of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import sysv_ipc
+
+from tests.e2e.test_daemon import JOB, ROWS, assert_whole, launch
+from tests.harness import Daemon, World, kill, processes_named, wait_until
+
+
+def attempts(world: World) -> dict[int, int]:
+    """How many ranges needed how many attempts."""
+    with sqlite3.connect(f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro", uri=True, timeout=10) as db:
+        return dict(db.execute("SELECT attempts, COUNT(*) FROM range GROUP BY attempts"))
+
+
+def test_pause_and_unpause(world: World, many_users: str) -> None:
+    """Paused means that nothing is loaded, that no connection reads, and that the job says so; then it goes on."""
+    daemon = launch(world, many_users, "--workers", "2")
+    assert daemon.order("pause").out == f"job {JOB}: paused\n"
+    seen = daemon.status()
+    assert seen["state"] == "paused"
+    assert {loader["doing"] for loader in seen["loaders"]} == {"waiting for a range"}
+    assert {loader["range"] for loader in seen["loaders"]} == {None}
+    keys = world.target().dbsize()
+    daemon.order("rate", "off")
+    assert daemon.order("pause").out == f"job {JOB}: paused\n"  # once more: it is
+    assert daemon.status()["rows_read"] <= keys == world.target().dbsize()  # a part of a range is loaded again later
+    daemon.order("unpause")
+    assert_whole(world, many_users, daemon.end())
+
+
+def test_scale_up_and_down(world: World, many_users: str) -> None:
+    """More loaders, fewer, one; by words and by signals; each range is loaded once."""
+    daemon = launch(world, many_users, "--workers", "2")
+    assert daemon.order("scale", "5").out == f"job {JOB}: 5 workers\n"
+    assert len(daemon.loaders()) == 5
+    assert daemon.order("scale", JOB, "1").out == f"job {JOB}: 1 workers\n"
+    assert len(daemon.loaders()) == 1
+    os.kill(daemon.pid, signal.SIGTTIN)
+    daemon.wait_for("two loaders", lambda seen: len(seen["loaders"]) == 2 == seen["workers"])
+    os.kill(daemon.pid, signal.SIGTTOU)
+    daemon.wait_for("one loader", lambda seen: len(seen["loaders"]) == 1 == seen["workers"])
+    os.kill(daemon.pid, signal.SIGTTOU)  # never none
+    daemon.order("rate", "off")
+    done = daemon.end()
+    assert_whole(world, many_users, done)
+    assert done["ranges_retried"] == 0
+    assert attempts(world) == {1: done["ranges"]}
+
+
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_reload_replaces_every_loader(world: World, many_users: str, by_signal: bool) -> None:
+    """One at a time, with new processes; no range is lost or loaded twice."""
+    daemon = launch(world, many_users, "--workers", "3")
+    before = set(daemon.loaders())
+    assert len(before) == 3
+    if by_signal:
+        os.kill(daemon.pid, signal.SIGHUP)
+        wait_until(lambda: len(now := daemon.loaders()) == 3 and not before & set(now), "three new loaders")
+    else:
+        assert daemon.order("reload").out == f"job {JOB}: 3 loaders replaced\n"
+        assert len(daemon.loaders()) == 3
+        assert not before & set(daemon.loaders())
+    daemon.order("rate", "off")
+    done = daemon.end()
+    assert_whole(world, many_users, done)
+    assert attempts(world) == {1: done["ranges"]}
+
+
+def test_a_reload_reads_the_limits_again(world: World, many_users: str, tmp_path: Path) -> None:
+    """Workers and rate, from the job's file; a file that is wrong by now changes nothing."""
+    file = tmp_path / "job.toml"
+    text = f'table = "{many_users}"\nkey = "user:{{id}}"\nrange-rows = 2000\nworkers = 2\nrate = 20000\n'
+    file.write_text(text)
+    daemon = world.launch("run", str(file), job=JOB)
+    file.write_text(text.replace("workers = 2", "workers = 4").replace("20000", "15000"))
+    daemon.order("reload")
+    daemon.wait_for("new limits", lambda seen: (seen["workers"], seen["rate"]) == (4, 15000))
+    file.write_text("workers = none")
+    daemon.order("reload")
+    assert "the limits stay as they are" in daemon.log()
+    assert daemon.status()["workers"] == 4
+    daemon.order("stop", "--wait")
+
+
+def test_the_rate_is_kept(world: World, many_users: str) -> None:
+    """Over seconds, all loaders together, within a burst; and it can be lowered, raised and lifted."""
+    daemon = world.launch(
+        "run", "--table", many_users, "--key", "user:{id}", "--workers", "3", "--rate", "5000", job=JOB
+    )
+    client = world.target()
+    first, since_s = client.dbsize(), time.monotonic()
+    wait_until(lambda: time.monotonic() - since_s > 4, "four seconds")
+    loaded, passed_s = client.dbsize() - first, time.monotonic() - since_s
+    assert 0.5 * 5000 * passed_s < loaded < 1.2 * 5000 * passed_s + 5000, f"{loaded} rows in {passed_s:.1f} s"
+    assert daemon.status()["rate"] == 5000
+    daemon.order("rate", "1000")
+    assert daemon.status()["rate"] == 1000
+    daemon.order("rate", "off")
+    assert daemon.status()["rate"] is None
+    assert_whole(world, many_users, daemon.end())
+
+
+def test_stop_and_resume(world: World, many_users: str) -> None:
+    """In order, and at once; the status says stopped, and the rest is loaded by a daemon again."""
+    daemon = launch(world, many_users)
+    assert daemon.order("stop", "--wait").out.splitlines()[-1] == f"job {JOB}: stopped"
+    assert daemon.status()["state"] == "stopped"
+    daemon = world.launch_again(JOB)
+    daemon.order("stop", "--now", "--wait")
+    daemon = world.launch_again(JOB, "--rate", "off")
+    assert_whole(world, many_users, daemon.end())
+
+
+def test_stop_while_paused(world: World, many_users: str) -> None:
+    """A paused job can be ended."""
+    daemon = launch(world, many_users)
+    daemon.order("pause")
+    daemon.order("stop", "--wait")
+    assert world.run("resume", JOB, "--rate", "off").code == 0
+    assert world.target().dbsize() == ROWS
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["scale", "0"], "should be 1 to 64 workers"),
+        (["scale", "many"], "should be 1 to 64 workers"),
+        (["scale", JOB, "2", "3"], "scale takes a job and N"),
+        (["rate", "0"], "or off"),
+        (["rate", "-1"], "No such option"),
+        (["pause", "nothing"], "there is no job 'nothing'"),
+        (["status", "nothing"], "there is no job 'nothing'"),
+        (["stop", "../x"], "there is no job '../x'"),
+    ],
+)
+def test_wrong_orders(world: World, many_users: str, words: list[str], told: str) -> None:
+    """One line, exit code 2, and the job does not notice."""
+    daemon = launch(world, many_users)
+    done = world.run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
+    daemon.order("stop", "--wait")
+    assert daemon.status()["ranges_retried"] == 0
+
+
+def test_without_a_name(world: World, many_users: str) -> None:
+    """The only running job is meant; with none, or with two, the command says which there are."""
+    none = world.run("pause")
+    assert none.code == 2
+    assert "no job is running" in none.err
+    daemon = launch(world, many_users)
+    assert daemon.order("status").out.startswith(f"job {JOB}: running")
+    other = world.launch("run", "--table", many_users, "--key", "o:{id}", "--rate", "2000", job="other")
+    two = world.run("pause")
+    assert two.code == 2
+    assert f"2 jobs are running (name one: {JOB}, other)" in two.err
+    assert re.findall(r"^(\w+) +(\w+)", world.run("jobs").out, re.M) == [(JOB, "running"), ("other", "running")]
+    other.order("stop", "other", "--wait")
+    daemon.order("stop", JOB, "--wait")
+    ended = world.run("status")
+    assert f"name one of those that ended: {JOB}, other" in ended.err
+
+
+def test_a_coordinator_that_is_stopped_or_dead_is_told_apart(world: World, many_users: str) -> None:
+    """Busy is not dead: the answer says what to do, within a bound."""
+    daemon = launch(world, many_users)
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        silent = world.run("pause", JOB)
+        assert silent.code == 3
+        assert f"process {daemon.pid}, is stopped by a signal (kill -CONT {daemon.pid}" in silent.err
+        assert "SIGSTOP" in daemon.order("status", JOB).out
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    daemon.wait_for("the order was kept", lambda seen: seen["state"] == "paused")
+    daemon.order("unpause")
+    kill(daemon.pid)
+    wait_until(lambda: not processes_named("shardload: "), "nothing is left")
+    dead = world.run("pause", JOB)
+    assert dead.code == 2
+    assert f"job {JOB} is not running: died (go on with it: shardload resume {JOB})" in dead.err
+    assert list((world.state_dir / JOB).glob("answer.*")) == []
+
+
+def test_a_hung_loader_is_killed_and_replaced(world: World, many_users: str) -> None:
+    """One that was stopped by a signal shows no life: it is noticed, told of, and its range is loaded by another."""
+    daemon = launch(world, many_users, "--workers", "2", "--hung-after", "1s")
+    hung = daemon.loaders()[0]
+    os.kill(hung, signal.SIGSTOP)
+    daemon.wait_for("the hung one is replaced", lambda seen: hung not in {one["pid"] for one in seen["loaders"]})
+    wait_until(lambda: len(daemon.loaders()) == 2, "two loaders")
+    assert f"(pid {hung}) was stopped by a signal" in daemon.log()
+    assert any("was killed by SIGKILL" in text for text in daemon.status()["troubles"])
+    daemon.order("rate", "off")
+    assert_whole(world, many_users, daemon.end())
+
+
+def test_a_loader_that_waits_for_a_server_is_not_hung(world: World, many_users: str) -> None:
+    """A lock in MySQL keeps every read waiting for longer than --hung-after: nobody is killed."""
+    with world.sql() as cursor:
+        cursor.execute(f"LOCK TABLES `{many_users}` READ")  # the planner may read
+        daemon = launch(world, many_users, "--workers", "2", "--hung-after", "1s")
+        before = daemon.loaders()
+        daemon.order("pause")
+        cursor.execute(f"LOCK TABLES `{many_users}` WRITE")
+        daemon.order("unpause")
+        daemon.wait_for(
+            "loaders that wait for longer than --hung-after",
+            lambda seen: [one for one in seen["loaders"] if one["doing"] == "reading MySQL" and one["silent_s"] > 3],
+        )
+        assert daemon.loaders() == before
+    daemon.order("rate", "off")
+    done = daemon.end()
+    assert_whole(world, many_users, done)
+    assert done["troubles"] == []
+
+
+def test_a_stopped_holder_of_the_semaphore_stops_nobody_else(world: World, many_users: str) -> None:
+    """Whoever holds the board's semaphore and is stopped: the job goes on, and nobody waits for it without a bound."""
+    daemon = launch(world, many_users, "--workers", "2")
+    record = daemon.ipc()["semaphore"]
+    semaphore = sysv_ipc.Semaphore(record["key"])
+    assert semaphore.id == record["id"]
+    semaphore.undo = True
+    semaphore.acquire()
+    try:
+        daemon.order("rate", "off")
+        assert daemon.status()["rows_read"] >= 0
+        assert_whole(world, many_users, daemon.end())
+    finally:
+        with suppress(sysv_ipc.ExistentialError):  # the job has removed it
+            semaphore.release()
+
+
+def test_deaths_are_told_in_words(world: World, many_users: str) -> None:
+    """By signal and by exit code, in the log and in the status."""
+    daemon = launch(world, many_users, "--workers", "3")
+    for number, words in ((signal.SIGSEGV, "a fault in native code"), (signal.SIGKILL, "out of memory")):
+        loader = daemon.loaders()[0]
+        os.kill(loader, number)
+        told = f"(pid {loader}) was killed by {signal.Signals(number).name} ("
+        wait_until(lambda: told in daemon.log(), "the death in the log")  # noqa: B023  # waited for at once
+        assert words in daemon.order("status").out
+    daemon.order("stop", "--wait")
+
+
+def test_status_is_quick(world: World, many_users: str) -> None:
+    """It does not import what only a load needs (and so answers in a fraction of a second)."""
+    done = Daemon(world, JOB, 0).world.run("jobs", PYTHONPROFILEIMPORTTIME="1")
+    modules = set(re.findall(r"\| +([\w.]+)$", done.err, re.M))
+    assert "shardload.status" in modules
+    assert not modules & {"redis", "pymysql", "pydantic", "tqdm", "hiredis"}
