@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from shardload import retry
 from shardload.errors import GaveUp, IpcError
-from shardload.ipc import IpcSet
+from shardload.ipc import IpcSet, Phase
 from shardload.janitor import Janitor
 from shardload.limits import MOST_WORKERS
 from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
@@ -62,6 +62,7 @@ class Death:
     words: str
     status: int
     was_asked: bool
+    was_idle: bool
 
 
 class Crew:
@@ -130,16 +131,20 @@ class Crew:
                 self._janitor = self._new_janitor()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
-                    deaths.append(Death(number, pid, describe_death(status), status, was_asked=slot.is_leaving))
+                    was_idle = self._ipc.board.loader(number).phase is Phase.IDLE
+                    deaths.append(Death(number, pid, describe_death(status), status, slot.is_leaving, was_idle))
                     slot.pid = slot.start = 0
                     slot.is_leaving = False
                     self._ipc.board.clear(number)
         return deaths
 
     def note_start(self, death: Death, now_s: float) -> None:
-        """Count loaders that die before they acknowledge anything. GaveUp if a slot's never get further."""
+        """Count loaders that die before they acknowledge anything. GaveUp if a slot's never get further.
+
+        One that had come as far as waiting for a range was killed, and has not failed.
+        """
         slot = self.slots[death.slot]
-        if slot.has_spoken:
+        if slot.has_spoken or death.was_idle:
             return
         slot.bad_starts += 1
         slot.not_before_s = now_s + retry.delay_s(slot.bad_starts, random.random())

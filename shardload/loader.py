@@ -90,7 +90,8 @@ class Loader:
         signal.signal(signal.SIGTERM, self._leave)
         if not die_with_parent(self._coordinator):
             return 1
-        self._publish(self._cells, Phase.STARTING)
+        self._publish(self._cells, Phase.IDLE)
+        self._ring()
         try:
             while not self._must_leave():
                 if self._sent is None:
@@ -200,14 +201,14 @@ class Loader:
         self._source = self._stream = self._target = None
 
     def _transfer(self, task: Task) -> Counts:
-        """Every row of the range, from MySQL to Redis. The counts hold when Redis has confirmed the last batch."""
+        """Every row of the range, from MySQL to Redis. The counts hold when Redis has confirmed what is outstanding."""
         assert self._stream is not None
         assert self._target is not None
         stream, target, work = self._stream, self._target, self._work
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, task.keys)
         self._beat(Phase.READING)
         self._encoder.begin(stream.begin(sql))
-        confirmed = sent = Counts()
+        counts_sent = Counts()
         ended = False
         while not ended:
             if self._must_hand_back():
@@ -217,14 +218,13 @@ class Loader:
             counts, ended = self._send_batch(task, stream, target)
             replies = counts.keys_written * self._encoder.replies_per_key
             self._settle(leave=replies)  # the range before: Redis was not kept waiting between the two
-            target.confirm(leave=replies)
-            confirmed += sent  # the batch before this one; Redis works on this one while the next is read
-            sent = counts
-            self._show(task, confirmed)
-        confirmed += sent
-        if not confirmed.adds_up():
-            raise ShardloadError(f"the counts of range {task.range_id} do not add up: {confirmed}")
-        return confirmed
+            if not ended:  # at the end nothing is waited for: MySQL begins the next range while Redis works on this one
+                target.confirm(leave=replies)
+                self._show(task, counts_sent)
+            counts_sent += counts
+        if not counts_sent.adds_up():
+            raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts_sent}")
+        return counts_sent
 
     def _send_batch(self, task: Task, stream: source.RangeStream, target: TargetConnection) -> tuple[Counts, bool]:
         """Read, encode and send what has arrived. Its counts, to be confirmed yet, and whether the range ended."""

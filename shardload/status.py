@@ -172,7 +172,6 @@ def _loaders(shown: Snapshot, now_s: float) -> list[LoaderStatus]:
 
 _WORDS = {
     Phase.NONE: "starting",
-    Phase.STARTING: "starting",
     Phase.IDLE: "waiting for a range",
     Phase.CONNECTING: "connecting",
     Phase.READING: "reading MySQL",

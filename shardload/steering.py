@@ -147,7 +147,7 @@ class Steering:
     def _is_changing(self) -> bool:
         """True while a loader is leaving or starting."""
         return any(
-            slot.is_leaving or self._board.loader(number).phase in (Phase.NONE, Phase.STARTING)
+            slot.is_leaving or self._board.loader(number).phase is Phase.NONE
             for number, slot in enumerate(self._crew.slots)
             if slot.pid
         )

@@ -26,13 +26,12 @@ class BoardHeader:
 class Phase(enum.IntEnum):
     """What a loader is doing. A network phase is a wait that ends by itself, with an error after its time-out."""
 
-    NONE = 0
-    STARTING = 1
-    IDLE = 2  # waits for a range
-    CONNECTING = 3
-    READING = 4  # waits for MySQL
-    WRITING = 5  # waits for Redis
-    HELD_BACK = 6  # by the rate limit
+    NONE = 0  # there is no loader, or it is only just starting
+    IDLE = 1  # waits for a range
+    CONNECTING = 2
+    READING = 3  # waits for MySQL
+    WRITING = 4  # waits for Redis
+    HELD_BACK = 5  # by the rate limit
 
     @property
     def is_network(self) -> bool:

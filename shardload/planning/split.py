@@ -14,7 +14,7 @@ from typing import Protocol
 
 from shardload.model import KeyRange, PlannedRange
 
-MOST_PARTS = 32  # that a range is cut into at once
+MOST_PARTS = 64  # that a range is cut into at once
 MOST_AT_ONCE = 64  # that are asked about in one question: a question of one costs ten times as much for each
 MOST_USELESS_CUTS = 500  # that found only gaps, or met estimates which do not fall as ranges do; then enough is enough
 MOST_EXCESS = 2.5

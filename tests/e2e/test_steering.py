@@ -262,3 +262,28 @@ def test_status_is_quick(world: World, many_users: str) -> None:
     modules = set(re.findall(r"\| +([\w.]+)$", done.err, re.M))
     assert "shardload.status" in modules
     assert not modules & {"redis", "pymysql", "pydantic", "tqdm", "hiredis"}
+
+
+def test_no_descriptor_is_lost(world: World, many_users: str) -> None:
+    """However many loaders and janitors come and go, and however many orders: the coordinator keeps as many as at the
+    beginning, and a new loader is not handed more than an old one."""
+    daemon = launch(world, many_users, "--workers", "2")
+
+    def settled() -> list[int]:
+        wait_until(lambda: len(daemon.loaders()) == 2 and processes_named(f"shardload: janitor {JOB}"), "all are there")
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (daemon.pid, *daemon.loaders())]
+
+    daemon.order("pause")
+    daemon.order("reload")  # these have not connected
+    before = settled()
+    for _ in range(3):
+        gone = [daemon.loaders()[0], *processes_named(f"shardload: janitor {JOB}")]
+        kill(*gone)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in gone), "they are reaped")  # noqa: B023
+        daemon.order("reload")
+        daemon.order("scale", "3")
+        daemon.order("scale", "2")
+    os.kill(daemon.pid, signal.SIGUSR1)
+    wait_until(lambda: "log reopened" in daemon.log(), "the log is reopened")
+    assert settled() == before
+    daemon.order("stop", "--wait")
