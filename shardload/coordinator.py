@@ -159,11 +159,13 @@ class Coordinator:
 
     def _read_limits(self) -> None:
         limits, told = self._settings.read_limits()
-        self._say(told)
+        if told:
+            self._say(told)
         if limits is not None:
             if limits.workers != self.steering.workers:
                 self.steering.scale(limits.workers, Silent())
-            self.steering.set_rate(limits.rate_rows)
+            if limits.rate_rows != self._ipc.board.rate():
+                self.steering.set_rate(limits.rate_rows)
 
     def _settle_acks(self) -> None:
         with suppress(BlockingIOError):  # nobody rang: a look does not hurt

@@ -33,7 +33,7 @@ class Frame:
     is_daemon: bool = False
     stops_at_hangup: bool = True
     on_ready: Callable[[], None] = lambda: None
-    read_limits: Callable[[], tuple[Limits | None, str]] = lambda: (None, "there is no file to read limits from")
+    read_limits: Callable[[], tuple[Limits | None, str]] = lambda: (None, "")
 
 
 def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadError | None]:

@@ -211,7 +211,7 @@ def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None)
 def _limits_from(file: Path | None, flags: dict[str, Any]) -> ReadLimits:
     """What a reload reads again: workers and rate, by the same rules as at the beginning."""
     if file is None:
-        return lambda: (None, "there is no file to read limits from")
+        return lambda: (None, "")
     path = file.absolute()
 
     def read() -> tuple[Limits | None, str]:

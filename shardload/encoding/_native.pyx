@@ -8,8 +8,12 @@ the output is reserved once a row, for the most that the row can need; the write
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
+
+from shardload.encoding._writers cimport (
+    MOST_DIGITS, put, put_bulk, put_element, put_line_end, put_little, put_number, put_rdb_length,
+)
 
 from shardload.encoding.batch import Batch
 from shardload.encoding.form import Payload
@@ -21,7 +25,6 @@ cdef enum:
     END_SHORTER_THAN = 9
     MOST_LISTPACK_BYTES = 8192
     MOST_LISTPACK_FIELDS = 512
-    MOST_DIGITS = 20
     ROW_OVERHEAD = 512  # the words, lengths and line ends of a row's commands, apart from its fields
     FIELD_OVERHEAD = 64  # the lengths, line ends and back-lengths of a field and its name
     BODY_OVERHEAD = 64
@@ -41,155 +44,6 @@ def checksums(const uint8_t[::1] data):
     """The CRC64 of a text in both ways that this module knows (the same, where the processor cannot fold)."""
     cdef const uint8_t *start = &data[0] if data.shape[0] else NULL
     return crc64_of(start, data.shape[0], True), crc64_of(start, data.shape[0], False)
-
-
-cdef inline uint8_t *_put(uint8_t *out, const uint8_t *data, Py_ssize_t size) noexcept nogil:
-    """Most texts are short: two moves of a fixed size, which overlap, spare them the call of memcpy."""
-    if size > 32:
-        memcpy(out, data, size)
-    elif size >= 16:
-        memcpy(out, data, 16)
-        memcpy(out + size - 16, data + size - 16, 16)
-    elif size >= 8:
-        memcpy(out, data, 8)
-        memcpy(out + size - 8, data + size - 8, 8)
-    elif size >= 4:
-        memcpy(out, data, 4)
-        memcpy(out + size - 4, data + size - 4, 4)
-    elif size > 0:
-        out[0] = data[0]
-        out[size >> 1] = data[size >> 1]
-        out[size - 1] = data[size - 1]
-    return out + size
-
-
-cdef inline uint8_t *_put_number(uint8_t *out, uint64_t number) noexcept nogil:
-    cdef uint8_t digits[MOST_DIGITS]
-    cdef int at = MOST_DIGITS
-    while True:
-        at -= 1
-        digits[at] = <uint8_t>(48 + number % 10)
-        number //= 10
-        if not number:
-            break
-    while at < MOST_DIGITS:
-        out[0] = digits[at]
-        out += 1
-        at += 1
-    return out
-
-
-cdef inline uint8_t *_put_line_end(uint8_t *out) noexcept nogil:
-    out[0] = 13
-    out[1] = 10
-    return out + 2
-
-
-cdef inline uint8_t *_put_bulk(uint8_t *out, const uint8_t *data, Py_ssize_t size) noexcept nogil:
-    out[0] = 36  # $
-    out = _put_line_end(_put_number(out + 1, size))
-    return _put_line_end(_put(out, data, size))
-
-
-cdef inline uint8_t *_put_little(uint8_t *out, uint64_t number, int width) noexcept nogil:
-    cdef int at
-    for at in range(width):
-        out[at] = <uint8_t>(number >> (8 * at))
-    return out + width
-
-
-cdef inline uint8_t *_put_rdb_length(uint8_t *out, uint64_t length) noexcept nogil:
-    cdef int at
-    if length < 64:
-        out[0] = <uint8_t>length
-        return out + 1
-    if length < 16384:
-        out[0] = <uint8_t>(0x40 | length >> 8)
-        out[1] = <uint8_t>length
-        return out + 2
-    cdef int width = 4 if length < <uint64_t>1 << 32 else 8
-    out[0] = 0x80 if width == 4 else 0x81
-    for at in range(width):
-        out[1 + at] = <uint8_t>(length >> (8 * (width - 1 - at)))
-    return out + 1 + width
-
-
-cdef inline bint _canonical_integer(const uint8_t *text, Py_ssize_t size, int64_t *value) noexcept nogil:
-    """True if `text` is the canonical decimal form of a 64-bit signed integer."""
-    cdef uint64_t number = 0
-    cdef uint64_t limit
-    cdef Py_ssize_t at = 0
-    cdef uint8_t digit
-    cdef bint negative
-    if size < 1 or size > 20:
-        return False
-    negative = text[0] == 45
-    if negative:
-        at = 1
-        if size == 1:
-            return False
-    if text[at] == 48:
-        value[0] = 0
-        return size == 1
-    limit = <uint64_t>1 << 63 if negative else (<uint64_t>1 << 63) - 1
-    while at < size:
-        digit = <uint8_t>(text[at] - 48)
-        if digit > 9:
-            return False
-        if number > (limit - digit) // 10:
-            return False
-        number = number * 10 + digit
-        at += 1
-    value[0] = <int64_t>(~number + 1) if negative else <int64_t>number
-    return True
-
-
-cdef inline uint8_t *_put_element(uint8_t *out, const uint8_t *text, Py_ssize_t size) noexcept nogil:
-    """A listpack element; `size` is at most MOST_LISTPACK_BYTES."""
-    cdef uint8_t *start = out
-    cdef int64_t value
-    cdef int width
-    if _canonical_integer(text, size, &value):
-        if 0 <= value <= 127:
-            out[0] = <uint8_t>value
-            out += 1
-        elif -4096 <= value < 4096:
-            out[0] = <uint8_t>(0xC0 | (value >> 8 & 0x1F))
-            out[1] = <uint8_t>value
-            out += 2
-        else:
-            if -32768 <= value < 32768:
-                out[0] = 0xF1
-                width = 2
-            elif -8388608 <= value < 8388608:
-                out[0] = 0xF2
-                width = 3
-            elif -<int64_t>2147483648 <= value < <int64_t>2147483648:
-                out[0] = 0xF3
-                width = 4
-            else:
-                out[0] = 0xF4
-                width = 8
-            out = _put_little(out + 1, <uint64_t>value, width)
-    else:
-        if size < 64:
-            out[0] = <uint8_t>(0x80 | size)
-            out += 1
-        elif size < 4096:
-            out[0] = <uint8_t>(0xE0 | size >> 8)
-            out[1] = <uint8_t>size
-            out += 2
-        else:
-            out[0] = 0xF0
-            out = _put_little(out + 1, size, 4)
-        out = _put(out, text, size)
-    cdef Py_ssize_t coded = out - start
-    if coded <= 127:
-        out[0] = <uint8_t>coded
-        return out + 1
-    out[0] = <uint8_t>(coded >> 7)
-    out[1] = <uint8_t>((coded & 127) | 128)
-    return out + 2
 
 
 cdef class _Room:
@@ -345,9 +199,9 @@ cdef class NativeEncoder:
         cdef Value text
         self._keep(&self._names[at], name)
         text = self._names[at]
-        self._keep(&self._name_bulks[at], bytes(room[: _put_bulk(start, text.data, text.size) - start]))
-        self._keep(&self._name_elements[at], bytes(room[: _put_element(start, text.data, text.size) - start]))
-        self._keep(&self._name_strings[at], bytes(room[: _put(_put_rdb_length(start, text.size), text.data, text.size) - start]))
+        self._keep(&self._name_bulks[at], bytes(room[: put_bulk(start, text.data, text.size) - start]))
+        self._keep(&self._name_elements[at], bytes(room[: put_element(start, text.data, text.size) - start]))
+        self._keep(&self._name_strings[at], bytes(room[: put(put_rdb_length(start, text.size), text.data, text.size) - start]))
         self._names_bytes += text.size
         return 0
 
@@ -527,7 +381,7 @@ cdef class NativeEncoder:
         return self._ttl_ms - self._jitter_ms + mixed % (2 * self._jitter_ms + 1)
 
     cdef uint8_t *_put_word(self, uint8_t *out, const char *word, Py_ssize_t size) noexcept:
-        return _put(out, <const uint8_t *>word, size)
+        return put(out, <const uint8_t *>word, size)
 
     cdef int _write_hset(self, int fields, Py_ssize_t bytes_) except -1:
         cdef uint8_t *out
@@ -536,19 +390,19 @@ cdef class NativeEncoder:
         self._out.reserve(bytes_ + 3 * self._key.used + ROW_OVERHEAD)
         out = self._out.data + self._out.used
         out = self._put_word(out, b"*2\r\n$3\r\nDEL\r\n", 13)
-        out = _put_bulk(out, self._key.data, self._key.used)
+        out = put_bulk(out, self._key.data, self._key.used)
         out[0] = 42  # *
-        out = _put_number(out + 1, 2 + 2 * fields)
+        out = put_number(out + 1, 2 + 2 * fields)
         out = self._put_word(out, b"\r\n$4\r\nHSET\r\n", 12)
-        out = _put_bulk(out, self._key.data, self._key.used)
+        out = put_bulk(out, self._key.data, self._key.used)
         for column in range(self._written):
             if self._values[column].size >= 0:
-                out = _put(out, self._name_bulks[column].data, self._name_bulks[column].size)
-                out = _put_bulk(out, self._values[column].data, self._values[column].size)
+                out = put(out, self._name_bulks[column].data, self._name_bulks[column].size)
+                out = put_bulk(out, self._values[column].data, self._values[column].size)
         if self._ttl_ms:
             out = self._put_word(out, b"*3\r\n$7\r\nPEXPIRE\r\n", 17)
-            out = _put_bulk(out, self._key.data, self._key.used)
-            out = _put_bulk(out, ttl, _put_number(ttl, self._ttl()) - ttl)
+            out = put_bulk(out, self._key.data, self._key.used)
+            out = put_bulk(out, ttl, put_number(ttl, self._ttl()) - ttl)
         self._out.used = out - self._out.data
         return 0
 
@@ -566,9 +420,9 @@ cdef class NativeEncoder:
         self._out.reserve(payload + self._key.used + ROW_OVERHEAD)
         out = self._out.data + self._out.used
         out = self._put_word(out, b"*5\r\n$7\r\nRESTORE\r\n", 17)
-        out = _put_bulk(out, self._key.data, self._key.used)
-        out = _put_bulk(out, ttl, _put_number(ttl, self._ttl()) - ttl)
-        out = _put_bulk(out, self._body.data, payload)
+        out = put_bulk(out, self._key.data, self._key.used)
+        out = put_bulk(out, ttl, put_number(ttl, self._ttl()) - ttl)
+        out = put_bulk(out, self._body.data, payload)
         out = self._put_word(out, b"$7\r\nREPLACE\r\n", 13)
         self._out.used = out - self._out.data
         return 0
@@ -587,21 +441,21 @@ cdef class NativeEncoder:
                 # only integers shrink, by less than their 20 digits each: look closer before giving up
                 if self._values[column].size > MOST_DIGITS or self._names[column].size > MOST_DIGITS:
                     return 0
-            out = _put(out, self._name_elements[column].data, self._name_elements[column].size)
-            out = _put_element(out, self._values[column].data, self._values[column].size)
+            out = put(out, self._name_elements[column].data, self._name_elements[column].size)
+            out = put_element(out, self._values[column].data, self._values[column].size)
             if out - start + 1 > MOST_LISTPACK_BYTES:
                 return 0
         out[0] = 0xFF
         out += 1
         size = out - start
-        _put_little(start, size, 4)
-        _put_little(start + 4, 2 * fields, 2)
+        put_little(start, size, 4)
+        put_little(start + 4, 2 * fields, 2)
         if size < 64:
             body = start - 2
         else:
             body = start - 3
         body[0] = 16
-        _put_rdb_length(body + 1, size)
+        put_rdb_length(body + 1, size)
         if body != self._body.data:  # rare: a very small row
             self._body.used = out - body
             for column in range(<int>self._body.used):
@@ -614,16 +468,16 @@ cdef class NativeEncoder:
         cdef uint8_t *out = self._body.data
         cdef int column
         out[0] = 4
-        out = _put_rdb_length(out + 1, fields)
+        out = put_rdb_length(out + 1, fields)
         for column in range(self._written):
             if self._values[column].size >= 0:
-                out = _put(out, self._name_strings[column].data, self._name_strings[column].size)
-                out = _put_rdb_length(out, self._values[column].size)
-                out = _put(out, self._values[column].data, self._values[column].size)
+                out = put(out, self._name_strings[column].data, self._name_strings[column].size)
+                out = put_rdb_length(out, self._values[column].size)
+                out = put(out, self._values[column].data, self._values[column].size)
         return self._footed(out, 9)
 
     cdef Py_ssize_t _footed(self, uint8_t *out, int version) noexcept:
         """Version and checksum behind the body that ends at `out`; the size of it all."""
-        out = _put_little(out, version, 2)
-        out = _put_little(out, crc64_of(self._body.data, out - self._body.data, True), 8)
+        out = put_little(out, version, 2)
+        out = put_little(out, crc64_of(self._body.data, out - self._body.data, True), 8)
         return out - self._body.data

@@ -1,0 +1,158 @@
+"""The native encoder's writers: texts, numbers, RESP bulks, RDB lengths and listpack elements, each to a place in the
+output that has room for it. The result is the place after it. Nothing is checked here: who reserves the room has.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+
+cdef enum:
+    MOST_DIGITS = 20
+
+
+cdef inline uint8_t *put(uint8_t *out, const uint8_t *data, Py_ssize_t size) noexcept nogil:
+    """Most texts are short: two moves of a fixed size, which overlap, spare them the call of memcpy."""
+    if size > 32:
+        memcpy(out, data, size)
+    elif size >= 16:
+        memcpy(out, data, 16)
+        memcpy(out + size - 16, data + size - 16, 16)
+    elif size >= 8:
+        memcpy(out, data, 8)
+        memcpy(out + size - 8, data + size - 8, 8)
+    elif size >= 4:
+        memcpy(out, data, 4)
+        memcpy(out + size - 4, data + size - 4, 4)
+    elif size > 0:
+        out[0] = data[0]
+        out[size >> 1] = data[size >> 1]
+        out[size - 1] = data[size - 1]
+    return out + size
+
+
+cdef inline uint8_t *put_number(uint8_t *out, uint64_t number) noexcept nogil:
+    cdef uint8_t digits[MOST_DIGITS]
+    cdef int at = MOST_DIGITS
+    while True:
+        at -= 1
+        digits[at] = <uint8_t>(48 + number % 10)
+        number //= 10
+        if not number:
+            break
+    while at < MOST_DIGITS:
+        out[0] = digits[at]
+        out += 1
+        at += 1
+    return out
+
+
+cdef inline uint8_t *put_line_end(uint8_t *out) noexcept nogil:
+    out[0] = 13
+    out[1] = 10
+    return out + 2
+
+
+cdef inline uint8_t *put_bulk(uint8_t *out, const uint8_t *data, Py_ssize_t size) noexcept nogil:
+    out[0] = 36  # $
+    out = put_line_end(put_number(out + 1, size))
+    return put_line_end(put(out, data, size))
+
+
+cdef inline uint8_t *put_little(uint8_t *out, uint64_t number, int width) noexcept nogil:
+    cdef int at
+    for at in range(width):
+        out[at] = <uint8_t>(number >> (8 * at))
+    return out + width
+
+
+cdef inline uint8_t *put_rdb_length(uint8_t *out, uint64_t length) noexcept nogil:
+    cdef int at
+    if length < 64:
+        out[0] = <uint8_t>length
+        return out + 1
+    if length < 16384:
+        out[0] = <uint8_t>(0x40 | length >> 8)
+        out[1] = <uint8_t>length
+        return out + 2
+    cdef int width = 4 if length < <uint64_t>1 << 32 else 8
+    out[0] = 0x80 if width == 4 else 0x81
+    for at in range(width):
+        out[1 + at] = <uint8_t>(length >> (8 * (width - 1 - at)))
+    return out + 1 + width
+
+
+cdef inline bint canonical_integer(const uint8_t *text, Py_ssize_t size, int64_t *value) noexcept nogil:
+    """True if `text` is the canonical decimal form of a 64-bit signed integer."""
+    cdef uint64_t number = 0
+    cdef uint64_t limit
+    cdef Py_ssize_t at = 0
+    cdef uint8_t digit
+    cdef bint negative
+    if size < 1 or size > 20:
+        return False
+    negative = text[0] == 45
+    if negative:
+        at = 1
+        if size == 1:
+            return False
+    if text[at] == 48:
+        value[0] = 0
+        return size == 1
+    limit = <uint64_t>1 << 63 if negative else (<uint64_t>1 << 63) - 1
+    while at < size:
+        digit = <uint8_t>(text[at] - 48)
+        if digit > 9:
+            return False
+        if number > (limit - digit) // 10:
+            return False
+        number = number * 10 + digit
+        at += 1
+    value[0] = <int64_t>(~number + 1) if negative else <int64_t>number
+    return True
+
+
+cdef inline uint8_t *put_element(uint8_t *out, const uint8_t *text, Py_ssize_t size) noexcept nogil:
+    """A listpack element; `size` is at most MOST_LISTPACK_BYTES."""
+    cdef uint8_t *start = out
+    cdef int64_t value
+    cdef int width
+    if canonical_integer(text, size, &value):
+        if 0 <= value <= 127:
+            out[0] = <uint8_t>value
+            out += 1
+        elif -4096 <= value < 4096:
+            out[0] = <uint8_t>(0xC0 | (value >> 8 & 0x1F))
+            out[1] = <uint8_t>value
+            out += 2
+        else:
+            if -32768 <= value < 32768:
+                out[0] = 0xF1
+                width = 2
+            elif -8388608 <= value < 8388608:
+                out[0] = 0xF2
+                width = 3
+            elif -<int64_t>2147483648 <= value < <int64_t>2147483648:
+                out[0] = 0xF3
+                width = 4
+            else:
+                out[0] = 0xF4
+                width = 8
+            out = put_little(out + 1, <uint64_t>value, width)
+    else:
+        if size < 64:
+            out[0] = <uint8_t>(0x80 | size)
+            out += 1
+        elif size < 4096:
+            out[0] = <uint8_t>(0xE0 | size >> 8)
+            out[1] = <uint8_t>size
+            out += 2
+        else:
+            out[0] = 0xF0
+            out = put_little(out + 1, size, 4)
+        out = put(out, text, size)
+    cdef Py_ssize_t coded = out - start
+    if coded <= 127:
+        out[0] = <uint8_t>coded
+        return out + 1
+    out[0] = <uint8_t>(coded >> 7)
+    out[1] = <uint8_t>((coded & 127) | 128)
+    return out + 2
