@@ -57,6 +57,19 @@ def processes_named(title: str) -> list[int]:
     return found
 
 
+def zombies() -> list[str]:
+    """Names of dead processes that were Python or shardload, and that nobody has reaped."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if rest.split()[0] == "Z" and name.startswith(("shardload", "python")):
+            found.append(name)
+    return found
+
+
 @dataclass
 class Result:
     """What a finished command left on its streams."""
