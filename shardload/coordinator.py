@@ -118,7 +118,7 @@ class Coordinator:
             _log.info("order: %s", words)
             self._obey(order, answer)
 
-    def _obey(self, order: Order, answer: Answer, signal_number: int = signal.SIGTERM) -> None:
+    def _obey(self, order: Order, answer: Answer, signal_number: int = 0) -> None:
         if order.verb in ("stop", "stop-now"):
             self._stop_as_asked(signal_number, at_once=order.verb == "stop-now")
             answer.done("stopping: the batches in hand are finished" if order.verb == "stop" else "stopping at once")
@@ -140,9 +140,9 @@ class Coordinator:
         if self.ending is not None:
             self.ending.at_once = True
             return
-        name = signal.Signals(signal_number).name
-        self._say(f"{name}: leaving now" if at_once else f"{name}: finishing the batches in hand (again: leave now)")
-        self._stop(signal_number=signal_number, at_once=at_once)
+        who = signal.Signals(signal_number).name if signal_number else "asked to stop"
+        self._say(f"{who}: leaving now" if at_once else f"{who}: finishing the batches in hand (again: leave now)")
+        self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
 
     def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:
         """Take back what nobody has begun, and have the loaders leave after the batch in hand."""
