@@ -6,10 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from shardload.errors import SpecError
+from shardload.urls import add_password
+
 MYSQL_VARIABLE = "SHARDLOAD_MYSQL_URL"
 REDIS_VARIABLE = "SHARDLOAD_REDIS_URL"
 STATE_DIR_VARIABLE = "SHARDLOAD_STATE_DIR"
 VARIABLES = {"mysql": MYSQL_VARIABLE, "redis": REDIS_VARIABLE, "state_dir": STATE_DIR_VARIABLE}
+PASSWORD_FILES = {"mysql": "SHARDLOAD_MYSQL_PASSWORD_FILE", "redis": "SHARDLOAD_REDIS_PASSWORD_FILE"}
 DEFAULT_WORKERS = min(8, os.cpu_count() or 1)
 _NOTIFY_VARIABLE = "NOTIFY_SOCKET"  # systemd's, see sd_notify(3)
 
@@ -34,9 +38,25 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
     return base / "shardload"
 
 
-def url_from_environment(name: str) -> str | None:
-    """The `mysql` or `redis` URL of the environment, unparsed."""
-    return os.environ.get(VARIABLES[name]) or None
+def url_from_environment(name: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """The `mysql` or `redis` URL of the environment, not yet parsed, with the password of the file that is named there.
+
+    A password in a file is what container engines make of a secret. SpecError if the file cannot be read, or if the
+    URL has a password of its own: which of the two is meant is not for us to guess.
+    """
+    environ = os.environ if environ is None else environ
+    url, file = environ.get(VARIABLES[name]), environ.get(PASSWORD_FILES[name])
+    if not url or not file:
+        return url or None
+    try:
+        password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SpecError(f"cannot read {file}: {cause}", f"{PASSWORD_FILES[name]} names a file") from None
+    try:
+        return add_password(url, password)
+    except ValueError as error:
+        raise SpecError(f"{VARIABLES[name]} {error}", f"leave it out there, or unset {PASSWORD_FILES[name]}") from None
 
 
 def take_notify_socket() -> str | None:

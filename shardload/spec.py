@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from shardload import environment
-from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, VARIABLES
+from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.errors import SpecError
 from shardload.limits import (
     DEFAULT_GIVE_UP_AFTER_S,
@@ -141,8 +141,9 @@ def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[st
     said: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, variable in VARIABLES.items():
-        if environ.get(variable):
-            said[key], origins[key] = environ[variable], variable
+        value = environment.url_from_environment(key, environ) if key in PASSWORD_FILES else environ.get(variable)
+        if value:
+            said[key], origins[key] = value, variable
     for key, value in (_read_toml(file) if file else {}).items():
         said[key], origins[key] = value, f"{file}: {key.replace('_', '-')}"
     for key, value in flags.items():
@@ -173,12 +174,13 @@ def load_stored(
     needed = stored.get("passwords", {})
     for key in ("mysql", "redis"):
         if flags.get(key) is None and needed.get(key):
-            if not environ.get(VARIABLES[key]):
+            again = environment.url_from_environment(key, environ)
+            if not again:
                 raise SpecError(
                     f"the job's {key} URL {said.get(key)} had a password, and passwords are not stored",
                     f"give the URL again: --{key} URL, or {VARIABLES[key]}",
                 )
-            said[key], origins[key] = environ[VARIABLES[key]], VARIABLES[key]
+            said[key], origins[key] = again, VARIABLES[key]
     for key, value in flags.items():
         if value is not None:
             said[key], origins[key] = value, "--" + key.replace("_", "-")

@@ -90,6 +90,16 @@ def parse_redis(text: str) -> TargetUrl:
     return TargetUrl(_host(parts, REDIS_FORM), _port(parts, REDIS_PORT, REDIS_FORM), user, password, str(int(number)))
 
 
+def add_password(text: str, password: str) -> str:
+    """The URL with this password in it, otherwise as it was typed. ValueError if it has one already."""
+    scheme, separator, rest = text.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    if ":" in user:
+        raise ValueError("has a password, and so has the file")
+    return f"{scheme}{separator}{user}:{quote(password, safe='')}@{host}{slash}{path}" if separator else text
+
+
 def _split(text: str, scheme: str, form: str) -> SplitResult:
     found, separator, _ = text.strip().partition("://")
     if not separator:

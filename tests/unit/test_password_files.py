@@ -1,0 +1,89 @@
+"""Passwords in files, as container engines hand out secrets: who gets them, and what is refused in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shardload.environment import url_from_environment
+from shardload.errors import SpecError
+from shardload.spec import load, load_stored
+
+AWKWARD = "p@ss:w/rd %?#é"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Both URLs without a password, and a file for each; the files end in a line end, as editors write them."""
+    found = {"SHARDLOAD_MYSQL_URL": "mysql://reader@db/app", "SHARDLOAD_REDIS_URL": "redis://cache/3"}
+    for name in ("mysql", "redis"):
+        file = tmp_path / name
+        file.write_text(f"{AWKWARD}{name}\n", encoding="utf-8")
+        found[f"SHARDLOAD_{name.upper()}_PASSWORD_FILE"] = str(file)
+    return found
+
+
+def refused(environ: dict[str, str]) -> SpecError:
+    """The error that this environment leads to."""
+    with pytest.raises(SpecError) as caught:
+        load({"table": "t"}, None, environ)
+    assert AWKWARD not in str(caught.value)
+    return caught.value
+
+
+def test_the_urls_get_the_passwords(environ: dict[str, str]) -> None:
+    """Byte for byte, without the line end; the rest of the URL is as it was."""
+    found = load({"table": "t"}, None, environ)
+    assert (found.mysql.user, found.mysql.password, found.mysql.database) == ("reader", f"{AWKWARD}mysql", "app")
+    assert (found.redis.user, found.redis.password, found.redis.database) == ("", f"{AWKWARD}redis", "3")
+
+
+def test_a_user_of_redis(environ: dict[str, str]) -> None:
+    """A user alone is not enough in a URL, but with a file it is."""
+    found = load({"table": "t"}, None, environ | {"SHARDLOAD_REDIS_URL": "redis://loader@cache:7000"})
+    assert (found.redis.user, found.redis.password, found.redis.port) == ("loader", f"{AWKWARD}redis", 7000)
+
+
+def test_resume_takes_them_too(environ: dict[str, str]) -> None:
+    """The password is not stored, and the file gives it again."""
+    spec = load({"table": "t", "job": "j", "state_dir": Path("/s")}, None, environ)
+    stored: dict[str, Any] = spec.stored()
+    assert AWKWARD not in str(stored)
+    assert load_stored(stored, {"state_dir": Path("/s")}, environ) == spec
+
+
+def test_a_url_from_elsewhere_does_not_get_it(environ: dict[str, str]) -> None:
+    """A file's password belongs to the environment's URL: it is not sent to the server that a flag names."""
+    found = load({"table": "t", "mysql": "mysql://other@elsewhere/app"}, None, environ)
+    assert (found.mysql.host, found.mysql.password) == ("elsewhere", None)
+
+
+def test_no_url_no_password(environ: dict[str, str]) -> None:
+    """The file alone says nothing, and a variable that is empty is not set."""
+    del environ["SHARDLOAD_MYSQL_URL"]
+    assert url_from_environment("mysql", environ) is None
+    assert url_from_environment("redis", environ | {"SHARDLOAD_REDIS_PASSWORD_FILE": ""}) == "redis://cache/3"
+
+
+def test_a_file_that_cannot_be_read(environ: dict[str, str], tmp_path: Path) -> None:
+    """The error names the file, the cause and the variable."""
+    error = refused(environ | {"SHARDLOAD_MYSQL_PASSWORD_FILE": "/nowhere/secret"})
+    assert error.message == "cannot read /nowhere/secret: No such file or directory"
+    assert error.hint == "SHARDLOAD_MYSQL_PASSWORD_FILE names a file"
+    (tmp_path / "latin").write_bytes(b"p\xe4ss")
+    error = refused(environ | {"SHARDLOAD_REDIS_PASSWORD_FILE": str(tmp_path / "latin")})
+    assert error.message == f"cannot read {tmp_path}/latin: not UTF-8 text"
+
+
+def test_two_passwords(environ: dict[str, str]) -> None:
+    """One in the URL and one in the file: neither is shown."""
+    error = refused(environ | {"SHARDLOAD_REDIS_URL": "redis://:hunter2@cache"})
+    assert error.message == "SHARDLOAD_REDIS_URL has a password, and so has the file"
+    assert error.hint == "leave it out there, or unset SHARDLOAD_REDIS_PASSWORD_FILE"
+
+
+def test_what_is_no_url_is_refused_as_ever(environ: dict[str, str]) -> None:
+    """The parser's words, and no password in them."""
+    assert "is not a URL" in refused(environ | {"SHARDLOAD_REDIS_URL": "cache"}).message
