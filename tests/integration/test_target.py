@@ -131,7 +131,7 @@ def test_a_users_name_does_not_decide(world: World) -> None:
         world.target().acl_deluser("accessor")
 
 
-@pytest.mark.parametrize(("user", "password"), [("narrow", "wrong-secret"), ("nobody", "secret"), ("", "secret")])
+@pytest.mark.parametrize(("user", "password"), [("narrow", "wrong-secret"), ("nobody", "secret"), ("", "no-secret")])
 def test_a_wrong_login(world: World, user: str, password: str) -> None:
     """TargetDenied, with the URL and without the password; also a password where none is wanted."""
     as_user(world, "narrow", ["+@all"], ["*"])
@@ -290,7 +290,7 @@ def test_without_the_right_to_restore_commands_serve(world: World) -> None:
 def test_what_is_used_of_redis_pys_inside_exists(world: World) -> None:
     """A connected Connection of redis-py has its socket in `_sock`; a new version without it fails here."""
     kind: Any = redis.Connection  # it has no annotations
-    connection = kind(host=world.redis.host, port=world.redis.port)
+    connection = kind(host=world.redis.host, port=world.redis.port, password=world.redis.password)
     connection.connect()
     try:
         assert hasattr(connection, "_sock")
