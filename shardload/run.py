@@ -23,7 +23,7 @@ from shardload.ledger import Ledger
 from shardload.limits import MOST_WORKERS
 from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS
 from shardload.parts import Ending, Parts, Settings
-from shardload.process import ControlInbox, SignalInbox, children_usage, set_title, start_time
+from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
 from shardload.target import TargetFacts
 
 _TROUBLES_KEPT = 5
@@ -53,7 +53,7 @@ def run(
     directory.remove_reports()
     run_id = int.from_bytes(os.urandom(8), "little") >> 1
     me: dict[str, Any] = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": run_id, **about}
-    me["troubles"] = []
+    me |= {"ipc_namespace": ipc_namespace(), "troubles": []}
     with ExitStack() as made:
         signals = SignalInbox((*STOP_SIGNALS, *STEERING_SIGNALS[settings.stops_at_hangup]))
         made.callback(signals.close)

@@ -17,7 +17,7 @@ from shardload.ipc import Board, Phase, Snapshot
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.model import Counts
-from shardload.process import is_alive, is_stopped
+from shardload.process import ipc_namespace, is_alive, is_stopped
 from shardload.progress import Progress, share_done
 from shardload.summary import Summary, make_summary
 
@@ -87,6 +87,9 @@ def look(directory: JobDirectory) -> JobStatus:
             return _running(directory, run, shown)
     if directory.is_locked() != is_held:
         return look(directory)  # it began or ended just now
+    if is_held and run.get("ipc") and run.get("ipc_namespace") != ipc_namespace():
+        elsewhere = "it runs in another IPC namespace (a container): ask there for its figures of this moment"
+        return dataclasses.replace(_from_journal(directory, run, "running"), error=elsewhere)
     return _from_journal(directory, run, "starting" if is_held else _end_of(run))
 
 

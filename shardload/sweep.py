@@ -13,6 +13,7 @@ from shardload.errors import JobError, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.janitor import end_loaders
 from shardload.jobdir import JobDirectory
+from shardload.process import ipc_namespace
 from shardload.status import RESUMABLE, look
 
 
@@ -32,8 +33,8 @@ def _sweep_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
     try:
         run = directory.read_run()
         record = run.get("ipc")
-        if not record or record["uid"] != os.geteuid():
-            return 0
+        if not record or record["uid"] != os.geteuid() or run.get("ipc_namespace") != ipc_namespace():
+            return 0  # nothing, or not ours to remove, or nothing that we could see (then it may still be there)
         if dry_run:
             return count_recorded(record)
         board = Board.attach(record["board"]["id"])

@@ -147,7 +147,7 @@ def _text(seen: JobStatus) -> str:
     left = f", about {_duration(seen.eta_s)} left" if seen.eta_s is not None else ""
     limit = f", at most {seen.rate:,} rows/s" if seen.rate else ""
     lines.append(f"  {_duration(summary.seconds)}, {summary.rows_per_second:,.0f} rows/s{left}{limit}")
-    if seen.is_running:
+    if seen.is_running and seen.workers:
         lines.append(f"  {len(seen.loaders)} of {seen.workers} loaders")
     for one in seen.loaders:
         lines.append(f"    #{one.slot} process {one.pid}: {_loader_words(one)}")

@@ -6,7 +6,7 @@ It knows nothing of tables or Redis.
 from shardload.process.children import children_usage, describe_death, die_with_parent, fork_child, reap_all, set_title
 from shardload.process.control import ControlInbox, NobodyListens, Question
 from shardload.process.daemon import Launch, Readiness, has_terminal, launch
-from shardload.process.identity import is_alive, is_stopped, start_time
+from shardload.process.identity import ipc_namespace, is_alive, is_stopped, start_time
 from shardload.process.notify import ServiceManager
 from shardload.process.signals import SignalInbox, stop_by_exception
 
@@ -23,6 +23,7 @@ __all__ = [
     "die_with_parent",
     "fork_child",
     "has_terminal",
+    "ipc_namespace",
     "is_alive",
     "is_stopped",
     "launch",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zlib
@@ -40,6 +39,12 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def my_start_time() -> int:
-    """The start time of this process."""
-    return start_time(os.getpid())
+def ipc_namespace() -> str:
+    """A name for the world in which SysV ids and keys mean something (namespaces(7)); empty where there is only one.
+
+    A container has one of its own: whoever shares no more than a directory with it cannot see its shared memory.
+    """
+    try:
+        return str(Path("/proc/self/ns/ipc").readlink())
+    except OSError:
+        return ""

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -254,6 +256,23 @@ def test_deaths_are_told_in_words(world: World, many_users: str) -> None:
         wait_until(lambda: told in daemon.log(), "the death in the log")  # noqa: B023  # waited for at once
         assert words in daemon.order("status").out
     daemon.order("stop", "--wait")
+
+
+def test_status_from_another_container(world: World, many_users: str) -> None:
+    """With the job's directory, but not its memory: it runs, says the lock; how exactly, nobody there can see."""
+    if subprocess.run(["unshare", "--ipc", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root, with all of root's capabilities, can make an IPC namespace")
+    daemon = launch(world, many_users, "--workers", "2")
+    words = ["unshare", "--ipc", sys.executable, "-m", "shardload", "status", JOB]
+    asked = subprocess.run(words, env=world.environment(), capture_output=True, text=True, check=True)
+    assert asked.stdout.startswith(f"job {JOB}: running")
+    assert "it runs in another IPC namespace" in asked.stdout
+    assert " of 2 loaders" not in asked.stdout
+    assert "namespace" not in daemon.order("status").out
+    daemon.order("stop", "--wait")
+    ended = subprocess.run(words, env=world.environment(), capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith(f"job {JOB}: stopped")
+    assert "namespace" not in ended.stdout
 
 
 def test_status_is_quick(world: World, many_users: str) -> None:
