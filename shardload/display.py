@@ -181,19 +181,22 @@ class AttachedBars:
         self._slots: dict[int, tqdm[NoReturn]] = {}
 
     def show(self, progress: Progress, slots: Iterable[SlotProgress]) -> None:
-        """The state of things; slots that the terminal has no room for are left out."""
+        """The state of things; slots that the terminal has no room for are left out, and those without a loader."""
         self._move(self._job, progress.share, describe(progress))
         room = _rows(self._stream) - 2
-        for shown in slots:
-            if shown.slot >= room:
-                break
+        there = {shown.slot: shown for shown in slots if shown.slot < room}
+        for slot in self._slots.keys() - there.keys():
+            gone = self._slots.pop(slot)
+            gone.leave = False
+            gone.close()
+        for shown in there.values():
             if shown.slot not in self._slots:
                 self._slots[shown.slot] = self._bar(shown.slot + 1, "  #{unit} |{bar:20}| {desc}", str(shown.slot))
             self._move(self._slots[shown.slot], shown.share, shown.words)
 
     def close(self) -> None:
-        """The last state stays on the screen."""
-        for bar in (*self._slots.values(), self._job):
+        """The last state stays on the screen, in the same order: a bar that is closed goes to the cursor's line."""
+        for bar in (self._job, *(self._slots[slot] for slot in sorted(self._slots))):
             bar.close()
 
     def _bar(self, position: int, form: str, name: str = "") -> tqdm[NoReturn]:

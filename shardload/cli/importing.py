@@ -75,6 +75,9 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
         click.echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
         click.echo(f"Redis was restarted since: loading {gone} ranges again that it had confirmed", err=True)
+    totals = ready.journal.totals()
+    if totals.ranges_done == totals.ranges:
+        click.echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)
     return _load(ready, _limits_from(None, {}), daemon=daemon, chdir=chdir)
 
 

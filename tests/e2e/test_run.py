@@ -78,6 +78,7 @@ def test_a_null_in_the_key_sets_the_row_aside(world: World) -> None:
     assert again.code == 0, again.err
     assert (again.summary["rows_read"], again.summary["keys_written"], again.summary["rows_failed"]) == (3, 3, 0)
     assert world.run("failures", "j").out == ""
+    assert "nothing is left to do: 1 of 1 ranges are done" in world.run("resume", "j").err
 
 
 def test_a_row_that_redis_refuses_is_found_and_set_aside(world: World) -> None:

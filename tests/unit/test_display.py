@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shardload.display import BAR_EVERY_S, PLAIN_EVERY_S, describe, make_display
+from shardload.display import BAR_EVERY_S, PLAIN_EVERY_S, AttachedBars, SlotProgress, describe, make_display
 from shardload.progress import Progress
 
 HALF = Progress(0.5, 1_234_567, 98_765.4, 75.0, 4, 0)
@@ -116,3 +116,15 @@ def test_no_thread_watches_the_bar() -> None:
     display.show(HALF)
     assert threading.active_count() == before
     display.close()
+
+
+def test_what_stays_of_attached_bars() -> None:
+    """The job, then its loaders by slot; no bar of a loader that was dismissed meanwhile."""
+    stream = io.StringIO()
+    bars = AttachedBars(stream)
+    bars.show(HALF, [SlotProgress(slot, f"range {slot}", 0.5) for slot in (0, 1, 2)])
+    bars.show(HALF, [SlotProgress(slot, f"range {slot}", 0.5) for slot in (2, 0)])
+    before = stream.tell()
+    bars.close()
+    stream.seek(before)
+    assert re.findall(r"4 loaders|#\d (?=\|)", stream.read()) == ["4 loaders", "#0 ", "#2 "]
