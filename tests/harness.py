@@ -85,6 +85,12 @@ class Result:
         return parsed
 
 
+def _janitor(job: str) -> int:
+    """It has its name a moment after it was forked."""
+    found: list[int] = wait_until(lambda: processes_named(f"shardload: janitor {job}"), "a janitor")
+    return found[0]
+
+
 @dataclass
 class Running:
     """A started command."""
@@ -116,8 +122,7 @@ class Running:
 
     def janitor(self) -> int:
         """The pid of the job's janitor."""
-        found: list[int] = wait_until(lambda: processes_named(f"shardload: janitor {self.job}"), "a janitor")
-        return found[0]
+        return _janitor(self.job)
 
     def signal(self, number: int) -> None:
         """Send the coordinator a signal."""
@@ -167,6 +172,10 @@ class Daemon:
     def loaders(self) -> list[int]:
         """The pids of the job's loaders."""
         return processes_named(f"shardload: loader {self.job} #")
+
+    def janitor(self) -> int:
+        """The pid of the job's janitor."""
+        return _janitor(self.job)
 
     def ipc(self) -> dict[str, Any]:
         """The run's SysV objects, as its directory records them."""
@@ -316,9 +325,10 @@ def by_id(row: dict[str, bytes | None]) -> str:
 
 
 def kill(*pids: int) -> None:
-    """SIGKILL, all at once."""
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    """SIGKILL, all at once: none of them sees another one die."""
+    for number in (signal.SIGSTOP, signal.SIGKILL) if len(pids) > 1 else (signal.SIGKILL,):
+        for pid in pids:
+            os.kill(pid, number)
 
 
 def shares(err: str) -> list[float]:

@@ -17,7 +17,7 @@ from tests.harness import World, ipc_objects, kill, processes_named, wait_until
 def kill_all(world: World, table: str) -> None:
     """A job whose coordinator and janitor were killed at once: its SysV objects are still there."""
     daemon = launch(world, table, "--workers", "2")
-    kill(daemon.pid, *processes_named(f"shardload: janitor {JOB}"), *daemon.loaders())
+    kill(daemon.pid, daemon.janitor(), *daemon.loaders())
     wait_until(lambda: not processes_named("shardload: "), "all are dead")
 
 
