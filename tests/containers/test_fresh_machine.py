@@ -1,8 +1,6 @@
 """README's two commands, as written, on a bare Debian with python3, git and the checkout; as root, and with sudo.
 
-The second command runs a part of the tests: all the set-up and the checks, every unit test, and the end-to-end tests of
-an import. The rest of the suite runs once more there in no less time than here, and asks nothing else of the machine:
-one package more would be missed by the part too. The container tests need an engine, and there is none inside.
+The second command leaves the container tests out, with the reason: there is no engine inside.
 """
 
 from __future__ import annotations
@@ -18,8 +16,7 @@ import pytest
 
 from tests.containers.engine import LABEL, ROOT, docker, run
 
-PART = ["tests/unit", "tests/integration/test_seed.py", "tests/e2e/test_run.py", "tests/containers"]
-DEADLINE_S = 900.0
+DEADLINE_S = 1500.0
 
 
 def commands() -> list[str]:
@@ -88,7 +85,7 @@ def test_the_two_commands(machine: Callable[[str], str]) -> None:
     assert machine("command -v pip gcc mariadbd redis-server docker || echo nothing").strip() == "nothing"
     demo, test = commands()
     assert "200,000 rows compared: 0 missing, 0 different" in machine(demo)
-    said = machine(f"{test} {' '.join(PART)}")
+    said = machine(test)
     assert re.search(r"\d+ passed", said), said
     assert "no docker on this machine" in said, "the container tests should have been left out, with a reason"
     assert not re.search(r"\d+ (failed|error)", said), said
