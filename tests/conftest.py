@@ -12,7 +12,7 @@ import pytest
 from shardload.errors import MissingServer
 from shardload.sandbox import RedisServer, Sandbox, seed
 from shardload.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
-from tests.harness import World, ipc_objects, kill, processes_named, wait_until
+from tests.harness import World, ipc_objects, kill, processes_named, wait_for_the_dead
 
 Servers = tuple[SourceUrl, TargetUrl]
 
@@ -64,7 +64,7 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     directories = {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(ours)}  # noqa: PTH208
     yield
     try:
-        wait_until(lambda: not processes_named("shardload: "), "no process of ours is left", deadline_s=20)
+        wait_for_the_dead(before, deadline_s=20)
     except AssertionError:
         kill(*processes_named("shardload: "))  # one test's leftovers must not fail the next
         raise

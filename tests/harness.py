@@ -43,6 +43,16 @@ def ipc_objects() -> set[tuple[str, str]]:
     return found
 
 
+def wait_for_the_dead(before: set[tuple[str, str]], deadline_s: float = DEADLINE_S) -> None:
+    """Until no process of ours is there, nor memory that was not there before: one that dies loses its name a moment
+    earlier than what it had attached."""
+
+    def are_gone() -> bool:
+        return not processes_named("shardload: ") and not any(kind == "m" for kind, _ in ipc_objects() - before)
+
+    wait_until(are_gone, "no process of ours is left", deadline_s)
+
+
 def processes_named(title: str) -> list[int]:
     """Pids whose title contains this text; zombies too."""
     found = []

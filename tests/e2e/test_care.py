@@ -11,14 +11,15 @@ import sysv_ipc
 
 from shardload.sandbox import RedisServer
 from tests.e2e.test_daemon import JOB, launch
-from tests.harness import World, ipc_objects, kill, processes_named, wait_until
+from tests.harness import World, ipc_objects, kill, wait_for_the_dead
 
 
 def kill_all(world: World, table: str) -> None:
     """A job whose coordinator and janitor were killed at once: its SysV objects are still there."""
+    before = ipc_objects()
     daemon = launch(world, table, "--workers", "2")
     kill(daemon.pid, daemon.janitor(), *daemon.loaders())
-    wait_until(lambda: not processes_named("shardload: "), "all are dead")
+    wait_for_the_dead(before)
 
 
 def test_clean_removes_what_a_killed_job_left(world: World, many_users: str) -> None:

@@ -21,7 +21,17 @@ import pytest
 import sysv_ipc
 
 from shardload.sandbox import RedisServer
-from tests.harness import Daemon, World, by_id, ipc_objects, kill, processes_named, wait_until, zombies
+from tests.harness import (
+    Daemon,
+    World,
+    by_id,
+    ipc_objects,
+    kill,
+    processes_named,
+    wait_for_the_dead,
+    wait_until,
+    zombies,
+)
 
 ROWS = 100_000
 SEED = int(os.environ.get("SHARDLOAD_TEST_SEED", "0")) or random.randrange(1, 10**9)
@@ -282,7 +292,7 @@ def assert_nothing_is_left(world: World, daemon: Daemon, before: set[tuple[str, 
     assert (done["rows_read"], done["keys_written"], done["rows_skipped"], done["rows_failed"]) == (ROWS, ROWS, 0, 0)
     assert done["ranges"] == done["ranges_done"]
     assert world.assert_exact("users100000", by_id) == ROWS
-    wait_until(lambda: not processes_named("shardload: "), "no process is left")
+    wait_for_the_dead(before)
     wait_until(lambda: not zombies(), "no zombie is left")
     assert ipc_objects() == before, chaos.daemon.log()
     left = {path.name.split(".")[0] for path in (world.state_dir / daemon.job).iterdir()}
