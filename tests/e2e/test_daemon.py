@@ -305,7 +305,7 @@ def test_an_idle_daemon_costs_nothing(world: World, many_users: str) -> None:
     daemon = launch(world, many_users, "--workers", "2")
     daemon.order("pause")
     assert daemon.status()["state"] == "paused"
-    pids = [daemon.pid, *daemon.loaders(), *processes_named(f"shardload: janitor {JOB}")]
+    pids = [daemon.pid, *daemon.loaders(), daemon.janitor()]
     assert len(pids) == 4
     before_s, since_s = sum(map(cpu_s, pids)), time.monotonic()
     wait_until(lambda: time.monotonic() - since_s >= 10, "ten seconds")
