@@ -66,8 +66,7 @@ def clean(state_dir: Path, names: Sequence[str], *, resumable: bool, dry_run: bo
                     f"job {directory.name} is {seen.state}", f"end it first: shardload stop {directory.name}"
                 )
             continue
-        if directory.read_run().get("ipc"):
-            objects = _sweep_job(directory, dry_run=dry_run)
+        if objects := _sweep_job(directory, dry_run=dry_run):
             yield f"{would} {objects} SysV objects of job {directory.name}"
         can_go_on = seen.state in RESUMABLE and directory.journal_file.exists()
         if can_go_on and not (resumable or names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def test_clean_removes_what_a_killed_job_left(world: World, many_users: str) -> 
     assert world.run("clean", JOB).out == f"removed {world.state_dir / JOB} (died)\n"
     assert not (world.state_dir / JOB).exists()
     stranger.remove()
+
+
+def test_clean_in_another_container_forgets_nothing(world: World, many_users: str) -> None:
+    """There the objects cannot be seen, so they are still on record for a command where they can."""
+    if subprocess.run(["unshare", "--ipc", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root, with all of root's capabilities, can make an IPC namespace")
+    before = ipc_objects()
+    kill_all(world, many_users)
+    words = ["unshare", "--ipc", sys.executable, "-m", "shardload", "clean"]
+    there = subprocess.run(words, env=world.environment(), capture_output=True, text=True, check=True)
+    assert there.stdout == f"kept {JOB}: died, can be resumed (--resumable removes it too)\n"
+    assert len(ipc_objects() - before) == 3
+    assert f"removed 3 SysV objects of job {JOB}" in world.run("clean").out
+    assert ipc_objects() == before
 
 
 def test_clean_spares_what_is_not_its_own(world: World, many_users: str) -> None:
