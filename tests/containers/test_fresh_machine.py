@@ -54,6 +54,20 @@ def _names(listed: bytes) -> list[Path]:
     return [name for name in names if (ROOT / name).is_file()]
 
 
+def gist(said: str) -> str:
+    """Why a command failed: pytest's summary, then its failures; of a command that did not come so far, its last lines.
+
+    The pages that apt and pip write come before, and would be all that a reader of a shortened report sees.
+    """
+    _, failures, rest = said.partition("= FAILURES =")
+    if not failures:
+        _, failures, rest = said.partition("= ERRORS =")
+    if not failures:
+        return "\n".join(said.splitlines()[-100:])
+    report, _, summary = rest.partition("short test summary info")
+    return f"{summary}\n{report}"
+
+
 @pytest.fixture(params=[("FRESH_IMAGE", "root", 0, "/root"), ("FRESH_SUDO_IMAGE", "somebody", 1000, "/home/somebody")],
                 ids=["as root", "with sudo"])  # fmt: skip
 def machine(
@@ -71,7 +85,7 @@ def machine(
         def execute(command: str) -> str:
             words = ("exec", "--user", user, "--workdir", f"{home}/shardload", container, "bash", "-c", command)
             done = run("docker", *words, deadline_s=DEADLINE_S)
-            assert done.code == 0, f"{command} as {user}: {done.code}\n{done.out}"
+            assert done.code == 0, f"{command} as {user}: {done.code}\n{gist(done.out)}"
             tell(f"{image}, {command} as {user}: {done.took_s:.0f} s")
             return done.out
 
