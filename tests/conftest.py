@@ -64,7 +64,7 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     directories = {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(ours)}  # noqa: PTH208
     yield
     try:
-        wait_for_the_dead(before, deadline_s=20)
+        wait_for_the_dead(before)
     except AssertionError:
         kill(*processes_named("shardload: "))  # one test's leftovers must not fail the next
         raise

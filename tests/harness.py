@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,15 @@ def processes_named(title: str) -> list[int]:
                 continue
             if title in command:
                 found.append(int(entry.name))
+    return found
+
+
+def descriptors(pid: int) -> list[str]:
+    """What each open descriptor of a process leads to."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            found.append(str(entry.readlink()))
     return found
 
 
@@ -335,10 +344,12 @@ def by_id(row: dict[str, bytes | None]) -> str:
 
 
 def kill(*pids: int) -> None:
-    """SIGKILL, all at once: none of them sees another one die."""
+    """SIGKILL, all at once: none of them sees another one die. One that has gone is no error: a loader is killed by the
+    kernel when its coordinator dies, and may be reaped before its own signal."""
     for number in (signal.SIGSTOP, signal.SIGKILL) if len(pids) > 1 else (signal.SIGKILL,):
         for pid in pids:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def shares(err: str) -> list[float]:

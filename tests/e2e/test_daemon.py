@@ -137,7 +137,7 @@ def test_an_interrupted_launcher_takes_its_daemon_along(world: World, many_users
     wait_until(lambda: log.exists() or launcher.process.poll() is not None, "a daemon")
     with suppress(ProcessLookupError):
         launcher.signal(signal.SIGINT)
-    done = launcher.finish(deadline_s=20)
+    done = launcher.finish()
     assert done.code in (0, 130, 143), done  # it may have been ready already
     if done.code == 0:
         world.run("stop", JOB, "--wait")

@@ -52,9 +52,9 @@ def test_a_demo_that_is_interrupted_leaves_nothing(
         assert processes_named(str(place))
     finally:
         os.killpg(running.process.pid, number)
-    ended = running.finish(deadline_s=45)
+    ended = running.finish()
     assert ended.code == 128 + number, ended.out + ended.err
-    wait_until(lambda: not processes_named(str(place)), "no server is left", deadline_s=5)
+    wait_until(lambda: not processes_named(str(place)), "no server is left")
     assert not processes_named("shardload: ")
     assert list(place.iterdir()) == []
     assert "Traceback" not in ended.err
@@ -67,5 +67,5 @@ def test_a_killed_demo_leaves_no_server(world: World, place: Path) -> None:
     wait_until(lambda: len(processes_named(str(place))) >= 2, "servers start")
     running.process.kill()
     running.finish()
-    wait_until(lambda: not processes_named(str(place)), "no server is left", deadline_s=10)
+    wait_until(lambda: not processes_named(str(place)), "no server is left")
     os.system(f"rm -rf {place}")

@@ -34,7 +34,7 @@ from tests.harness import ipc_objects, wait_until
 
 RUN = 0x1122334455667788
 MOST_SLOTS = 64
-BOUND_S = 1.0  # far above the board's own bound, far below for ever
+BOUND_S = 20.0  # far above the board's own bound, far below for ever
 
 Make = Callable[[int], IpcSet]
 
@@ -499,7 +499,6 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
     is of one writing, or shows no counts; and the next loader can write."""
     looking = Board.attach(ipc.record["board"]["id"])
     assert looking is not None
-    seen: set[int] = set()
     moments = random.Random(1)
 
     def publish(writing: int) -> int:
@@ -511,10 +510,13 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
 
     for _ in range(15):
         pid = started(publish)
-        for _ in range(moments.randrange(20, 200)):
+        seen: set[int] = set()
+        wanted, give_up_s = moments.randrange(2, 20), time.monotonic() + 60
+        while len(seen) < wanted:  # it may be a while until the writer has its turn
             one = looking.loaders()[0]
             assert len(figures(one)) == 1 or one.cells == (EMPTY_CELL, EMPTY_CELL)
             seen |= figures(one)
+            assert time.monotonic() < give_up_s, seen
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
         one = looking.loaders()[0]
@@ -523,7 +525,6 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
         assert ipc.board.loaders()[0] == view(1)
         ipc.board.clear(0)
     looking.detach()
-    assert len(seen) > 30
 
 
 def test_the_semaphore_is_gone(ipc: IpcSet) -> None:

@@ -314,7 +314,7 @@ def test_a_child_dies_with_its_parent(children: list[int]) -> None:
     assert is_alive(orphan, start)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    wait_until(lambda: not is_alive(orphan, start), "it has died too", deadline_s=5)
+    wait_until(lambda: not is_alive(orphan, start), "it has died too")
     os.close(reading)
     os.close(writing)
 
