@@ -17,6 +17,7 @@ import pytest
 from tests.containers.engine import LABEL, ROOT, docker, run
 
 DEADLINE_S = 1500.0
+SHORT = ("--env", "SHARDLOAD_CHAOS_SECONDS=15", "--env", "SHARDLOAD_FUZZ_SECONDS=5")  # the run outside has them in full
 
 
 def commands() -> list[str]:
@@ -83,7 +84,7 @@ def machine(
         )
 
         def execute(command: str) -> str:
-            words = ("exec", "--user", user, "--workdir", f"{home}/shardload", container, "bash", "-c", command)
+            words = ("exec", *SHORT, "--user", user, "--workdir", f"{home}/shardload", container, "bash", "-c", command)
             done = run("docker", *words, deadline_s=DEADLINE_S)
             assert done.code == 0, f"{command} as {user}: {done.code}\n{gist(done.out)}"
             tell(f"{image}, {command} as {user}: {done.took_s:.0f} s")
