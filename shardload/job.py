@@ -133,8 +133,7 @@ def ask_target(spec: JobSpec) -> TargetFacts:
 def begin(spec: JobSpec) -> Job:
     """Plan a new job and make its directory. Nothing is left of it if anything is wrong."""
     sweep(spec.state_dir)
-    if (spec.state_dir / spec.job).exists():
-        raise JobDirectory.taken(spec.state_dir / spec.job)
+    JobDirectory(spec.state_dir / spec.job).check_free()
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)

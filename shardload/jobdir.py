@@ -36,27 +36,46 @@ class JobDirectory:
 
     @classmethod
     def create(cls, state_dir: Path, name: str) -> JobDirectory:
-        """A new directory, readable by this user alone. JobError if the name is taken or it cannot be made."""
+        """A new directory, readable by this user alone. JobError if the name is taken or it cannot be made.
+
+        Who makes the key file has the name: of two that try at once, one.
+        """
         directory = cls(state_dir / name)
         try:
             state_dir.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            directory.path.mkdir(mode=_DIRECTORY_MODE)
-            directory.key_file.touch(mode=0o600)
+            directory.path.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+            directory.check_free()
+            directory.path.chmod(_DIRECTORY_MODE)
+            directory.key_file.touch(mode=0o600, exist_ok=False)
         except FileExistsError:
-            raise cls.taken(directory.path) from None
+            raise directory._taken() from None
         except OSError as error:
             raise JobError(
                 f"cannot make the job directory {directory.path}: {error.strerror}", "see --state-dir"
             ) from None
         return directory
 
-    @staticmethod
-    def taken(path: Path) -> JobError:
-        """The error for a job name that exists already."""
-        return JobError(
-            f"job {path.name} exists already in {path.parent}",
-            f"go on with it: shardload resume {path.name}; or choose another --job",
-        )
+    def check_free(self) -> None:
+        """JobError if the name is taken. An empty directory does not take it: a kill at the first moment leaves one."""
+        try:
+            is_free = not any(self.path.iterdir())
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            is_free = False
+        except PermissionError:
+            raise _forbidden(self.path) from None
+        if not is_free:
+            raise self._taken()
+
+    def _taken(self) -> JobError:
+        if _is_there(self.spec_file):
+            way_on = f"go on with it: shardload resume {self.name}"
+        elif self in self.half_made(self.path.parent):
+            way_on = "it was never begun: shardload clean removes it"
+        else:
+            return JobError(f"{self.path} is there already, and is no job", "choose another --job")
+        return JobError(f"job {self.name} exists already in {self.path.parent}", f"{way_on}; or choose another --job")
 
     @classmethod
     def find(cls, state_dir: Path, name: str) -> JobDirectory:

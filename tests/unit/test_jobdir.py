@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,56 @@ def test_a_taken_name_is_refused(job: JobDirectory) -> None:
     assert caught.value.message == f"job users exists already in {job.path.parent}"
     assert caught.value.hint == "go on with it: shardload resume users; or choose another --job"
     assert job.read_spec() == {"table": "user"}
+
+
+def test_an_empty_directory_takes_no_name(tmp_path: Path) -> None:
+    """A kill right after mkdir leaves one; it becomes the job's, and readable by this user alone."""
+    (tmp_path / "users").mkdir(mode=0o755)
+    directory = JobDirectory.create(tmp_path, "users")
+    assert mode(directory.path) == 0o700
+    assert directory.key_file.is_file()
+
+
+def test_a_name_is_given_once(tmp_path: Path) -> None:
+    """Of many that make the same directory at once, one has it."""
+    racers = 8
+    start = threading.Barrier(racers)
+
+    def race(_: int) -> str:
+        start.wait()
+        try:
+            return JobDirectory.create(tmp_path, "users").name
+        except JobError as error:
+            return error.message
+
+    with ThreadPoolExecutor(racers) as pool:
+        assert sorted(pool.map(race, range(racers)))[: racers - 1] == [f"job users exists already in {tmp_path}"] * 7
+
+
+@pytest.mark.parametrize(
+    ("files", "message", "hint"),
+    [
+        (["key", "journal.new"], "job users exists already in", "it was never begun: shardload clean removes it"),
+        (["thesis.tex"], "users is there already, and is no job", "choose another --job"),
+        (["key", "thesis.tex"], "users is there already, and is no job", "choose another --job"),
+        (None, "users is there already, and is no job", "choose another --job"),
+    ],
+)
+def test_a_name_taken_by_something_else(tmp_path: Path, files: list[str] | None, message: str, hint: str) -> None:
+    """Half a job, or no job at all (None: a file): nothing is touched, and what is said helps."""
+    path = tmp_path / "users"
+    if files is None:
+        path.touch()
+    else:
+        path.mkdir()
+        for name in files:
+            (path / name).touch()
+    for attempt in (lambda: JobDirectory.create(tmp_path, "users"), JobDirectory(path).check_free):
+        with pytest.raises(JobError) as caught:
+            attempt()
+        assert message in caught.value.message
+        assert (caught.value.hint or "").startswith(hint)
+    assert path.is_file() if files is None else sorted(entry.name for entry in path.iterdir()) == sorted(files)
 
 
 def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
