@@ -3,12 +3,20 @@
 It knows nothing of tables or Redis.
 """
 
-from shardload.process.children import children_usage, describe_death, die_with_parent, fork_child, reap_all, set_title
+from shardload.process.children import (
+    children_usage,
+    describe_death,
+    die_with_parent,
+    fork_child,
+    reap_all,
+    set_title,
+    spawn,
+)
 from shardload.process.control import ControlInbox, NobodyListens, Question
 from shardload.process.daemon import Launch, Readiness, has_terminal, launch
 from shardload.process.identity import ipc_namespace, is_alive, is_stopped, start_time
 from shardload.process.notify import ServiceManager
-from shardload.process.signals import SignalInbox, stop_by_exception
+from shardload.process.signals import SignalInbox, signals_held, stop_by_exception
 
 __all__ = [
     "ControlInbox",
@@ -29,6 +37,8 @@ __all__ = [
     "launch",
     "reap_all",
     "set_title",
+    "signals_held",
+    "spawn",
     "start_time",
     "stop_by_exception",
 ]

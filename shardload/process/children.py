@@ -7,11 +7,15 @@ import gc
 import os
 import resource
 import signal
+import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 import setproctitle
+
+from shardload.process.signals import signals_held
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None  # before any fork: dlopen takes locks
@@ -27,30 +31,29 @@ def fork_child(body: Callable[[], int], close: Iterable[int]) -> int:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    every = signal.valid_signals()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, every)
-    try:
+    with signals_held() as mask:
         pid = os.fork()
-    except BaseException:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        raise
-    if pid:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return pid
+        if pid == 0:
+            _live(body, close, mask)
+    return pid
+
+
+def _live(body: Callable[[], int], close: Iterable[int], mask: set[int]) -> NoReturn:
     status = _EXIT_CRASHED
     try:
         gc.disable()  # nothing inherited may be finalised here: it is the parent's
         _default_signals()
         for descriptor in close:
             os.close(descriptor)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         gc.enable()
         gc.freeze()
         status = body()
     except BaseException:  # reported, and then this process is gone
         traceback.print_exc()
         sys.stderr.flush()
-    os._exit(status)
+    finally:
+        os._exit(status)
 
 
 def _default_signals() -> None:
@@ -69,6 +72,22 @@ def die_with_parent(parent_pid: int) -> bool:
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     return os.getppid() == parent_pid  # it may have died before the request
+
+
+def spawn(command: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
+    """Start another program, which dies with this process; `how` is for subprocess.Popen. OSError if it cannot start.
+
+    Signals are held back meanwhile: none gets between the fork and the moment in which the caller knows its child.
+    """
+    parent = os.getpid()
+    with signals_held() as mask:
+
+        def begin() -> None:
+            if not die_with_parent(parent):
+                os._exit(_EXIT_CRASHED)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+        return subprocess.Popen(command, preexec_fn=begin, **how)
 
 
 def set_title(title: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import traceback
@@ -17,9 +18,10 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from shardload.errors import EXIT_CANNOT_START, StoppedBySignal
-from shardload.process.signals import stop_by_exception
+from shardload.process.signals import SignalInbox, signals_held
 
 _EXIT_CRASHED = 70  # sysexits.h EX_SOFTWARE
 
@@ -80,29 +82,43 @@ def launch(
     """
     streams = os.open(os.devnull, os.O_RDONLY), os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     reading, writing = os.pipe()
+    inbox = SignalInbox(stops)  # from here on the launcher passes on what it gets, and misses nothing
     sys.stdout.flush()
     sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        status = _EXIT_CRASHED
-        try:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
-            gc.freeze()  # what the launcher made is not this process's to finalise
-            _leave_the_past(streams, directory, {*keep, writing})
-            status = body(Readiness(writing))
-        except BaseException:  # into the log, and then this process is gone
-            traceback.print_exc()
-            sys.stderr.flush()
-        os._exit(status)
-    for descriptor in (writing, *streams):
-        os.close(descriptor)
-    os.waitpid(child, 0)
     try:
-        return _heard(reading, stops)
+        with signals_held() as mask:
+            child = os.fork()
+            if child == 0:
+                inbox.close()
+                _detach(lambda: _live(body, writing, mask), streams, directory, {*keep, writing})
+        for descriptor in (writing, *streams):
+            os.close(descriptor)
+        os.waitpid(child, 0)
+        return _heard(reading, inbox)
     finally:
+        inbox.close()
         os.close(reading)
+
+
+def _detach(live: Callable[[], int], streams: tuple[int, int], directory: str, keep: Collection[int]) -> NoReturn:
+    status = _EXIT_CRASHED
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        gc.freeze()  # what the launcher made is not this process's to finalise
+        _leave_the_past(streams, directory, keep)
+        status = live()
+    except BaseException:  # into the log, and then this process is gone
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _live(body: Callable[[Readiness], int], writing: int, mask: set[int]) -> int:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return body(Readiness(writing))
 
 
 def _leave_the_past(streams: tuple[int, int], directory: str, keep: Collection[int]) -> None:
@@ -117,20 +133,17 @@ def _leave_the_past(streams: tuple[int, int], directory: str, keep: Collection[i
                 os.close(descriptor)
 
 
-def _heard(reading: int, stops: Collection[int]) -> Launch:
-    """What the daemon says, until it is ready, has failed, or is gone."""
+def _heard(reading: int, inbox: SignalInbox) -> Launch:
+    """What the daemon says, until it is ready, has failed, or is gone. Signals are passed on as SIGTERM."""
     pid = 0
+    signals: list[int] = []
+    passed_on = 0
     unread = b""
     while True:
-        try:
-            with stop_by_exception(stops):
-                piece = os.read(reading, 65536)
-        except StoppedBySignal:
-            if pid:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-            continue
-        unread += piece
+        readable = select.select([reading, inbox.fileno()], [], [])[0]
+        signals += inbox.drain()
+        piece = os.read(reading, 65536) if reading in readable else None
+        unread += piece or b""
         while b"\n" in unread:
             line, _, unread = unread.partition(b"\n")
             said = json.loads(line)
@@ -140,5 +153,11 @@ def _heard(reading: int, stops: Collection[int]) -> Launch:
             if "failure" in said:
                 message, hint, exit_code = said["failure"]
                 return Launch(pid, (message, hint, exit_code))
-        if not piece:
-            return Launch(pid, ("the daemon died before it was ready", "see the job's log", EXIT_CANNOT_START))
+        while pid and passed_on < len(signals):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            passed_on += 1
+        if piece == b"":
+            stopped = StoppedBySignal(signals[0]) if signals else None
+            died = ("the daemon died before it was ready", "see the job's log", EXIT_CANNOT_START)
+            return Launch(pid, (stopped.message, stopped.hint, stopped.exit_code) if stopped else died)

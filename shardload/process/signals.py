@@ -63,14 +63,32 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
-    """Within it these signals raise StoppedBySignal: for phases that hold nothing which must be put in order."""
+    """Within it these signals raise StoppedBySignal: for phases that hold nothing which must be put in order.
+
+    What is raised in a finaliser or a hook of fork is dropped by Python; then it is raised at the end.
+    """
+    came: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         raise StoppedBySignal(number)
 
     before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield
+        if came:
+            raise StoppedBySignal(came[0])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[set[int]]:
+    """Within it signals wait; afterwards they are delivered. The value is the mask that was: a forked child sets it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # asked first: blocking may raise what has come already
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import click
 
 from shardload import source
+from shardload.process import spawn
 from shardload.sandbox.servers import Sandbox
 from shardload.sandbox.users import seed_with_bar
 from shardload.target import TargetConnection
@@ -49,7 +49,7 @@ def run_demo(rows: int, *, keep: bool) -> int:
 def _shardload(words: list[str], environment: dict[str, str]) -> int:
     """Run the real command on this terminal, as a person would."""
     click.echo(f"$ shardload {' '.join(words)}")
-    child = subprocess.Popen([sys.executable, "-m", "shardload", *words], env=environment)
+    child = spawn([sys.executable, "-m", "shardload", *words], env=environment)
     try:
         return child.wait()
     except BaseException:

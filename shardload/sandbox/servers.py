@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 from shardload import source
-from shardload.errors import MissingServer, ShardloadError, SourceLost, TargetLost
-from shardload.process import die_with_parent
+from shardload.errors import MissingServer, ShardloadError, StoppedBySignal, TargetLost
+from shardload.process import spawn
 from shardload.target import TargetConnection
 from shardload.urls import SourceUrl, TargetUrl
 
@@ -74,13 +74,11 @@ class _Server:
         self._process = None
 
     def _spawn(self, command: list[str], is_ready: Callable[[], bool]) -> None:
-        parent = os.getpid()
         log = self.directory / "server.log"
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-                preexec_fn=lambda: die_with_parent(parent) or os._exit(1),
-            )  # fmt: skip
+            self._process = spawn(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
         give_up_s = time.monotonic() + START_DEADLINE_S
         while not is_ready():
             if self._process.poll() is not None or time.monotonic() > give_up_s:
@@ -146,10 +144,10 @@ class MysqlServer(_Server):
     def _answers(self) -> bool:
         try:
             source.connect(self.url).close()
-        except SourceLost:
-            return False
+        except StoppedBySignal:
+            raise
         except ShardloadError:
-            return False  # up, but the init file is still at work
+            return False  # not there yet, or up, but the init file is still at work
         return True
 
 

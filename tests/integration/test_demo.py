@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.harness import World, processes_named, wait_until
+from tests.harness import World, ipc_objects, processes_named, wait_until
 
 
 @pytest.fixture
@@ -61,11 +62,16 @@ def test_a_demo_that_is_interrupted_leaves_nothing(
     place.rmdir()
 
 
-def test_a_killed_demo_leaves_no_server(world: World, place: Path) -> None:
-    """kill -9 of the demo: its servers die with it."""
-    running = world.start("demo", "--rows", "1000", TMPDIR=str(place))
-    wait_until(lambda: len(processes_named(str(place))) >= 2, "servers start")
+@pytest.mark.parametrize("moment", ["servers start", "the import runs"])
+def test_a_killed_demo_leaves_no_process(world: World, place: Path, moment: str) -> None:
+    """kill -9 of the demo: its servers and its import die with it, and the import's janitor cleans up."""
+    before = ipc_objects()
+    running = world.start("demo", "--rows", "150000", TMPDIR=str(place))
+    title, count = (str(place), 2) if moment == "servers start" else ("shardload: loader demo", 1)
+    wait_until(lambda: running.process.poll() is not None or len(processes_named(title)) >= count, moment)
+    assert running.process.poll() is None
     running.process.kill()
     running.finish()
     wait_until(lambda: not processes_named(str(place)), "no server is left")
-    os.system(f"rm -rf {place}")
+    wait_until(lambda: not processes_named("shardload: ") and ipc_objects() == before, "nothing is left of the import")
+    shutil.rmtree(place)

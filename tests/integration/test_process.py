@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from shardload.process import (
     is_alive,
     reap_all,
     set_title,
+    signals_held,
+    spawn,
     start_time,
     stop_by_exception,
 )
@@ -437,3 +440,55 @@ def test_a_signal_stops_by_an_exception(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
     assert caught.value.exit_code == 128 + number
     assert signal.getsignal(number) == before
+
+
+def test_a_dropped_exception_is_raised_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a finaliser raises is dropped by Python: the body runs on, and then stops."""
+    dropped: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", dropped.append)
+
+    class Finalised:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ran_on = []
+
+    def body() -> None:
+        with stop_by_exception([signal.SIGTERM]):
+            Finalised()
+            ran_on.append(True)
+
+    with pytest.raises(StoppedBySignal) as caught:
+        body()
+    assert len(dropped) == 1
+    assert ran_on
+    assert caught.value.exit_code == 143
+
+
+def test_held_signals_come_afterwards() -> None:
+    """Not within; and the mask is what it was."""
+    masks = []
+
+    def body() -> None:
+        with stop_by_exception([signal.SIGTERM]):
+            with signals_held() as mask:
+                os.kill(os.getpid(), signal.SIGTERM)
+                masks.append(mask)
+            raise AssertionError("it should have been delivered by now")
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    try:
+        with pytest.raises(StoppedBySignal):
+            body()
+        assert masks == [signal.pthread_sigmask(signal.SIG_BLOCK, ())] == [{signal.SIGUSR2}]
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+
+
+def test_a_spawned_program_has_the_signals_of_its_parent() -> None:
+    """None is held back in it; and a program that is not there is an error."""
+    child = spawn(["grep", "SigBlk", "/proc/self/status"], stdout=subprocess.PIPE)
+    assert child.communicate()[0].split() == [b"SigBlk:", b"0000000000000000"]
+    with pytest.raises(FileNotFoundError):
+        spawn(["no-such-program"])
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
