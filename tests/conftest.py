@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,13 @@ from shardload.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from tests.harness import World, ipc_objects, kill, processes_named, wait_for_the_dead
 
 Servers = tuple[SourceUrl, TargetUrl]
+
+
+def pytest_configure() -> None:
+    """Signals as at a shell's prompt: `nohup scripts/test` would hand on that a hang-up is ignored, which is heeded."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -61,6 +62,7 @@ def shardload() -> None:
 
 def main() -> None:
     """The `shardload` command. Leaves with the exit code of what happened; an error is one line on stderr."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it hands that on, and no child could be waited for
     try:
         code = shardload.main(prog_name="shardload", standalone_mode=False) or 0
     except click.UsageError as error:

@@ -24,6 +24,7 @@ from shardload.errors import EXIT_CANNOT_START, StoppedBySignal
 from shardload.process.signals import SignalInbox, signals_held
 
 _EXIT_CRASHED = 70  # sysexits.h EX_SOFTWARE
+_PYTHON_IGNORES = {signal.SIGPIPE, signal.SIGXFSZ}  # so that a write fails with an OSError instead
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def launch(
     """Run `body` as a daemon, and wait until it is ready or has failed.
 
     The daemon works in `directory`, creates files for this user alone, reads nothing, writes its streams to
-    `log_file`, and keeps no descriptor but those and `keep`. A signal of `stops` that the launcher gets meanwhile is
-    passed on to the daemon as SIGTERM. OSError if a fork or the log fails.
+    `log_file`, ignores no signal, and keeps no descriptor but those and `keep`. A signal of `stops` that the launcher
+    gets meanwhile is passed on to the daemon as SIGTERM. OSError if a fork or the log fails.
     """
     streams = os.open(os.devnull, os.O_RDONLY), os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     reading, writing = os.pipe()
@@ -124,6 +125,9 @@ def _live(body: Callable[[Readiness], int], writing: int, mask: set[int]) -> int
 def _leave_the_past(streams: tuple[int, int], directory: str, keep: Collection[int]) -> None:
     os.chdir(directory)
     os.umask(0o077)
+    for ignored in signal.valid_signals() - _PYTHON_IGNORES:
+        if signal.getsignal(ignored) is signal.SIG_IGN:
+            signal.signal(ignored, signal.SIG_DFL)  # nohup's wish, or a script's for its background job: not a daemon's
     for number, stream in ((0, streams[0]), (1, streams[1]), (2, streams[1])):
         os.dup2(stream, number)
     for name in os.listdir("/dev/fd"):  # noqa: PTH208  # descriptors, not paths; the listing's own is closed by now

@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -145,6 +146,36 @@ def test_an_interrupted_launcher_takes_its_daemon_along(world: World, many_users
     resumed = world.run("resume", JOB, "--json")
     assert resumed.code == 0, resumed.err
     assert resumed.summary["rows_read"] == ROWS
+
+
+def run_ignoring(world: World, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `shardload`, started by somebody who ignores hang-ups, interrupts and the deaths of children."""
+    numbers = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGUSR2]
+    ignoring = (
+        f"import os, signal, sys\nfor n in {[*map(int, numbers)]}: signal.signal(n, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'shardload', *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", ignoring, *words]
+    return subprocess.run(command, env=world.environment(), capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_daemon_ignores_no_signal(world: World, many_users: str) -> None:
+    """However it was started (by nohup, in a script's background, by a parent that reaps nobody): it replaces a loader
+    that died, reloads at HUP, and stops at INT; and in the foreground, too, children are reaped."""
+    started = run_ignoring(world, "run", "--table", many_users, "--key", "user:{id}", *SLOW, "--workers", "2",
+                           "--job", JOB, "--daemon", "--json")  # fmt: skip
+    assert started.returncode == 0, started.stderr
+    daemon = Daemon(world, JOB, json.loads(started.stdout)["pid"])
+    before = daemon.loaders()
+    kill(before[0])
+    wait_until(lambda: len(now := daemon.loaders()) == 2 and before[0] not in now, "a loader in its place")
+    os.kill(daemon.pid, signal.SIGHUP)
+    wait_until(lambda: len(now := daemon.loaders()) == 2 and not set(before) & set(now), "new loaders")
+    os.kill(daemon.pid, signal.SIGINT)
+    assert daemon.end()["state"] == "stopped"
+    resumed = run_ignoring(world, "resume", JOB, "--rate", "off")
+    assert resumed.returncode == 0, resumed.stderr
+    assert world.assert_exact(many_users, by_id) == ROWS
 
 
 def test_a_second_start_says_who_holds_the_job(world: World, many_users: str) -> None:
