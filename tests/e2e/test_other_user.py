@@ -21,7 +21,7 @@ import shardload.cli.importing
 import shardload.cli.steering
 import shardload.cli.watching
 import shardload.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
-from shardload.cli import main
+from shardload.cli import outcome
 from tests.e2e.test_daemon import JOB, launch
 from tests.harness import Daemon, World, ipc_objects
 
@@ -59,14 +59,13 @@ def as_nobody(world: World, words: tuple[str, ...]) -> tuple[int, str]:
         os.setuid(NOBODY)
         said = io.StringIO()
         sys.argv = ["shardload", *words]
-        code: object = 99
+        code = 99
         try:
             with redirect_stderr(said), redirect_stdout(said):
-                main()
-        except SystemExit as left:
-            code = left.code
-        os.write(writing, said.getvalue().encode())
-        os._exit(code if isinstance(code, int) else 98)
+                code = outcome()
+            os.write(writing, said.getvalue().encode())
+        finally:
+            os._exit(code)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         text = pipe.read().decode()

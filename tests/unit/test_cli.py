@@ -9,7 +9,7 @@ import click
 import pytest
 
 from shardload import __version__, errors
-from shardload.cli import EXIT_CODES, main, shardload
+from shardload.cli import EXIT_CODES, outcome, shardload
 
 CONTEXT = click.Context(shardload)
 COMMANDS = [
@@ -47,10 +47,7 @@ def left_with(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     for name in ("MYSQL_URL", "REDIS_URL", "STATE_DIR"):
         monkeypatch.delenv(f"SHARDLOAD_{name}", raising=False)
     monkeypatch.setattr(sys, "argv", ["shardload", *words])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
+    return outcome()
 
 
 @pytest.mark.parametrize("name", [None, *all_commands()])
