@@ -21,16 +21,30 @@ from shardload.encoding.batch import Batch
 from shardload.encoding.form import Payload
 from shardload.errors import MalformedPacket
 
-include "_room.pxi"
-include "_packets.pxi"
+cdef extern from *:
+    """
+    #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
+    enum { OUT_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250 };
+    #else
+    enum { OUT_BYTES = 1 << 20, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
+    #endif
+    """
+    enum:
+        OUT_BYTES
+        BODY_BYTES
+        KEY_BYTES
+        SPARE_PERCENT
+        CONTINUED
 
 cdef enum:
     END_SHORTER_THAN = 9
-    OUT_BYTES = 1 << 20
-    BODY_BYTES = 1 << 16
     ROW_OVERHEAD = 512  # the words, lengths and line ends of a row's commands, apart from its fields
 
+CONTINUED_BYTES = CONTINUED
 crc64_prepare()
+
+include "_room.pxi"
+include "_packets.pxi"
 
 
 def checksums(const uint8_t[::1] data):
@@ -68,6 +82,8 @@ cdef class NativeEncoder:
         self._columns = len(layout.columns)
         self._written = layout.written
         self._parts = len(layout.key_parts)
+        if self._written > self._columns or any(isinstance(part, int) and part >= self._columns for part in layout.key_parts):
+            raise ValueError(f"a layout of {self._columns} columns that uses more of them: {layout}")
         self._null_as_empty = layout.null_as_empty
         self._restores = form.payload is not None
         self._packs = form.payload is Payload.LISTPACK
@@ -90,7 +106,7 @@ cdef class NativeEncoder:
                 self._keep(&self._key_texts[at], part)
         self._out = _Room(OUT_BYTES)
         self._body = _Room(BODY_BYTES)
-        self._key = _Room(1024)
+        self._key = _Room(KEY_BYTES)
         self._joined = _Room(16)
 
     def __dealloc__(self):

@@ -3,7 +3,6 @@
 
 cdef enum:
     HEADER_BYTES = 4
-    CONTINUED = 0xFFFFFF
 
 
 cdef inline Py_ssize_t payload_length(const uint8_t *base, Py_ssize_t at, uint8_t sequence) except -1:

@@ -24,7 +24,7 @@ cdef class _Room:
         cdef Py_ssize_t wanted = self.used + more
         cdef uint8_t *grown
         if wanted > self.size:
-            wanted += wanted // 4
+            wanted += wanted * SPARE_PERCENT // 100
             grown = <uint8_t *>PyMem_Realloc(self.data, wanted)
             if not grown:
                 raise MemoryError

@@ -3,19 +3,22 @@ the same refusal, and never read or write outside its buffers.
 
 Coverage comes from the reference, which atheris instruments; AddressSanitizer watches the native one if it was built
 with it (tests/integration/test_fuzz.py does both). By hand:
-    .venv/bin/python tests/fuzz/encoder.py -max_total_time=60
+    mkdir corpus && .venv/bin/python tests/fuzz/encoder.py corpus -max_len=16384 -max_total_time=60
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["shardload.encoding"]):
-    from shardload.encoding import Form, Layout, Payload, make_encoder
+    from shardload.encoding import Form, Layout, Payload, make_encoder, packets
+    from shardload.encoding._native import CONTINUED_BYTES
     from shardload.errors import MalformedPacket
 
+packets.CONTINUED = CONTINUED_BYTES  # a build for fuzzing has a smaller one
 FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000))
 
 
@@ -38,7 +41,7 @@ def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) ->
         return str(error)
 
 
-def packets(data: bytes) -> bytes:
+def packed(data: bytes) -> bytes:
     """The bytes as payloads of packets with right headers, cut where a byte says so: past the header checks."""
     stream, sequence = b"", 0
     while data:
@@ -49,17 +52,31 @@ def packets(data: bytes) -> bytes:
     return stream
 
 
+def long_row(size: int, form: int) -> bytes:
+    """An input that chance would not find soon: a value about as long as a listpack may be."""
+    row = b"\xfc" + size.to_bytes(2, "little") + b"x" * size + b"\x017"
+    stream, sequence = b"", 0
+    for payload in (row, b"\xfe\x00\x00\x02\x00"):
+        for at in range(0, len(payload) + 1, CONTINUED_BYTES):
+            piece = payload[at : at + CONTINUED_BYTES]
+            stream += len(piece).to_bytes(3, "little") + bytes([sequence & 0xFF]) + piece
+            sequence += 1
+    return bytes([form, 1, 99, 0]) + stream
+
+
 def one_input(data: bytes) -> None:
     """Both encoders, on raw bytes or on packets made of them."""
     if len(data) < 4:
         return
     form, columns, cut, mode = FORMS[data[0] % len(FORMS)], 1 + data[1] % 8, data[2], data[3]
-    stream = packets(data[4:]) if mode % 4 else data[4:]
+    stream = packed(data[4:]) if mode % 4 else data[4:]
     results = [encoded(stream, form, cut, columns, native=native) for native in (False, True)]
     if results[0] != results[1]:
         raise AssertionError(f"reference {results[0]!r}\nnative {results[1]!r}")
 
 
 if __name__ == "__main__":
+    for size, form in ((4000, 0), (8100, 1), (8192, 1)):
+        Path(sys.argv[1], f"long{size}").write_bytes(long_row(size, form))
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
