@@ -80,7 +80,7 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
     """Hold the spec against the table. SpecError or SourceDenied if they do not fit."""
     table = source.describe(connection, spec.table)
     key_column = table.key_column()
-    chosen = [table.resolved(name, "--columns") for name in spec.columns] if spec.columns else list(table.names())
+    chosen = table.chosen(spec.columns) if spec.columns else list(table.names())
     written = parse_template(spec.key) if spec.key else default_template(spec.table, table.primary_key)
     template = KeyTemplate(
         tuple((kind, table.resolved(text, "--key") if kind == "column" else text) for kind, text in written.parts)

@@ -45,6 +45,16 @@ class Table:
                 return column.name
         raise SpecError(f"{flag}: table {self.name} has no column {name!r}", f"it has: {', '.join(self.names())}")
 
+    def chosen(self, names: Sequence[str]) -> list[str]:
+        """The table's spelling of the columns to write. SpecError if there is no such column, or one is named twice."""
+        found: dict[str, str] = {}
+        for name in names:
+            column = self.resolved(name, "--columns")
+            if column in found:
+                raise SpecError(f"--columns names column {column} twice, as {found[column]} and {name}", "name it once")
+            found[column] = name
+        return list(found)
+
     def key_column(self) -> str:
         """The one integer column of the primary key. SpecError if the key is anything else."""
         if not self.primary_key:

@@ -36,7 +36,9 @@ _HINTS = {
     "OOM": "raise maxmemory, or choose an evicting maxmemory-policy",
     "READONLY": "this is a replica: name the primary in --redis",
     "LOADING": "Redis is reading its data from disk: try again when it is done",
+    "MOVED": "this is a node of a Redis Cluster, which is not supported yet: name a Redis that has all keys",
 }
+_HINTS["ASK"] = _HINTS["CROSSSLOT"] = _HINTS["MOVED"]
 
 
 class TargetConnection:
@@ -81,7 +83,7 @@ class TargetConnection:
         outstanding after it, the connection cannot be used again.
         """
         while self.outstanding_replies > leave and not self._parses:
-            self._wake_at((self.outstanding_replies - leave) * _SHORTEST_REPLY_BYTES)
+            self._wake_at((self.outstanding_replies - leave) * _SHORTEST_REPLY_BYTES - len(self._unfinished))
             data = self._receive()
             if _MINUS in data:
                 self._parses = True
@@ -136,7 +138,8 @@ class TargetConnection:
 
     def _wake_at(self, count_bytes: int) -> None:
         """Do not wake this process for fewer bytes: Redis answers a hundred commands at a time, and each waking costs
-        more than counting them (SO_RCVLOWAT, socket(7); never more than what is sure to come)."""
+        more than counting them (SO_RCVLOWAT, socket(7); never more than what is sure to come: of a reply that has come
+        in part, the rest)."""
         wanted = max(1, min(count_bytes, _MOST_AT_ONCE_BYTES))
         if wanted != self._wakes_at:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
@@ -166,7 +169,7 @@ def _translated(operation: str) -> Iterator[None]:
 
 def _error(operation: str, reply: str) -> TargetError:
     word = reply.partition(" ")[0]
-    denied = word in ("NOAUTH", "WRONGPASS") or (
+    denied = word in ("NOAUTH", "WRONGPASS", "MOVED", "ASK", "CROSSSLOT") or (
         word == "NOPERM" and "permissions to access" not in reply
     )  # a key is a row's affair
     kind = TargetBusy if word in _PATIENCE else TargetDenied if denied else TargetError

@@ -39,6 +39,8 @@ def small(world: World) -> str:
         (["--redis", "unix:///run/redis.sock"], 2, ["unix", "not supported yet"]),
         (["--table", "nobody"], 2, ["nobody", "doesn't exist", "--table"]),
         (["--columns", "id,nmae"], 2, ["'nmae'", "it has: id, name"]),
+        (["--columns", "name,NAME"], 2, ["--columns", "column name twice"]),
+        (["--columns", "id,ID,Id"], 2, ["--columns", "column id twice"]),
         (["--key", "user:{nmae}"], 2, ["--key", "'nmae'", "it has: id, name"]),
         (["--key", "user:{id"], 2, ["--key", "opens no column name"]),
         (["--key", "constant"], 2, ["names no column"]),

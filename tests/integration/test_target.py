@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import select
+import socket
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +19,9 @@ from shardload.encoding import Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.sandbox import RedisServer
 from shardload.target import Choice, TargetConnection, choose_payload, describe_server
+from shardload.target.connection import IO_TIMEOUT_S
 from shardload.urls import TargetUrl
-from tests.harness import World
+from tests.harness import World, wait_until
 
 
 def resp(*words: str) -> bytes:
@@ -54,6 +62,96 @@ def test_replies_are_counted(target: TargetConnection, world: World) -> None:
     target.confirm()
     assert target.outstanding_replies == 0
     assert world.target().dbsize() == 999
+
+
+class Chopper:
+    """A way to the tests' Redis that hands on its replies in two pieces: the second when the first has been read."""
+
+    def __init__(self, world: World, last_bytes: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._there = (world.redis.host, world.redis.port)
+        self._last_bytes = last_bytes
+        self.url = dataclasses.replace(world.redis, host="127.0.0.1", port=self._listener.getsockname()[1])
+        self.is_chopping = False
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread.start()
+
+    def _carry(self) -> None:
+        client, (_, port) = self._listener.accept()
+        with client, socket.create_connection(self._there) as server:
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(1 << 16)
+                    if not data:
+                        return
+                    if ready is client:
+                        server.sendall(data)
+                    elif self.is_chopping:
+                        client.sendall(data[: -self._last_bytes])
+                        wait_until(lambda: self._unread_bytes(port) == 0, "the first piece is read")
+                        client.sendall(data[-self._last_bytes :])
+                    else:
+                        client.sendall(data)
+
+    @staticmethod
+    def _unread_bytes(port: int) -> int:
+        """What waits in the receive queue of the socket with this local port (proc_net_tcp)."""
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, state, queues, *_ = line.split()
+            if state == "01" and int(local.partition(":")[2], 16) == port:
+                return int(queues.partition(":")[2], 16)
+        return 0
+
+    def close(self) -> None:
+        """When the client has closed its end."""
+        self._thread.join()
+        self._listener.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into Linux's /proc/net/tcp")
+@pytest.mark.parametrize("last_bytes", [1, 2, 3])
+def test_a_reply_that_comes_in_pieces_is_not_waited_for_in_vain(world: World, last_bytes: int) -> None:
+    """However the network cuts it: the low-water mark never asks for more than what is to come."""
+    chopper = Chopper(world, last_bytes)
+    target = TargetConnection(chopper.url)
+    chopper.is_chopping = True
+    target.send(resp("SET", "k", "v") * 3, 3)
+    began_s = time.monotonic()
+    target.confirm()
+    target.close()
+    chopper.close()
+    assert time.monotonic() - began_s < IO_TIMEOUT_S / 2
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisServer]:
+    """One node of a Redis Cluster of two: it has the lower half of the slots."""
+    nodes = []
+    for number in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            bus = free.getsockname()[1]
+        words = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
+        nodes.append((RedisServer(tmp_path / f"node{number}", words).start(), bus))
+    clients = [redis.Redis(port=node.port) for node, _ in nodes]
+    clients[0].execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 8191)  # type: ignore[no-untyped-call]
+    clients[1].execute_command("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)  # type: ignore[no-untyped-call]
+    clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[1][0].port, nodes[1][1])  # type: ignore[no-untyped-call]
+    wait_until(
+        lambda: all(b"cluster_state:ok" in bytes(client.execute_command("CLUSTER", "INFO")) for client in clients),  # type: ignore[no-untyped-call]
+        "the cluster is up",
+    )
+    yield nodes[0][0]
+    for node, _ in nodes:
+        node.stop(kill=True)
+
+
+def test_a_node_of_a_cluster_is_told_by_its_name(cluster: RedisServer) -> None:
+    """A key of another node is no row's fault: the job cannot go on, and why is said."""
+    target = TargetConnection(cluster.url)
+    target.send(b"".join(resp("SET", f"k{number}", "v") for number in range(100)), 100)
+    with pytest.raises(TargetDenied, match=r"MOVED .* \(this is a node of a Redis Cluster, which is not supported yet"):
+        target.confirm()
+    target.close()
 
 
 def test_a_call_after_a_confirmed_batch_gets_its_own_reply(target: TargetConnection) -> None:

@@ -39,6 +39,13 @@ VALUES = st.one_of(
 ROWS = st.lists(st.tuples(*[VALUES] * len(NAMES)), max_size=6)
 
 
+def test_a_layout_that_uses_more_columns_than_it_has_is_refused() -> None:
+    """The native encoder looks nothing up twice: what it is given must hold."""
+    for layout in (Layout(("id",), 2, (0,), 0, False), Layout(("id",), 1, (1,), 0, False)):
+        with pytest.raises(ValueError, match="a layout of 1 columns"):
+            make_encoder(layout, Form(), native=True)
+
+
 def length_encoded(length: int) -> bytes:
     """A length of MySQL's protocol."""
     if length < 0xFB:
