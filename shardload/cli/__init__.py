@@ -16,6 +16,7 @@ import click
 
 from shardload import __version__
 from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_SIGNAL_BASE, ShardloadError
+from shardload.urls import without_passwords
 
 EXIT_CODES = """\b
 Exit codes:
@@ -80,10 +81,20 @@ def main() -> NoReturn:
     Python's own way out takes every module apart first, which costs as much as a good part of their imports.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it hands that on, and no child could be waited for
+    _hide_passwords()
     code = outcome()
     with suppress(OSError):  # whoever read it has left
         sys.stdout.flush()
     os._exit(code)
+
+
+def _hide_passwords() -> None:
+    """What was typed is what `ps` shows to everybody: from here on without passwords."""
+    shown = [without_passwords(word) for word in sys.argv[1:]]
+    if shown != sys.argv[1:]:
+        from shardload.process import set_title
+
+        set_title(" ".join(["shardload", *shown]))
 
 
 def outcome() -> int:
@@ -115,5 +126,5 @@ def outcome() -> int:
 
 
 def _say(message: str, hint: str) -> None:
-    text = f"shardload: {message}" + (f" ({hint})" if hint else "")
+    text = without_passwords(f"shardload: {message}" + (f" ({hint})" if hint else ""))
     click.echo(" ".join(text.split()), err=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
-from tests.harness import Result, World
+from shardload.sandbox import RedisServer
+from tests.harness import Result, World, wait_until
 
 
 def assert_refused(world: World, done: Result, code: int, *fragments: str) -> None:
@@ -148,6 +153,33 @@ def test_resume_asks_for_what_is_not_stored(world: World, small: str) -> None:
     changed = world.run("resume", "r")
     assert changed.code == 2
     assert "its table has changed" in changed.err
+
+
+def test_no_command_shows_a_password_for_long(world: World, small: str, own_redis: RedisServer) -> None:
+    """What was typed stands in the process table until the command has hidden it, which is the first thing it does."""
+    assert world.run("run", "--table", small, "--job", "j").code == 0
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        for words in (["verify", "j"], ["run", "--table", small, "--daemon"], ["doctor"]):
+            running = world.start(*words, "--mysql", world.mysql.with_password())
+            shown = Path(f"/proc/{running.process.pid}/cmdline")
+            wait_until(lambda: b":***@" in shown.read_bytes(), "a title without the password")  # noqa: B023
+            assert world.mysql.password
+            assert world.mysql.password.encode() not in shown.read_bytes()
+            running.process.kill()
+            running.finish()
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("words", [["run"], ["resume", "j"], ["status", "j"]])
+def test_a_url_in_the_wrong_place_is_not_repeated(world: World, words: list[str]) -> None:
+    """It was meant for --mysql: the error names it without its password."""
+    done = world.run(*words, "mysql://u:secret@h/app")
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert ":***@h/app" in done.err
+    assert "secret" not in done.err
 
 
 def test_titles_show_no_secret(world: World, users: str) -> None:
