@@ -49,6 +49,7 @@ class Watch:
         """Slots whose loader holds a range and is hung, and what is known of each."""
         if now_s < self._next_look_s:
             return []
+        was_away = now_s - self._next_look_s > self.every_s  # stopped with them, or with nothing to look at
         self._next_look_s = now_s + self.every_s
         found = []
         for number, slot in enumerate(self._crew.slots):
@@ -56,8 +57,8 @@ class Watch:
                 continue
             view = self._board.loader(number)
             silent_s = slot.silent_s(view.heartbeat_s, now_s)
-            if not self._dispatcher.held(number):
-                slot.heartbeat = (view.heartbeat_s, now_s)  # nothing is asked of it
+            if was_away or not self._dispatcher.held(number):
+                slot.heartbeat = (view.heartbeat_s, now_s)  # nothing is asked of it, or nobody has looked
             elif silent_s >= self._hung_after_s and is_stopped(slot.pid):
                 found.append((number, f"was stopped by a signal {silent_s:.0f} s ago"))
             elif silent_s >= max(self._hung_after_s, LONGEST_NETWORK_WAIT_S if view.phase.is_network else 0.0):
