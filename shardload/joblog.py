@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from shardload.errors import JobError
@@ -64,11 +65,21 @@ def open_log(path: Path, form: str = "text") -> logging.Handler:
 def close_log(handler: logging.Handler) -> None:
     """Stop writing to it."""
     logging.getLogger("shardload").removeHandler(handler)
-    handler.close()
+    with suppress(OSError):  # the disk is full: the last lines are lost
+        handler.close()
 
 
 class _PrivateFile(logging.handlers.WatchedFileHandler):
     """Opened anew when the name means another file; readable by this user alone, whatever the umask is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # the name cannot be opened anew
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's name
+        """The line is lost: a full disk is no reason for a job to fail, nor for a traceback on a person's screen."""
 
     def _open(self):  # type: ignore[no-untyped-def]  # the class's own annotation differs between Pythons
         os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))

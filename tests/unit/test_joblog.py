@@ -1,0 +1,39 @@
+"""The log: what cannot be written is lost, and nothing else is."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from shardload.joblog import close_log, open_log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="full disks are made with Linux's /dev/full")
+def test_a_full_disk_costs_the_lines_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No exception, and nothing on a person's screen."""
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
+    handler = open_log(path)
+    logging.getLogger("shardload.test").warning("lost")
+    close_log(handler)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_that_cannot_be_made_anew_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While a directory bears its name the lines are lost; afterwards they are written again."""
+    path = tmp_path / "log"
+    handler = open_log(path)
+    path.unlink()
+    path.mkdir()
+    log = logging.getLogger("shardload.test")
+    log.warning("lost")
+    log.warning("lost too")
+    path.rmdir()
+    log.warning("written")
+    close_log(handler)
+    assert "written" in path.read_text()
+    assert "lost" not in path.read_text()
+    assert capsys.readouterr().err == ""
