@@ -30,6 +30,8 @@ from shardload.watch import Watch
 NOTE_CLOCK_EVERY_S = 1.0  # how much of a run's time a kill -9 may leave out of the journal
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
 
+AFTER_ERROR_S = 0.05
+
 _log = logging.getLogger("shardload.coordinator")
 
 
@@ -43,6 +45,7 @@ class Coordinator:
         self._evicted_keys = target.evicted_keys
         self._trouble_since_s: float | None = None
         self._rows_at_trouble = 0
+        self._interrupts = 0
         self._confirm_losses = 0
         self._confirm_not_before_s = 0.0
         self._is_confirmed = self._is_ready = False
@@ -60,6 +63,7 @@ class Coordinator:
             for source in (self._parts.signals, self._parts.control, self._parts.bell):
                 selector.register(source, selectors.EVENT_READ)
             while not self._is_over():
+                longest_s = None
                 try:
                     self._heed_signals()
                     self._heed_control()
@@ -70,10 +74,11 @@ class Coordinator:
                     self._dispatch()
                     self._confirm_target()
                     self._showing.show_if_due(self.steering.workers, is_paused=self.steering.is_paused)
-                except ShardloadError as error:
-                    self._stop(error=error)
+                except (ShardloadError, OSError) as error:
+                    self._stop(error=_reason_to_stop(error))
+                    longest_s = AFTER_ERROR_S  # what the verbs after it would have heeded wakes nobody again
                 if not self._is_over():
-                    selector.select(self._idle_s())
+                    selector.select(self._idle_s() if longest_s is None else longest_s)
         if self.ending is None:
             self._tell_ready()
         self.steering.break_off("the job has ended")
@@ -120,8 +125,7 @@ class Coordinator:
 
     def _obey(self, order: Order, answer: Answer, signal_number: int = 0) -> None:
         if order.verb in ("stop", "stop-now"):
-            self._stop_as_asked(signal_number, at_once=order.verb == "stop-now")
-            answer.done("stopping: the batches in hand are finished" if order.verb == "stop" else "stopping at once")
+            answer.done(self._stop_as_asked(signal_number, at_once=order.verb == "stop-now"))
         elif order.verb == "reopen-log":
             self._settings.reopen_log()
         elif order.verb == "log-status":
@@ -136,13 +140,19 @@ class Coordinator:
             self.steering.obey(order, answer)
             self._showing.is_due_now()
 
-    def _stop_as_asked(self, signal_number: int, *, at_once: bool) -> None:
-        if self.ending is not None:
+    def _stop_as_asked(self, signal_number: int, *, at_once: bool) -> str:
+        """End in order, or at once, which a second INT means too. What is done about it, in words."""
+        self._interrupts += signal_number == signal.SIGINT
+        at_once = at_once or self._interrupts > 1
+        told = "stopping at once" if at_once else "stopping: the batches in hand are finished"
+        if self.ending is None or at_once:
+            who = signal.Signals(signal_number).name if signal_number else "asked to stop"
+            self._say(f"{who}: {told}" if at_once else f"{who}: {told} (INT twice, or stop --now: at once)")
+        if self.ending is None:
+            self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
+        elif at_once:
             self.ending.at_once = True
-            return
-        who = signal.Signals(signal_number).name if signal_number else "asked to stop"
-        self._say(f"{who}: leaving now" if at_once else f"{who}: finishing the batches in hand (again: leave now)")
-        self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
+        return told
 
     def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:
         """Take back what nobody has begun, and have the loaders leave after the batch in hand."""
@@ -241,9 +251,12 @@ class Coordinator:
             self._crew.kill(number)
 
     def _recall(self, number: int) -> None:
+        """Take back what the slot has not received yet. A STOP among it is sent again: it still holds."""
         for task in self._ipc.tasks.take_back(number):
             if task in self._ledger.dispatcher.held(number):
                 self._ledger.dispatcher.take_from(number, task)
+        if self._crew.slots[number].is_leaving:
+            self._ipc.tasks.send_stop(number)
 
     def _dispatch(self) -> None:
         """Loaders for what is to do, and ranges for the loaders that have credit."""
@@ -286,3 +299,10 @@ class Coordinator:
     def _say(self, text: str) -> None:
         _log.warning("%s", text)
         self._showing.note(text)
+
+
+def _reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
+    """An error as the job's; the system may refuse a descriptor, a process or space at any place."""
+    if isinstance(error, ShardloadError):
+        return error
+    return GaveUp(f"the coordinator cannot go on: {error}", "mend it, then resume")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -18,6 +19,8 @@ from shardload.process import describe_death, fork_child, is_alive, reap_all, st
 
 MOST_BAD_STARTS = 5
 _LOOK_AGAIN_S = 0.002
+
+_log = logging.getLogger("shardload.crew")
 
 LoaderBody = Callable[[int, IpcSet, int], int]
 """What a forked loader runs: (slot, ipc, doorbell) to an exit code."""
@@ -62,7 +65,7 @@ class Death:
     words: str
     status: int
     was_asked: bool
-    was_idle: bool
+    had_begun: bool  # it had come as far as waiting for a range
 
 
 class Crew:
@@ -106,7 +109,11 @@ class Crew:
             if not slot.pid and slot.not_before_s <= now_s:
                 slot.has_spoken = slot.is_up = slot.is_leaving = False
                 slot.heartbeat = (0.0, now_s)
-                slot.pid = self._fork_loader(number)
+                try:
+                    slot.pid = self._fork_loader(number)
+                except OSError as error:
+                    self._note_bad_start(number, f"the system refuses another process: {error.strerror}", now_s)
+                    return
                 slot.start = start_time(slot.pid)
 
     def retire(self, number: int) -> None:
@@ -131,25 +138,26 @@ class Crew:
                 self._janitor = self._new_janitor()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
-                    was_idle = self._ipc.board.loader(number).phase is Phase.IDLE
-                    deaths.append(Death(number, pid, describe_death(status), status, slot.is_leaving, was_idle))
+                    had_begun = self._ipc.board.loader(number).phase not in (Phase.NONE, Phase.CONNECTING)
+                    deaths.append(Death(number, pid, describe_death(status), status, slot.is_leaving, had_begun))
                     slot.pid = slot.start = 0
                     slot.is_leaving = False
                     self._ipc.board.clear(number)
         return deaths
 
     def note_start(self, death: Death, now_s: float) -> None:
-        """Count loaders that die before they acknowledge anything. GaveUp if a slot's never get further.
+        """Count loaders that die before they have begun to work. GaveUp if a slot's never get further."""
+        if not (self.slots[death.slot].has_spoken or death.had_begun):
+            self._note_bad_start(death.slot, f"it {death.words}", now_s)
 
-        One that had come as far as waiting for a range was killed, and has not failed.
-        """
-        slot = self.slots[death.slot]
-        if slot.has_spoken or death.was_idle:
-            return
+    def _note_bad_start(self, number: int, reason: str, now_s: float) -> None:
+        """Have patience, longer each time. GaveUp if that does not help, unless others are at work."""
+        slot = self.slots[number]
         slot.bad_starts += 1
         slot.not_before_s = now_s + retry.delay_s(slot.bad_starts, random.random())
-        if slot.bad_starts >= MOST_BAD_STARTS:
-            raise GaveUp(f"loader {death.slot} cannot start: it {death.words}", "see the job's log")
+        _log.warning("loader %d did not start: %s", number, reason)
+        if slot.bad_starts >= MOST_BAD_STARTS and not any(other.is_up for other in self.slots if other.pid):
+            raise GaveUp(f"loader {number} cannot start: {reason}", "see the job's log")
 
     def stop(self) -> None:
         """Tell every loader to leave: those at work after the batch in hand, those that wait at once."""

@@ -28,10 +28,12 @@ class Janitor:
 
     def descriptors(self) -> tuple[int, ...]:
         """What loaders have to close: else the pipe would not end with the coordinator."""
-        return (self._writing,)
+        return () if self._writing < 0 else (self._writing,)
 
     def dismiss(self) -> None:
         """Everything is removed in order: let it go."""
+        if self._writing < 0:
+            return
         try:
             os.write(self._writing, b".")
         except BrokenPipeError:
@@ -42,6 +44,7 @@ class Janitor:
     def forget(self) -> None:
         """It was killed: only our end of the pipe is left to close."""
         os.close(self._writing)
+        self._writing = -1
 
 
 def _wait_and_clean(job: str, reading: int, ipc: IpcSet) -> int:

@@ -32,6 +32,8 @@ from shardload.spec import JobSpec, load_stored
 from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
+_SHORT_PATIENCE_S = 3.0
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -122,8 +124,9 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
 
 
 def ask_target(spec: JobSpec) -> TargetFacts:
-    """What the target is now. TargetLost if it cannot be reached."""
-    target = TargetConnection(spec.redis)
+    """What the target is now. TargetLost if it cannot be reached at once: whoever asks has orders to heed, and asks
+    again."""
+    target = TargetConnection(spec.redis, _SHORT_PATIENCE_S)
     try:
         return describe_server(target)
     finally:

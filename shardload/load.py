@@ -13,13 +13,21 @@ from pathlib import Path
 
 from shardload import joblog
 from shardload.display import Display
-from shardload.errors import EXIT_CANNOT_START, JobError, ShardloadError, StoppedBySignal
+from shardload.errors import (
+    EXIT_CANNOT_START,
+    EXIT_COMPLETE,
+    EXIT_WITH_FAILURES,
+    JobError,
+    ShardloadError,
+    StoppedBySignal,
+)
 from shardload.ipc import IpcSet
 from shardload.job import Job, ask_target, uses_native
 from shardload.jobdir import JobDirectory
 from shardload.loader import Loader, Work
 from shardload.orders import Limits
 from shardload.parts import Settings
+from shardload.process import SignalInbox
 from shardload.run import run
 from shardload.summary import Status, Summary, make_summary
 
@@ -28,8 +36,10 @@ _log = logging.getLogger("shardload.load")
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a run takes place: before a person's eyes, under a service manager, or as a daemon."""
+    """Where a run takes place: before a person's eyes, under a service manager, or as a daemon. `signals` are heeded
+    while it lasts, and go on being noted until the last word is said."""
 
+    signals: SignalInbox
     is_daemon: bool = False
     stops_at_hangup: bool = True
     on_ready: Callable[[], None] = lambda: None
@@ -68,7 +78,9 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     stopped: ShardloadError | None = None
     workers = job.spec.workers
     try:
-        ending, workers = run(job.directory, job.journal, settings, loader_body, job.target, display, job.lock, about)
+        ending, workers = run(
+            job.directory, job.journal, settings, loader_body, job.target, display, frame.signals, job.lock, about
+        )
         if ending is not None:
             stopped = StoppedBySignal(ending.signal_number) if ending.signal_number else ending.error
     except ShardloadError as error:
@@ -87,24 +99,37 @@ def _note_outcome(directory: JobDirectory, summary: Summary, stopped: ShardloadE
     """How it went, in the log and for `shardload status`."""
     told = f": {stopped}" if stopped else ""
     _log.info("job %s: %s%s; %s", directory.name, summary.status, told, summary.as_line())
-    outcome = {"status": summary.status, "workers": summary.workers, "error": str(stopped) if stopped else None}
+    outcome = {
+        "status": summary.status,
+        "workers": summary.workers,
+        "error": str(stopped) if stopped else None,
+        "exit_code": exit_code_of(summary, stopped),
+    }
     with suppress(JobError):  # the disk is full: the journal has what counts
         directory.write_run({**directory.read_run(), "outcome": outcome})
 
 
+def exit_code_of(summary: Summary, stopped: ShardloadError | None) -> int:
+    """What the command leaves with."""
+    if stopped is not None:
+        return stopped.exit_code
+    return EXIT_COMPLETE if summary.status == "complete" else EXIT_WITH_FAILURES
+
+
 def _reopen(handler: logging.Handler, path: Path, *, is_daemon: bool) -> None:
     """Go on in the file that now bears the log's name; a daemon's streams too."""
-    if is_daemon:
-        log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        for stream in (1, 2):
-            os.dup2(log, stream)
-        os.close(log)
-    handler.acquire()
-    try:
-        if isinstance(handler, logging.handlers.WatchedFileHandler):
-            handler.reopenIfNeeded()
-    finally:
-        handler.release()
+    with suppress(OSError):  # it cannot be made now: the next line tries again
+        if is_daemon:
+            log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            for stream in (1, 2):
+                os.dup2(log, stream)
+            os.close(log)
+        handler.acquire()
+        try:
+            if isinstance(handler, logging.handlers.WatchedFileHandler):
+                handler.reopenIfNeeded()
+        finally:
+            handler.release()
     _log.info("log reopened")
 
 

@@ -254,10 +254,16 @@ class Loader:
         """Wait until the rate limit lets these rows go, or until there is none or this loader has to leave."""
         if rows:
             self._row_bytes = source_bytes / rows
-        until_s = time.monotonic() + self._board.take_tokens(rows, time.monotonic())
-        while (left_s := until_s - time.monotonic()) > 0 and self._board.rate() and not self._must_hand_back():
+        rate_rows = self._board.rate()
+        left_s = self._board.take_tokens(rows, time.monotonic())
+        while left_s > 0 and rate_rows and not self._must_hand_back():
             self._beat(Phase.HELD_BACK)
+            began_s = time.monotonic()
             time.sleep(min(left_s, _LONGEST_NAP_S))
+            left_s -= time.monotonic() - began_s
+            was_rows, rate_rows = rate_rows, self._board.rate()
+            if rate_rows:
+                left_s *= was_rows / rate_rows  # what is owed is rows
 
     def _show(self, task: Task, counts: Counts) -> None:
         """The range's counts so far, on the board. The cell of the range before stays until the next one begins."""

@@ -1,6 +1,6 @@
 """One run of a job: everything that exists only while it runs is made here, and removed here, whatever happens.
 
-SysV objects, the control FIFO, the signal pipe, the doorbell, the children; and `run.json`, which tells others about
+SysV objects, the control FIFO, the doorbell, the children; and `run.json`, which tells others about
 them and, at the end, how it went.
 """
 
@@ -21,7 +21,6 @@ from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.ledger import Ledger
 from shardload.limits import MOST_WORKERS
-from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS
 from shardload.parts import Ending, Parts, Settings
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
 from shardload.target import TargetFacts
@@ -38,6 +37,7 @@ def run(
     loader_body: LoaderBody,
     target: TargetFacts,
     display: Display,
+    signals: SignalInbox,
     lock: int,
     about: dict[str, Any],
 ) -> tuple[Ending | None, int]:
@@ -45,8 +45,8 @@ def run(
     workers.
 
     IpcError, JobError or JournalError if it could not begin. Whatever happens, no process and no SysV object of this
-    run is left. `target` is what it was when the job began, `lock` the job's descriptor, which no child may keep,
-    `about` what others may want to know of this run.
+    run is left. `target` is what it was when the job began, `signals` what the run heeds, `lock` the job's descriptor,
+    which no child may keep, `about` what others may want to know of this run.
     """
     started_s = time.monotonic()
     run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
@@ -55,8 +55,6 @@ def run(
     me: dict[str, Any] = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": run_id, **about}
     me |= {"ipc_namespace": ipc_namespace(), "troubles": []}
     with ExitStack() as made:
-        signals = SignalInbox((*STOP_SIGNALS, *STEERING_SIGNALS[settings.stops_at_hangup]))
-        made.callback(signals.close)
         bell, doorbell = os.pipe()
         for end in (bell, doorbell):
             os.set_blocking(end, False)
@@ -96,8 +94,8 @@ def _loop_and_end(coordinator: Coordinator, crew: Crew, ipc: IpcSet) -> None:
 
 def _wind_up(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: dict[str, Any]) -> None:
     """The last words. Where the disk is full they are lost: the journal has what counts."""
-    directory.remove_reports()
-    with suppress(JobError):
+    with suppress(JobError, OSError):
+        directory.remove_reports()
         directory.write_run({**me, "ipc": None})
     journal.end_run(number, time.monotonic() - started_s)
 

@@ -19,15 +19,14 @@ from shardload.encoding import is_native_built
 from shardload.errors import (
     EXIT_COMPLETE,
     EXIT_DIFFERENCES,
-    EXIT_WITH_FAILURES,
     ShardloadError,
     SpecError,
     StoppedBySignal,
 )
 from shardload.jobdir import JobDirectory
-from shardload.load import Frame, load
-from shardload.orders import STOP_SIGNALS, Limits
-from shardload.process import Readiness, ServiceManager, has_terminal, launch, stop_by_exception
+from shardload.load import Frame, exit_code_of, load
+from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.summary import Summary
 from shardload.target import TargetConnection
 from shardload.verify import MOST_SHOWN
@@ -156,24 +155,36 @@ def _load(ready: jobs.Job, read_limits: ReadLimits, *, daemon: bool, chdir: str)
     display = make_display(wanted.progress)
     if manager.listens:
         display = ServiceDisplay(display, lambda text: manager.say(STATUS=text))
+    stops_at_hangup = has_terminal()
     frame = Frame(
-        stops_at_hangup=has_terminal(), read_limits=read_limits, on_ready=lambda: manager.say(READY="1")
+        _listen(stops_at_hangup=stops_at_hangup), stops_at_hangup=stops_at_hangup, read_limits=read_limits,
+        on_ready=lambda: manager.say(READY="1"),
     )  # fmt: skip
     summary, stopped = load(ready, display, frame)
     manager.say(STOPPING="1", STATUS=f"job {summary.job}: {summary.status}")
     return _tell_end(ready, summary, stopped)
 
 
+def _listen(*, stops_at_hangup: bool) -> SignalInbox:
+    """From here to the end of the process no signal that a job heeds ends it by itself."""
+    return SignalInbox((*STOP_SIGNALS, *STEERING_SIGNALS[stops_at_hangup]))
+
+
 def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) -> int:
     """Detach, and come back when the daemon is up, or with what kept it from running."""
 
     def body(readiness: Readiness) -> int:
-        frame = Frame(is_daemon=True, stops_at_hangup=False, read_limits=read_limits, on_ready=readiness.ready)
-        summary, stopped = load(ready, LogDisplay(sys.stderr), frame)
+        signals = _listen(stops_at_hangup=False)
+        frame = Frame(signals, is_daemon=True, stops_at_hangup=False, read_limits=read_limits, on_ready=readiness.ready)
+        try:
+            summary, stopped = load(ready, LogDisplay(sys.stderr), frame)
+        except ShardloadError as error:
+            readiness.failed(error.message, error.hint, error.exit_code)
+            click.echo(f"shardload: {' '.join(str(error).split())}", err=True)  # into the log
+            return error.exit_code
         if stopped is not None:
             readiness.failed(stopped.message, stopped.hint, stopped.exit_code)
-            return stopped.exit_code
-        return EXIT_COMPLETE if summary.status == "complete" else EXIT_WITH_FAILURES
+        return exit_code_of(summary, stopped)
 
     ready.journal.close()  # no handle crosses a fork
     name, log = ready.directory.name, ready.directory.log_file
@@ -203,12 +214,10 @@ def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None)
         if not isinstance(stopped, StoppedBySignal):
             click.echo(f"shardload: {' '.join(str(stopped).split())}", err=True)
         click.echo(f"to go on: {_resume_command(ready)}", err=True)
-        return stopped.exit_code
-    if summary.status == "incomplete":
+    elif summary.status == "incomplete":
         name = ready.directory.name
         click.echo(f"{summary.rows_failed:,} rows failed; to see them: shardload failures {name}", err=True)
-        return EXIT_WITH_FAILURES
-    return EXIT_COMPLETE
+    return exit_code_of(summary, stopped)
 
 
 def _limits_from(file: Path | None, flags: dict[str, Any]) -> ReadLimits:

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +93,9 @@ class ControlInbox:
         """Remove the FIFO, and those that killed askers left."""
         os.close(self._descriptor)
         self._path.unlink(missing_ok=True)
-        for path in self._directory.glob("answer.*"):
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # no descriptor is left to look with: the next run cleans up
+            for path in self._directory.glob("answer.*"):
+                path.unlink(missing_ok=True)
 
 
 class NobodyListens(Exception):

@@ -44,16 +44,17 @@ _HINTS["ASK"] = _HINTS["CROSSSLOT"] = _HINTS["MOVED"]
 class TargetConnection:
     """One socket to Redis. `send` and `confirm` are a pair: no reply is left unread, none is read twice."""
 
-    def __init__(self, url: TargetUrl) -> None:
-        """Connect. TargetLost if Redis cannot be reached, TargetError if it refuses."""
+    def __init__(self, url: TargetUrl, patience_s: float = IO_TIMEOUT_S) -> None:
+        """Connect. No wait for Redis is longer than `patience_s`. TargetLost if it cannot be reached, TargetError if it
+        refuses."""
         connection = redis.Connection(
             host=url.host,
             port=url.port,
             db=int(url.database),
             username=url.user or None,
             password=url.password,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=IO_TIMEOUT_S,
+            socket_connect_timeout=min(CONNECT_TIMEOUT_S, patience_s),
+            socket_timeout=patience_s,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )

@@ -298,7 +298,15 @@ def assert_nothing_is_left(world: World, daemon: Daemon, before: set[tuple[str, 
     assert left <= {"spec", "run", "journal", "key", "lock", "log"}
 
 
-PHASES = ("the interpreter", "the job's directory", "the plan", "the run", "the first range", "the last range")
+PHASES = (
+    "the interpreter",
+    "the job's directory",
+    "the plan",
+    "the run",
+    "the first range",
+    "the last range",
+    "the end",
+)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -315,12 +323,16 @@ def test_term_in_every_phase(world: World, many_users: str, phase: str) -> None:
         "the run": (directory / "run.json").exists,
         "the first range": lambda: running.journal().get("done", 0) > 0,
         "the last range": lambda: (seen := running.journal()).get("done") and not seen.get("todo"),
+        "the end": lambda: (directory / "run.json").exists() and '"ipc": null' in (directory / "run.json").read_text(),
     }
     wait_until(lambda: signs[phase]() or running.process.poll() is not None, phase)
     with suppress(ProcessLookupError):
         running.signal(signal.SIGTERM)
     ended = running.finish()
-    assert ended.code in (0, 143, -signal.SIGTERM), ended  # before any handler, the kernel's default
+    is_up = PHASES.index(phase) > PHASES.index("the run")
+    assert ended.code in ((0, 143) if is_up else (0, 143, -signal.SIGTERM)), ended  # before any handler, the kernel's
+    if is_up:
+        assert world.run("status", job, "--json").summary["state"] in ("complete", "stopped")
     wait_until(lambda: not processes_named("shardload: "), "nothing is left")
     if (directory / "spec.json").exists():
         completed = world.run("resume", job, "--json")

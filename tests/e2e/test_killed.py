@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
 import pymysql
 import pytest
 
+from shardload.crew import MOST_BAD_STARTS
 from shardload.sandbox import RedisServer
 from tests.harness import Result, Running, World, by_id, ipc_objects, kill, processes_named, wait_until
 
@@ -51,6 +55,63 @@ def test_killed_loaders_are_replaced(world: World, many_users: str, number: int)
     done = running.finish()
     assert "was killed by SIGKILL" in done.err
     assert_whole(world, many_users, done)
+
+
+def test_loaders_that_work_may_be_killed_again_and_again(world: World, many_users: str) -> None:
+    """Only one that never begins to work is a reason to give up."""
+    words = ("run", "--table", many_users, "--key", "user:{id}", "--workers", "1", "--rate", "2000")
+    daemon = world.launch(*words, job=JOB)
+    for _ in range(MOST_BAD_STARTS + 1):
+        one = daemon.wait_for("rows", lambda seen: [one for one in seen["loaders"] if one["rows"] > 0])[0]
+        kill(one["pid"])
+        wait_until(lambda: one["pid"] not in daemon.loaders(), "it is reaped")  # noqa: B023  # waited for at once
+    daemon.order("rate", "off")
+    done = daemon.end()
+    assert done["status"] == "complete"
+    assert world.assert_exact(many_users, by_id) == ROWS
+
+
+def test_a_coordinator_without_descriptors_stops_in_order(world: World, many_users: str) -> None:
+    """It can have no new janitor, nor write how it went: it has died, without a traceback, with nothing left behind."""
+    before = ipc_objects()
+    daemon = world.launch("run", "--table", many_users, "--key", "user:{id}", "--rate", "20000", job=JOB)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (3, 3))
+    kill(daemon.janitor())
+    assert daemon.end()["state"] == "died"
+    assert "the coordinator cannot go on: [Errno 24]" in daemon.log()
+    assert "Traceback" not in daemon.log()
+    assert ipc_objects() == before
+    assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
+
+
+def test_a_log_that_cannot_be_made_anew_stops_nobody(world: World, many_users: str) -> None:
+    """A directory stands where the log was, and USR1 comes."""
+    daemon = world.launch("run", "--table", many_users, "--key", "user:{id}", "--rate", "20000", job=JOB)
+    log = world.state_dir / JOB / "log"
+    log.rename(log.with_suffix(".1"))
+    log.mkdir()
+    os.kill(daemon.pid, signal.SIGUSR1)
+    daemon.order("rate", "off")
+    assert daemon.end()["state"] == "complete"
+    assert world.assert_exact(many_users, by_id) == ROWS
+    log.rmdir()
+
+
+def test_a_full_disk_is_one_line_and_resumable(world: World, many_users: str) -> None:
+    """No file may grow beyond 64 KiB: the journal cannot go on, and the command says so, with what is done so far."""
+    full = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); "
+    full += "os.execv(sys.executable, [sys.executable, '-m', 'shardload', *sys.argv[1:]])"
+    words = ["run", "--table", many_users, "--key", "user:{id}", "--job", JOB, "--range-rows", "100"]
+    done = subprocess.run(
+        [sys.executable, "-c", full, *words],
+        env=world.environment(), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "rows read" in done.stdout
+    assert f"to go on: shardload resume {JOB}" in done.stderr
+    resumed = world.run("resume", JOB, "--json")
+    assert_whole(world, many_users, resumed)
 
 
 def test_a_killed_coordinator_leaves_nothing_and_is_resumed(world: World, many_users: str) -> None:
@@ -124,7 +185,7 @@ def test_a_second_signal_leaves_at_once(world: World, many_users: str, own_redis
     try:
         running.signal(signal.SIGINT)
         log = world.state_dir / JOB / "log"
-        wait_until(lambda: "SIGINT: finishing" in log.read_text(), "the first signal is heeded")
+        wait_until(lambda: "SIGINT: stopping" in log.read_text(), "the first signal is heeded")
         running.signal(signal.SIGINT)
         started_s = time.monotonic()
         stopped = running.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import sysv_ipc
 
+from shardload.sandbox import RedisServer
 from tests.e2e.test_daemon import JOB, ROWS, assert_whole, launch
 from tests.harness import Daemon, World, descriptors, kill, processes_named, wait_until
 
@@ -79,6 +81,35 @@ def test_reload_replaces_every_loader(world: World, many_users: str, by_signal: 
     assert attempts(world) == {1: done["ranges"]}
 
 
+def test_a_loader_that_was_told_to_leave_leaves(world: World, many_users: str) -> None:
+    """Also when, before it has heard, the job is paused, or scaled again."""
+    daemon = world.launch(
+        "run", "--table", many_users, "--key", "user:{id}", "--workers", "1", "--rate", "2000", job=JOB
+    )
+    (before,) = daemon.loaders()
+    os.kill(daemon.pid, signal.SIGHUP)
+    wait_until(lambda: "reloading" in daemon.log(), "the reload is begun")
+    daemon.order("pause")
+    daemon.order("unpause")
+    wait_until(lambda: daemon.loaders() and before not in daemon.loaders(), "a new loader")
+    daemon.order("scale", "4")
+    for workers in (3, 2):
+        os.kill(daemon.pid, signal.SIGTTOU)
+        wait_until(lambda: f"{workers} now" in daemon.log(), "the order is heeded")  # noqa: B023  # waited for at once
+    daemon.order("rate", "off")
+    done = daemon.end()
+    assert_whole(world, many_users, done)
+    assert done["workers"] == 2
+
+
+def test_a_higher_rate_counts_at_once(world: World, many_users: str) -> None:
+    """For a loader, too, that owes the old one minutes."""
+    daemon = world.launch("run", "--table", many_users, "--key", "user:{id}", "--rate", "1", job=JOB)
+    daemon.wait_for("loaders in debt", lambda seen: seen["loaders"][0]["doing"] == "held back by the rate limit")
+    daemon.order("rate", "1000000")
+    assert_whole(world, many_users, daemon.end())
+
+
 def test_a_reload_reads_the_limits_again(world: World, many_users: str, tmp_path: Path) -> None:
     """Workers and rate, from the job's file; a file that is wrong by now changes nothing."""
     file = tmp_path / "job.toml"
@@ -122,6 +153,23 @@ def test_stop_and_resume(world: World, many_users: str) -> None:
     daemon.order("stop", "--now", "--wait")
     daemon = world.launch_again(JOB, "--rate", "off")
     assert_whole(world, many_users, daemon.end())
+
+
+def test_a_second_stop_changes_nothing(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """Asked twice, by words and by TERM, the job still lets its loaders finish; INT twice and --now are impatient."""
+    daemon = launch(world, many_users, "--workers", "2")
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            assert daemon.order("stop").out == f"job {JOB}: stopping: the batches in hand are finished\n"
+            os.kill(daemon.pid, signal.SIGTERM)
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+    assert daemon.end()["state"] == "stopped"
+    assert daemon.log().count("left as it was asked") == 2
+    assert "at once\n" not in daemon.log()
+    outcome = json.loads((world.state_dir / JOB / "run.json").read_text())["outcome"]
+    assert (outcome["status"], outcome["exit_code"]) == ("stopped", 143)
 
 
 def test_stop_while_paused(world: World, many_users: str) -> None:
