@@ -25,6 +25,7 @@ from shardload.urls import parse_mysql, parse_redis
 
 _LEAST_QUEUE_BYTES = 16384  # what MOST_WORKERS needs, with room
 _LEAST_FREE_BYTES = 100 * 2**20
+_SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
 
 
@@ -61,13 +62,15 @@ def _encoder() -> Finding:
 
 def _sysv() -> Finding:
     """Make a run's objects as a run does, and remove them."""
-    with tempfile.NamedTemporaryFile() as key_file:
-        try:
+    try:
+        with tempfile.NamedTemporaryFile() as key_file:
             ipc = create(Path(key_file.name), BoardHeader(MOST_WORKERS, 1, os.getpid(), 0))
-        except ShardloadError as error:
-            return Finding("problem", "SysV IPC", error.message, error.hint)
-        ipc.remove()
-        ipc.board.detach()
+            ipc.remove()
+            ipc.board.detach()
+    except ShardloadError as error:
+        return Finding("problem", "SysV IPC", error.message, error.hint)
+    except OSError as error:
+        return Finding("warning", "SysV IPC", f"not examined: no temporary file: {error.strerror}", "set TMPDIR")
     return Finding("ok", "SysV IPC", f"queues, semaphore and shared memory can be made; {describe_build()}")
 
 
@@ -90,11 +93,14 @@ def _kernel() -> Iterator[Finding]:
 
 def _logout() -> Finding:
     """logind removes the queues and the semaphore of a user who logs out, unless it is told not to."""
-    if not Path("/run/systemd/system").is_dir():
+    if not _SYSTEMD.is_dir():
         return Finding("ok", "logout", "no systemd here: nobody removes IPC objects at a logout")
     if os.getuid() < _FIRST_USER_UID:
         return Finding("ok", "logout", "a system user: logind's RemoveIPC does not concern it")
-    user = pwd.getpwuid(os.getuid()).pw_name
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that is given a uid of its own
+        return Finding("ok", "logout", f"uid {os.getuid()} has no name here: nobody can log in, or out, as it")
     if Path("/var/lib/systemd/linger", user).exists():
         return Finding("ok", "logout", f"{user} lingers: logind removes nothing")
     if _remove_ipc_is_off():
@@ -115,7 +121,7 @@ def _remove_ipc_is_off() -> bool:
 
 
 def _state(state_dir: Path) -> Iterator[Finding]:
-    there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
+    there = next(path for path in (state_dir, *state_dir.parents) if os.access(path, os.F_OK))
     if not os.access(there, os.W_OK | os.X_OK):
         yield Finding("problem", "state directory", f"{there} cannot be written", "see --state-dir")
         return
@@ -124,9 +130,26 @@ def _state(state_dir: Path) -> Iterator[Finding]:
     yield Finding(level, "state directory", f"{state_dir}, {free_bytes // 2**20:,} MiB free")
     if there == state_dir and state_dir.stat().st_mode & 0o077:
         yield Finding("warning", "state directory", "others may look into it", f"chmod 700 {state_dir}")
-    died = [directory.name for directory in JobDirectory.all(state_dir) if look(directory).state == "died"]
+    try:
+        yield from _jobs(state_dir)
+    except ShardloadError as error:
+        yield _failed("jobs", error)
+
+
+def _jobs(state_dir: Path) -> Iterator[Finding]:
+    """What somebody should do something about. One job's trouble hides no other's."""
+    died = []
+    for directory in JobDirectory.all(state_dir):
+        try:
+            if look(directory).state == "died":
+                died.append(directory.name)
+        except ShardloadError as error:
+            yield Finding("warning", "jobs", f"{directory.name}: {error.message}", error.hint)
     if died:
         yield Finding("warning", "jobs", f"died: {', '.join(died)}", "shardload resume JOB, or shardload clean JOB")
+    if foreign := [directory.name for directory in JobDirectory.foreign(state_dir)]:
+        hint = "ask that user, or root; or see --state-dir"
+        yield Finding("warning", "jobs", f"belong to another user: {', '.join(foreign)}", hint)
 
 
 def _mysql(text: str) -> Iterator[Finding]:

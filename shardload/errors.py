@@ -39,6 +39,10 @@ class JobError(ShardloadError):
     exit_code = EXIT_BAD_SPEC
 
 
+class JobForeign(JobError):
+    """A job directory, or a file of it, is another user's."""
+
+
 class SourceError(ShardloadError):
     """MySQL refused or said something that trying again will not mend."""
 

@@ -11,13 +11,15 @@ import fcntl
 import json
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shardload.errors import JobError
+from shardload.errors import JobError, JobForeign
 from shardload.model import SetAside
+from shardload.runfile import wrong_names
 
 _DIRECTORY_MODE = 0o700
 _OURS = re.compile(
@@ -91,13 +93,14 @@ class JobDirectory:
 
     @classmethod
     def all(cls, state_dir: Path) -> list[JobDirectory]:
-        """Every job's directory, by name."""
-        try:
-            return [cls(path) for path in sorted(state_dir.iterdir()) if _is_there(path / "spec.json")]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except PermissionError:
-            raise _forbidden(state_dir) from None
+        """Every job's directory that this user may look into, by name."""
+        return [cls(path) for path in _entries(state_dir) if _is_open(path) and _is_there(path / "spec.json")]
+
+    @classmethod
+    def foreign(cls, state_dir: Path) -> list[JobDirectory]:
+        """Another user's directories, by name (but a volume's lost+found): whether they are jobs cannot be seen."""
+        paths = [path for path in _entries(state_dir) if path.is_dir() and path.name != "lost+found"]
+        return [cls(path) for path in paths if not _is_open(path)]
 
     @property
     def name(self) -> str:
@@ -132,9 +135,12 @@ class JobDirectory:
     def lock(self) -> int:
         """Hold the job for this process's life. The result is the descriptor, to be closed in children.
 
-        JobError, saying who holds it, if it is held.
+        JobError, saying who holds it, if it is held; or why it cannot be opened.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._no_lock(error) from None
         give_up_s = time.monotonic() + _LOCK_PATIENCE_S
         while True:
             try:
@@ -156,8 +162,8 @@ class JobDirectory:
             descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
-        except PermissionError:
-            raise _forbidden(self.path) from None
+        except OSError as error:
+            raise self._no_lock(error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -166,13 +172,18 @@ class JobDirectory:
             os.close(descriptor)
         return False
 
+    def _no_lock(self, error: OSError) -> JobError:
+        if isinstance(error, PermissionError):
+            return _forbidden(self.path)
+        return JobError(f"cannot open {self.path / 'lock'}: {error.strerror}", "see --state-dir")
+
     def forget(self) -> bool:
         """Remove the job's files, and the directory. False if it holds something that is not shardload's: that stays.
 
         Whoever calls this holds the lock.
         """
         for path in self.path.iterdir():
-            if _OURS.fullmatch(path.name):
+            if _OURS.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
         try:
             self.path.rmdir()
@@ -183,12 +194,10 @@ class JobDirectory:
     @classmethod
     def half_made(cls, state_dir: Path) -> list[JobDirectory]:
         """Directories whose making was cut off by a kill: a key file, no spec, and nothing that is not shardload's."""
-        if not state_dir.is_dir():
-            return []
         return [
             cls(path)
-            for path in sorted(state_dir.iterdir())
-            if (path / "key").is_file()
+            for path in _entries(state_dir)
+            if (_is_open(path) and (path / "key").is_file())
             and not (path / "spec.json").exists()
             and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
         ]
@@ -206,8 +215,11 @@ class JobDirectory:
         _write(self.run_file, run)
 
     def read_run(self) -> dict[str, Any]:
-        """The last run, or nothing if the job never ran."""
-        return _read(self.run_file) if self.run_file.exists() else {}
+        """The last run, or nothing if the job never ran. JobError if it is damaged, JobForeign if it is not ours."""
+        run = _read(self.run_file) if self.run_file.exists() else {}
+        if wrong := wrong_names(run):
+            raise _damaged(self.run_file, f"cannot be right: {', '.join(wrong)}")
+        return run
 
     def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
         """What a loader has to tell of a range; rows and texts do not fit into an ack."""
@@ -233,15 +245,36 @@ class JobDirectory:
         return self.path / f"report.{range_id}.{attempt}"
 
 
+def _entries(state_dir: Path) -> list[Path]:
+    try:
+        return sorted(state_dir.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        raise _forbidden(state_dir) from None
+
+
+def _is_open(directory: Path) -> bool:
+    """True if this user may look into it, and see what it holds."""
+    return directory.is_dir() and os.access(directory, os.R_OK | os.X_OK)
+
+
 def _is_there(file: Path) -> bool:
     try:
-        return file.is_file()
+        return stat.S_ISREG(file.stat().st_mode)
     except PermissionError:
         raise _forbidden(file.parent) from None
+    except OSError:
+        return False
 
 
-def _forbidden(path: Path) -> JobError:
-    return JobError(f"{path} belongs to another user", "a job is its user's alone: ask that user, or root")
+def _forbidden(path: Path) -> JobForeign:
+    return JobForeign(f"{path} belongs to another user", "a job is its user's alone: ask that user, or root")
+
+
+def _damaged(file: Path, why: str) -> JobError:
+    way_on = f"start a new job; shardload clean {file.parent.name} removes this one"
+    return JobError(f"{file} {why}", f"the job's directory is damaged: {way_on}")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -257,8 +290,10 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise JobError(f"cannot read {path}: {error}", "the job's directory is damaged: start a new job") from None
+    except PermissionError:
+        raise _forbidden(path.parent) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, f"cannot be read: {error}") from None
     if not isinstance(content, dict):
-        raise JobError(f"{path} holds no object", "the job's directory is damaged: start a new job")
+        raise _damaged(path, "holds no object")
     return content

@@ -99,13 +99,20 @@ def the_job(state_dir: Path, name: str | None) -> JobDirectory:
     if name is not None:
         return JobDirectory.find(state_dir, name)
     every = JobDirectory.all(state_dir)
-    running = [directory for directory in every if directory.is_locked()]
+    running = [directory for directory in every if _is_seen_running(directory)]
     if len(running) == 1:
         return running[0]
     if running:
         raise JobError(f"{len(running)} jobs are running", f"name one: {', '.join(job.name for job in running)}")
     known = f"name one of those that ended: {', '.join(job.name for job in every)}" if every else "see --state-dir"
     raise JobError(f"no job is running in {state_dir}", known)
+
+
+def _is_seen_running(directory: JobDirectory) -> bool:
+    try:
+        return directory.is_locked()
+    except JobError:
+        return False  # another user's, perhaps: whoever means that one names it
 
 
 def progress_of(status: JobStatus) -> Progress:
@@ -138,7 +145,7 @@ def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> J
     retried = Journal(directory.journal_file).totals().ranges_retried
     summary = make_summary(
         directory.name, "incomplete", counts, (standing.ranges, standing.ranges_done, retried),
-        standing.seconds_before + passed_s, run.get("encoder", ""), standing.workers,
+        standing.seconds_before + passed_s, run.get("encoder") or "", standing.workers,
     )  # fmt: skip
     rows_per_second = round((counts.rows_read - standing.rows_before) / passed_s, 1)
     return JobStatus(
@@ -151,7 +158,7 @@ def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> J
         rate=int(shown.rate_rows) or None,
         workers=standing.workers,
         error="the coordinator is stopped (SIGSTOP): kill -CONT it" if is_stopped(run["pid"]) else None,
-        troubles=run.get("troubles", []),
+        troubles=run.get("troubles") or [],
         loaders=_loaders(shown, now_s),
         retries=standing.retries,
     )
@@ -193,7 +200,7 @@ def _end_of(run: dict[str, Any]) -> str:
 
 def _from_journal(directory: JobDirectory, run: dict[str, Any], state: str) -> JobStatus:
     outcome = run.get("outcome") or {}
-    encoder, workers = run.get("encoder", ""), outcome.get("workers", 0)
+    encoder, workers = run.get("encoder") or "", outcome.get("workers", 0)
     if not directory.journal_file.exists():
         summary = make_summary(directory.name, "incomplete", Counts(), (0, 0, 0), 0.0, encoder, workers)
         return JobStatus(state, run.get("pid"), run.get("started"), summary, 0.0)

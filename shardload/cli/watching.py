@@ -17,6 +17,7 @@ from shardload.errors import (
     EXIT_SIGNAL_BASE,
     EXIT_WITH_FAILURES,
     JobError,
+    JobForeign,
     ShardloadError,
 )
 from shardload.jobdir import JobDirectory
@@ -38,13 +39,16 @@ _EXIT_CODES = {
 def jobs(state_dir: Path | None, json: bool) -> int:
     """List all jobs: running, finished, stopped, died.
 
-    A job runs if a process holds its lock; one that nobody holds and that never said how it ended has died.
+    A job runs if a process holds its lock; one that nobody holds and that never said how it ended has died. One whose
+    files cannot be understood is damaged, one of another user foreign: of these no more is known.
     """
-    for directory in JobDirectory.all(state_dir_from(state_dir)):
+    for directory in _every_job(state_dir_from(state_dir)):
         try:
             status = look(directory)
         except ShardloadError as error:
-            click.echo(f"{directory.name:<32} damaged     {error}")
+            state = "foreign" if isinstance(error, JobForeign) else "damaged"
+            line = f"{directory.name:<32} {state:<11} {error}"
+            click.echo(json_.dumps({"job": directory.name, "state": state, "error": str(error)}) if json else line)
             continue
         if json:
             click.echo(json_.dumps(status.as_json()))
@@ -128,6 +132,11 @@ def failures(job: str | None, state_dir: Path | None) -> int:
     for failure in Journal(directory.journal_file).failures():
         click.echo(f"{failure.key}\t{failure.reason}")
     return EXIT_COMPLETE
+
+
+def _every_job(state_dir: Path) -> list[JobDirectory]:
+    found = [*JobDirectory.all(state_dir), *JobDirectory.foreign(state_dir)]
+    return sorted(found, key=lambda directory: directory.name)
 
 
 def _text(seen: JobStatus) -> str:

@@ -7,6 +7,7 @@ import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,19 +176,40 @@ def test_a_refused_lock_leaves_no_descriptor(job: JobDirectory) -> None:
 def test_run_and_spec_come_back(job: JobDirectory) -> None:
     """JSON in, JSON out; before the first run there is nothing; no half-written file is left."""
     assert job.read_run() == {}
-    job.write_run({"pid": 1, "ipc": {"queues": [1, 2]}})
+    job.write_run({"pid": 1, "troubles": ["a", "b"]})
     job.write_run({"pid": 2, "ipc": None})
     assert job.read_run() == {"pid": 2, "ipc": None}
     assert not list(job.path.glob("*.new"))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\udcff"])
+DAMAGED = "the job's directory is damaged: start a new job; shardload clean users removes this one"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\udcff", "[" * 100_000])
 def test_a_damaged_file_is_named(job: JobDirectory, content: str) -> None:
     """Not a traceback."""
     job.spec_file.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(JobError, match=r"spec\.json") as caught:
         job.read_spec()
-    assert caught.value.hint == "the job's directory is damaged: start a new job"
+    assert caught.value.hint == DAMAGED
+
+
+@pytest.mark.parametrize("run", [{"ipc": 1}, {"pid": "x"}, {"outcome": []}])
+def test_a_run_of_the_wrong_shape_is_damaged(job: JobDirectory, run: dict[str, Any]) -> None:
+    """It is JSON, but nobody could use it: said with the names that are wrong."""
+    job.write_run(run)
+    with pytest.raises(JobError, match=rf"run\.json cannot be right: {next(iter(run))}") as caught:
+        job.read_run()
+    assert caught.value.hint == DAMAGED
+
+
+def test_a_lock_that_cannot_be_opened(job: JobDirectory) -> None:
+    """One line, for whoever wants to hold the job; and what is no file is not removed as if it were one."""
+    (job.path / "lock").mkdir()
+    with pytest.raises(JobError, match=r"cannot open .*lock: Is a directory"):
+        job.lock()
+    assert not job.forget()
+    assert [path.name for path in job.path.iterdir()] == ["lock"]
 
 
 TOLD = [SetAside("id=1", "a\nreason\u2028with lines"), SetAside("", "Ünïcode \udcff")]
