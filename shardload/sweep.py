@@ -1,85 +1,147 @@
 """What a killed run left: the next command removes its SysV objects, `clean` its directory too.
 
-Only what is provably that run's is touched.
+Only what is provably that run's is touched. A record of objects that could not be removed is kept, and its directory
+with it: nothing else says whose they are.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from shardload.errors import JobError, ShardloadError
+from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.janitor import end_loaders
 from shardload.jobdir import JobDirectory
 from shardload.process import ipc_namespace
-from shardload.status import RESUMABLE, look
+from shardload.status import RESUMABLE, RUNNING, look
 
 
 def sweep(state_dir: Path) -> int:
     """Clean up after every dead run under this directory. The result is the number of SysV objects removed."""
-    return sum(_sweep_job(directory) for directory in JobDirectory.all(state_dir))
+    removed = 0
+    for directory in JobDirectory.all(state_dir):
+        with suppress(JobError):  # it is alive, or cannot be dealt with from here, which `clean` will say
+            removed += _sweep_job(directory)
+    return removed
 
 
 def _sweep_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
-    """Remove a dead run's SysV objects, and end its loaders. The result is how many objects there were."""
+    """Remove a dead run's SysV objects, and end its loaders. The result is how many objects there were.
+
+    JobError, with the reason, if it is alive, or if there are objects on record that stay.
+    """
+    if not _run_of(directory).get("ipc"):
+        return 0
+    lock = directory.lock()
     try:
-        if not directory.read_run().get("ipc"):
-            return 0
-        lock = directory.lock()
-    except JobError:
-        return 0  # it is alive (or damaged, which its own command will say)
-    try:
-        run = directory.read_run()
+        run = _run_of(directory)
         record = run.get("ipc")
-        if not record or record["uid"] != os.geteuid() or run.get("ipc_namespace") != ipc_namespace():
-            return 0  # nothing, or not ours to remove, or nothing that we could see (then it may still be there)
-        if dry_run:
-            return count_recorded(record)
-        board = Board.attach(record["board"]["id"])
-        removed = remove_recorded(record)
-        if board is not None:
-            if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?
-                end_loaders(board.loaders())
-            board.detach()
-        directory.write_run({**run, "ipc": None})
-        return removed
+        if not record:
+            return 0
+        _check_reachable(directory, run)
+        with _as_user(record["uid"]):
+            if dry_run:
+                return count_recorded(record)
+            return _remove(directory, run)
     finally:
         os.close(lock)
+
+
+def _run_of(directory: JobDirectory) -> dict[str, Any]:
+    """The last run; nothing if what is said of it is damaged. JobForeign if only another user can read it."""
+    try:
+        return directory.read_run()
+    except JobForeign:
+        raise
+    except JobError:
+        return {}
+
+
+def _check_reachable(directory: JobDirectory, run: dict[str, Any]) -> None:
+    """JobError if the objects on record cannot be seen, or not be removed, by this process."""
+    again = f"shardload clean {directory.name}"
+    if run.get("ipc_namespace") != ipc_namespace():
+        raise JobError(
+            "its SysV objects are in another IPC namespace (a container)",
+            f"{again} there; if that is gone, they are gone with it: rm -r {directory.path}",
+        )
+    uid = run["ipc"]["uid"]
+    if os.geteuid() not in (uid, 0):
+        raise JobError(f"its SysV objects are those of the user with uid {uid}", f"{again} as that user, or as root")
+
+
+@contextmanager
+def _as_user(uid: int) -> Iterator[None]:
+    """Root acts as the run's user: with no more rights than that user, and what it writes stays readable there."""
+    me = os.geteuid()
+    try:
+        os.seteuid(uid)
+    except OSError as error:
+        raise JobError(f"cannot act as the user with uid {uid}: {error.strerror}", "be that user") from None
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+
+
+def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
+    board = Board.attach(run["ipc"]["board"]["id"])
+    removed = remove_recorded(run["ipc"])
+    if board is not None:
+        if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?
+            end_loaders(board.loaders())
+        board.detach()
+    if left := count_recorded(run["ipc"]):
+        raise JobError(f"{left} of its SysV objects could not be removed", "see ipcs, and ipcrm")
+    directory.write_run({**run, "ipc": None})
+    return removed
 
 
 def clean(state_dir: Path, names: Sequence[str], *, resumable: bool, dry_run: bool) -> Iterator[str]:
     """Remove what dead jobs left; a line for each thing removed, or kept for a reason. JobError for a named job that
     runs."""
-    chosen = [JobDirectory.find(state_dir, name) for name in names] or JobDirectory.all(state_dir)
-    would = "would remove" if dry_run else "removed"
-    for directory in chosen:
+    for directory in [JobDirectory.find(state_dir, name) for name in names] or JobDirectory.all(state_dir):
         try:
-            seen = look(directory)
-        except ShardloadError as error:
+            state, wrong = _state_of(directory)
+        except JobError as error:
             yield f"kept {directory.name}: {error}"
             continue
-        if seen.is_running:
+        if state in RUNNING:
             if names:
-                raise JobError(
-                    f"job {directory.name} is {seen.state}", f"end it first: shardload stop {directory.name}"
-                )
+                raise JobError(f"job {directory.name} is {state}", f"end it first: shardload stop {directory.name}")
             continue
-        if objects := _sweep_job(directory, dry_run=dry_run):
-            yield f"{would} {objects} SysV objects of job {directory.name}"
-        can_go_on = seen.state in RESUMABLE and directory.journal_file.exists()
-        if can_go_on and not (resumable or names):
-            yield f"kept {directory.name}: {seen.state}, can be resumed (--resumable removes it too)"
-        else:
-            yield from _forget(directory, seen.state, would, dry_run=dry_run)
+        why_kept = wrong
+        if state in RESUMABLE and directory.journal_file.exists() and not resumable:
+            why_kept = f"{state}, can be resumed (--resumable removes it too)"
+        yield from _clean_job(directory, state, "" if names else why_kept, dry_run=dry_run)
     if not names:
         for directory in JobDirectory.half_made(state_dir):
-            yield from _forget(directory, "never begun", would, dry_run=dry_run)
+            yield from _clean_job(directory, "never begun", "", dry_run=dry_run)
 
 
-def _forget(directory: JobDirectory, state: str, would: str, *, dry_run: bool) -> Iterator[str]:
+def _state_of(directory: JobDirectory) -> tuple[str, str]:
+    """The job's state, and what is wrong with its files if it is damaged. JobError if not even that can be told."""
     try:
+        return look(directory).state, ""
+    except JobForeign:
+        raise
+    except ShardloadError as error:
+        return "running" if directory.is_locked() else "damaged", str(error)
+
+
+def _clean_job(directory: JobDirectory, state: str, why_kept: str, *, dry_run: bool) -> Iterator[str]:
+    would = "would remove" if dry_run else "removed"
+    try:
+        objects = _sweep_job(directory, dry_run=dry_run)
+        if objects:
+            yield f"{would} {objects} SysV objects of job {directory.name}"
+        if why_kept:
+            yield f"kept {directory.name}: {why_kept}"
+            return
         lock = directory.lock()
     except JobError as error:
         yield f"kept {directory.name}: {error}"
@@ -89,5 +151,7 @@ def _forget(directory: JobDirectory, state: str, would: str, *, dry_run: bool) -
             yield f"{would} {directory.path} ({state})"
         else:
             yield f"kept {directory.path}: there are files in it that are not shardload's"
+    except OSError as error:
+        yield f"kept {directory.path}: {error.strerror}"
     finally:
         os.close(lock)

@@ -20,7 +20,8 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
     """Remove what dead jobs left: their SysV objects, orphaned loaders, and their directories.
 
     A job that stopped or died half-way keeps its directory, so that it can be resumed, unless it is named or
-    --resumable is given. A running job is never touched, nor anything that is not provably shardload's.
+    --resumable is given; a damaged one, unless it is named; one whose SysV objects are another container's or
+    another user's, in any case. A running job is never touched, nor anything that is not provably shardload's.
     """
     from shardload.sweep import clean as clean_all
 

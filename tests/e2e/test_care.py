@@ -52,10 +52,22 @@ def test_clean_in_another_container_forgets_nothing(world: World, many_users: st
     kill_all(world, many_users)
     words = ["unshare", "--ipc", sys.executable, "-m", "shardload", "clean"]
     there = subprocess.run(words, env=world.environment(), capture_output=True, text=True, check=True)
-    assert there.stdout == f"kept {JOB}: died, can be resumed (--resumable removes it too)\n"
+    assert there.stdout.startswith(f"kept {JOB}: its SysV objects are in another IPC namespace (a container)")
+    assert len(there.stdout.splitlines()) == 1
     assert len(ipc_objects() - before) == 3
     assert f"removed 3 SysV objects of job {JOB}" in world.run("clean").out
     assert ipc_objects() == before
+
+
+def test_clean_frees_the_name_of_a_damaged_job(world: World, many_users: str) -> None:
+    """A job that nobody can go on with is in nobody's way, neither another job's nor that of its name."""
+    assert world.run("run", "--table", many_users, "--job", JOB).code == 0
+    (world.state_dir / JOB / "run.json").write_text('{"ipc": 1}')
+    assert world.run("run", "--table", many_users, "--job", "other").code == 0
+    assert world.run("resume", "other").code == 0
+    assert world.run("clean", JOB, "--dry-run").out == f"would remove {world.state_dir / JOB} (damaged)\n"
+    assert world.run("clean", JOB).out == f"removed {world.state_dir / JOB} (damaged)\n"
+    assert world.run("run", "--table", many_users, "--job", JOB).code == 0
 
 
 def test_clean_spares_what_is_not_its_own(world: World, many_users: str) -> None:

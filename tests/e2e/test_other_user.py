@@ -22,6 +22,7 @@ import shardload.cli.steering
 import shardload.cli.watching
 import shardload.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
 from shardload.cli import outcome
+from shardload.jobdir import JobDirectory
 from tests.e2e.test_daemon import JOB, launch
 from tests.harness import Daemon, World, ipc_objects
 
@@ -107,3 +108,38 @@ def test_the_modes_refuse(daemon: Daemon) -> None:
         os._exit(refused)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
     assert ipc_objects()
+
+
+@pytest.fixture
+def beside_roots(world: World) -> Iterator[World]:
+    """A state directory of nobody's, in which root has run a job once, and whose owner has one that died."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    state_dir = Path(tempfile.mkdtemp(prefix="shardload-user-"))
+    for name, user in (("roots", 0), ("mine", NOBODY)):
+        directory = JobDirectory.create(state_dir, name)
+        directory.write_spec({})
+        os.close(directory.lock())
+        for path in (directory.path, *directory.path.iterdir()):
+            os.chown(path, user, user)
+    os.chown(state_dir, NOBODY, NOBODY)
+    yield replace(world, state_dir=state_dir)
+    shutil.rmtree(state_dir)
+
+
+def test_another_users_job_is_not_in_the_way(beside_roots: World, many_users: str) -> None:
+    """After one `sudo shardload run` the directory's owner can go on: what cannot be seen is passed over, or named."""
+    world, foreign = beside_roots, f"{beside_roots.state_dir / 'roots'} belongs to another user"
+    for verb in ("jobs", "doctor", "clean", "status", "run"):
+        words = ("run", "--table", many_users, "--job", "new", "--progress", "none") if verb == "run" else (verb,)
+        code, text = as_nobody(world, words)
+        told = {
+            "jobs": f"{'mine':<32} died          0.0%              0 rows\n{'roots':<32} foreign     {foreign}",
+            "doctor": "jobs: belong to another user: roots (",
+            "clean": f"removed {world.state_dir / 'mine'} (died)",
+            "status": f"no job is running in {world.state_dir}",
+            "run": "job new: complete",
+        }[verb]
+        assert (code, told in text) == (2 if verb == "status" else 0, True), (verb, code, text)
+    code, text = as_nobody(world, ("clean", "roots"))
+    assert (code, foreign in text) == (2, True), text
