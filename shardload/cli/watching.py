@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json as json_
+import os
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -112,16 +114,37 @@ def log(job: str | None, state_dir: Path | None, follow: bool) -> int:
     """Show a job's log."""
     directory = the_job(state_dir_from(state_dir), job)
     try:
-        file = directory.log_file.open(encoding="utf-8", errors="backslashreplace")
+        file = _opened(directory.log_file)
     except FileNotFoundError:
         raise JobError(f"job {directory.name} has no log yet", f"see: shardload status {directory.name}") from None
-    with file:
-        while True:
-            is_over = not directory.is_locked()  # asked before the last reading: nothing is missed
-            click.echo(file.read(), nl=False)
-            if not follow or is_over:
-                return EXIT_COMPLETE
+    while True:
+        is_over = not directory.is_locked()  # asked before the last reading: nothing is missed
+        click.echo(file.read(), nl=False)
+        if not follow:
+            break
+        if newer := _opened_anew(directory.log_file, file):
+            click.echo(file.read(), nl=False)  # what came between the last reading and the new file
+            file.close()
+            file = newer
+        elif is_over:
+            break
+        else:
             time.sleep(_FOLLOW_EVERY_S)
+    file.close()
+    return EXIT_COMPLETE
+
+
+def _opened(log_file: Path) -> TextIO:
+    return log_file.open(encoding="utf-8", errors="backslashreplace")
+
+
+def _opened_anew(log_file: Path, file: TextIO) -> TextIO | None:
+    """What bears the name now, if that is another file (logrotate has moved the old one away)."""
+    try:
+        is_same = os.path.samestat(log_file.stat(), os.fstat(file.fileno()))
+        return None if is_same else _opened(log_file)
+    except FileNotFoundError:
+        return None  # it comes with the next line
 
 
 @click.command()

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from shardload.sandbox import RedisServer
-from tests.harness import Daemon, World, by_id, kill, processes_named, wait_until
+from tests.harness import Daemon, World, by_id, descriptors, kill, processes_named, wait_until
 
 JOB = "daemon"
 ROWS = 100_000
@@ -303,6 +303,22 @@ def test_the_log_is_followed_to_the_end(world: World, many_users: str) -> None:
     done = following.finish()
     assert done.code == 0
     assert done.out == daemon.log()
+    assert f"job {JOB}: complete" in done.out
+
+
+def test_a_log_that_is_rotated_is_followed_on(world: World, many_users: str) -> None:
+    """`log -f` shows the old file to its end, and then the new one."""
+    daemon = launch(world, many_users)
+    log = world.state_dir / JOB / "log"
+    following = world.start("log", JOB, "-f")
+    wait_until(lambda: str(log) in descriptors(following.process.pid), "the log is followed")
+    log.rename(log.with_suffix(".1"))
+    os.kill(daemon.pid, signal.SIGUSR1)
+    wait_until(lambda: log.exists() and "log reopened" in log.read_text(), "a new log")
+    daemon.order("rate", "off")
+    done = following.finish()
+    assert done.code == 0
+    assert done.out == log.with_suffix(".1").read_text() + daemon.log()
     assert f"job {JOB}: complete" in done.out
 
 
