@@ -40,7 +40,7 @@ class LoaderStatus:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job, at one moment. `pid` is None unless the coordinator is a process here."""
+    """One job, at one moment. `pid` is None unless the coordinator is a process here, `exit_code` unless it is told."""
 
     state: str
     pid: int | None
@@ -54,6 +54,7 @@ class JobStatus:
     troubles: list[str] = field(default_factory=list)
     loaders: list[LoaderStatus] = field(default_factory=list)
     retries: int = 0
+    exit_code: int | None = None
 
     @property
     def is_running(self) -> bool:
@@ -222,5 +223,6 @@ def _from_journal(directory: JobDirectory, run: dict[str, Any], state: str) -> J
         share=share,
         workers=workers,
         error=outcome.get("error"),
-        troubles=run.get("troubles", []),
+        troubles=run.get("troubles") or [],
+        exit_code=outcome.get("exit_code"),
     )

@@ -29,7 +29,7 @@ from shardload.status import JobStatus, LoaderStatus, look, progress_of, the_job
 _WATCH_EVERY_S = 1.0
 _ATTACH_EVERY_S = 0.25
 _FOLLOW_EVERY_S = 0.2
-_EXIT_CODES = {
+_EXIT_CODES = {  # where the job could not say its own
     "complete": EXIT_COMPLETE, "incomplete": EXIT_WITH_FAILURES, "failed": EXIT_CANNOT_START,
     "died": EXIT_CANNOT_START, "stopped": EXIT_SIGNAL_BASE + 15,
 }  # fmt: skip
@@ -104,7 +104,7 @@ def attach(job: str | None, state_dir: Path | None) -> int:
             return EXIT_COMPLETE
         bars.close()
     click.echo(_text(seen))
-    return _EXIT_CODES[seen.state]
+    return _EXIT_CODES.get(seen.state, EXIT_CANNOT_START) if seen.exit_code is None else seen.exit_code
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,24 @@ def test_a_damaged_job_is_listed_as_one(
     assert (whole["job"], whole["state"]) == ("another", "died")
     assert (damaged["job"], damaged["state"], damaged.keys()) == ("users", "damaged", {"job", "state", "error"})
     assert told in damaged["error"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ({"status": "stopped", "exit_code": 130}, 130),
+        ({"status": "stopped", "exit_code": 129}, 129),
+        ({"status": "stopped"}, 143),
+        ({"status": "failed", "exit_code": 3}, 3),
+        ({"status": "incomplete"}, 1),
+        ({"status": "complete", "exit_code": 0}, 0),
+        ({"status": "a word of a later version"}, 3),
+        (None, 3),
+    ],
+)
+def test_attach_ends_with_the_code_of_the_job(
+    job: JobDirectory, monkeypatch: pytest.MonkeyPatch, outcome: dict[str, Any] | None, code: int
+) -> None:
+    """The one that the job had; where it could not say its own, the one that goes with how it ended."""
+    job.write_run({"ipc": None, "outcome": outcome})
+    assert left_with(monkeypatch, "attach", "users", "--state-dir", str(job.path.parent)) == code
