@@ -81,7 +81,8 @@ def look(directory: JobDirectory) -> JobStatus:
     """The job as it is now. JobError or JournalError if its files cannot be read."""
     is_held = directory.is_locked()
     run = directory.read_run()
-    if is_held and (board := _board_of(run)) is not None:
+    board = _board_of(run) if is_held else None
+    if board is not None:
         shown = board.snapshot()
         board.detach()
         if shown is not None:
@@ -91,7 +92,11 @@ def look(directory: JobDirectory) -> JobStatus:
     if is_held and run.get("ipc") and run.get("ipc_namespace") != ipc_namespace():
         elsewhere = "it runs in another IPC namespace (a container): ask there for its figures of this moment"
         return dataclasses.replace(_from_journal(directory, run, "running"), error=elsewhere)
-    return _from_journal(directory, run, "starting" if is_held else _end_of(run))
+    if not is_held:
+        return _from_journal(directory, run, _end_of(run))
+    if board is None and is_alive(run.get("pid") or 0, run.get("start") or 0):
+        return dataclasses.replace(_from_journal(directory, run, "stopping"), pid=run["pid"])  # it winds up
+    return _from_journal(directory, run, "starting")
 
 
 def the_job(state_dir: Path, name: str | None) -> JobDirectory:
