@@ -18,7 +18,7 @@ from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.model import Counts
 from shardload.process import ipc_namespace, is_alive, is_stopped
-from shardload.progress import Progress, share_done
+from shardload.progress import Meter, Progress, share_done
 from shardload.summary import Summary, make_summary
 
 RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that somebody runs
@@ -127,6 +127,28 @@ def progress_of(status: JobStatus) -> Progress:
     return Progress(
         status.share, summary.rows_read, summary.rows_per_second, status.eta_s, len(status.loaders), status.retries
     )
+
+
+class Onlooker:
+    """Somebody who looks at a job again and again. Rate and time left are then those of the last seconds.
+
+    The first look, and a single `look`, has only the means since the run began, its pauses included.
+    """
+
+    def __init__(self, directory: JobDirectory) -> None:
+        self._directory = directory
+        self._meter: Meter | None = None
+
+    def look(self) -> JobStatus:
+        """The job as it is now. JobError or JournalError if its files cannot be read."""
+        seen = look(self._directory)
+        now_s, rows = time.monotonic(), seen.summary.rows_read
+        if self._meter is None or seen.state != "running":
+            self._meter = Meter(now_s, rows, seen.share)  # what comes after a pause is measured from its end on
+            return seen
+        measured = self._meter.reading(now_s, rows, seen.share, len(seen.loaders), seen.retries)
+        summary = dataclasses.replace(seen.summary, rows_per_second=round(measured.rows_per_second, 1))
+        return dataclasses.replace(seen, summary=summary, eta_s=measured.eta_s)
 
 
 def _board_of(run: dict[str, Any]) -> Board | None:

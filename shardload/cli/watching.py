@@ -24,7 +24,7 @@ from shardload.errors import (
 )
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.status import JobStatus, LoaderStatus, look, progress_of, the_job
+from shardload.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
 
 _WATCH_EVERY_S = 1.0
 _ATTACH_EVERY_S = 0.25
@@ -65,12 +65,15 @@ def jobs(state_dir: Path | None, json: bool) -> int:
 @click.command()
 @one_job
 @click.option("--json", is_flag=True, help="One JSON object: the summary's names, and state, pid, eta_s, loaders ...")
-@click.option("--watch", is_flag=True, help="Again every second, until the job ends.")
+@click.option(
+    "--watch", is_flag=True, help="Again every second, until the job ends; rate and time left of the last seconds."
+)
 def status(job: str | None, state_dir: Path | None, json: bool, watch: bool) -> int:
     """Tell how a job is, running or not. JOB: by default the only one that runs."""
     directory = the_job(state_dir_from(state_dir), job)
+    onlooker = Onlooker(directory)
     while True:
-        seen = look(directory)
+        seen = onlooker.look()
         if watch and sys.stdout.isatty():
             click.clear()
         click.echo(json_.dumps(seen.as_json()) if json else _text(seen))
@@ -89,7 +92,8 @@ def attach(job: str | None, state_dir: Path | None) -> int:
     from shardload.display import AttachedBars, SlotProgress
 
     directory = the_job(state_dir_from(state_dir), job)
-    seen = look(directory)
+    onlooker = Onlooker(directory)
+    seen = onlooker.look()
     if seen.is_running:
         bars = AttachedBars(sys.stderr)
         try:
@@ -97,7 +101,7 @@ def attach(job: str | None, state_dir: Path | None) -> int:
                 slots = [SlotProgress(one.slot, _loader_words(one), one.share) for one in seen.loaders]
                 bars.show(progress_of(seen), slots)
                 time.sleep(_ATTACH_EVERY_S)
-                seen = look(directory)
+                seen = onlooker.look()
         except KeyboardInterrupt:
             bars.close()
             click.echo(f"the job goes on: shardload attach {directory.name}", err=True)

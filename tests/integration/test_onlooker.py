@@ -1,0 +1,67 @@
+"""Rate and time left, for somebody who looks at a board again and again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardload.ipc import BoardHeader, IpcSet, Standing, create
+from shardload.jobdir import JobDirectory
+from shardload.journal import Journal
+from shardload.model import Counts, KeyRange, PlannedRange
+from shardload.process import ipc_namespace, start_time
+from shardload.status import Onlooker, look
+
+ROWS = 1_000_000
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[tuple[JobDirectory, IpcSet]]:
+    """A job that this process pretends to run."""
+    directory = JobDirectory.create(tmp_path, "users")
+    directory.write_spec({})
+    Journal.create(directory.journal_file, {}, [PlannedRange(KeyRange(0, ROWS), ROWS)]).close()
+    lock = directory.lock()
+    me, start = os.getpid(), start_time(os.getpid())
+    ipc = create(directory.key_file, BoardHeader(1, 7, me, start))
+    directory.write_run(
+        {"pid": me, "start": start, "run_id": 7, "ipc_namespace": ipc_namespace(), "ipc": ipc.record}
+    )  # fmt: skip
+    yield directory, ipc
+    ipc.remove()
+    ipc.board.detach()
+    os.close(lock)
+
+
+def settle(ipc: IpcSet, rows: int) -> None:
+    """The run began an hour ago, and so many rows are settled by now."""
+    started_s = time.monotonic() - HOUR_S
+    counts = Counts(rows_read=rows, keys_written=rows)
+    ipc.board.write_standing(Standing(1, counts, 10, 0, 0, 0, ROWS, rows, 0.0, started_s, 0, 0.0), [])
+
+
+def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None:
+    """Whoever looks again sees how fast it is now; a single look has the mean of the run, as it says."""
+    directory, ipc = job
+    settle(ipc, 500_000)
+    onlooker = Onlooker(directory)
+    first = onlooker.look()
+    assert first.state == "running"
+    assert first.eta_s == pytest.approx(HOUR_S, rel=0.01)
+    ipc.board.set_paused(True)
+    assert onlooker.look().eta_s is None
+    ipc.board.set_paused(False)
+    settle(ipc, 900_000)
+    again = onlooker.look()
+    assert again.eta_s is not None
+    assert again.eta_s < 60
+    assert again.summary.rows_per_second > 10_000
+    assert again.as_json()["eta_s"] < 60
+    assert look(directory).eta_s == pytest.approx(HOUR_S / 9, rel=0.01)
+    still = onlooker.look()
+    assert still.summary.rows_read == 900_000
