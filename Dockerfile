@@ -20,12 +20,14 @@ FROM ${PYTHON_IMAGE}
 # Process 1 of a container takes no signal that it has no handler for, and gets every orphan to reap: tini's work.
 COPY --from=build /usr/bin/tini-static /usr/bin/tini
 COPY --from=build /opt/shardload /opt/shardload
-# A fixed number, so that the job directory's owner is the same in every build. Docker gives a new volume that is mounted
+# Fixed numbers, so that the job directory's owner is the same in every build. Docker gives a new volume that is mounted
 # there the same owner and mode.
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/shardload --shell /usr/sbin/nologin shardload \
+RUN groupadd --gid 10001 shardload \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/shardload --shell /usr/sbin/nologin shardload \
     && install --directory --owner=shardload --group=shardload --mode=700 /var/lib/shardload
 ENV PATH=/opt/shardload/bin:$PATH SHARDLOAD_STATE_DIR=/var/lib/shardload
-USER shardload
+# By number: Kubernetes cannot see of a name that it is not root's, and `runAsNonRoot` refuses it.
+USER 10001:10001
 WORKDIR /var/lib/shardload
 # -s: it reaps also where it is not process 1 (`init: true`).
 ENTRYPOINT ["tini", "-s", "--", "shardload"]

@@ -45,8 +45,8 @@ def test_the_native_encoder_is_built(shardload_image: str) -> None:
 
 
 def test_it_runs_as_a_user_without_rights(shardload_image: str) -> None:
-    """The user's number does not change, and only the job directory is its own."""
-    assert inside(shardload_image, "id", "-u") == "10001"
+    """The user's numbers do not change, a name belongs to them, and only the job directory is its own."""
+    assert inside(shardload_image, "id") == "uid=10001(shardload) gid=10001(shardload) groups=10001(shardload)"
     assert inside(shardload_image, "stat", "-c", "%u %a", STATE_DIR) == "10001 700"
     assert run(*RUN, "--entrypoint", "touch", shardload_image, "/opt/shardload/x").code == 1
 
@@ -58,6 +58,23 @@ def test_a_new_volume_belongs_to_it(shardload_image: str) -> None:
     options = ("--volume", f"{name}:{STATE_DIR}")
     inside(shardload_image, "touch", f"{STATE_DIR}/x", options=options)
     assert inside(shardload_image, "stat", "-c", "%u", f"{STATE_DIR}/x", options=options) == "10001"
+    docker("volume", "rm", name)
+
+
+def test_it_runs_where_little_is_allowed(shardload_image: str) -> None:
+    """As README's Pod: no capability, no way to more rights, and a volume of root's that the group may write to."""
+    name = "shardload-test-pod"
+    docker("volume", "create", "--label", LABEL, name)
+    volume = ("--volume", f"{name}:{STATE_DIR}")
+    # One file in it, or it would get the image's owner once more.
+    change = f"cd {STATE_DIR} && touch x && chown 0:10001 . && chmod 2775 ."
+    inside(shardload_image, "sh", "-c", change, options=(*volume, "--user", "0"))
+    options = (
+        *volume, "--user", "10001", "--group-add", "10001", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+    )  # fmt: skip
+    assert inside(shardload_image, "stat", "-c", "%u %a", STATE_DIR, options=options) == "0 2775"
+    assert "queues, semaphore and shared memory can be made" in docker(*RUN[1:], *options, shardload_image, "doctor")
+    inside(shardload_image, "mkdir", f"{STATE_DIR}/job", options=options)
     docker("volume", "rm", name)
 
 
@@ -89,11 +106,11 @@ def test_an_init_reaps_and_hands_on_signals(shardload_image: str, options: tuple
 
 
 def test_what_it_starts(shardload_image: str) -> None:
-    """The entry point is shardload, under tini; TERM is what stops it."""
+    """The entry point is shardload, under tini; TERM is what stops it; its user is a number, for `runAsNonRoot`."""
     (found,) = json.loads(docker("image", "inspect", shardload_image))
     assert found["Config"]["Entrypoint"] == ["tini", "-s", "--", "shardload"]
     assert found["Config"].get("StopSignal", "SIGTERM") == "SIGTERM"
-    assert found["Config"]["User"] == "shardload"
+    assert found["Config"]["User"] == "10001:10001"
 
 
 def test_it_is_small(shardload_image: str) -> None:
