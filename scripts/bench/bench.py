@@ -107,9 +107,10 @@ def _print_table(sandbox: Sandbox, arguments: argparse.Namespace, costs: dict[st
         loaders = [json.loads(one.note) for one in costs[name] if one.note]
         cpu = statistics.median(one["cpu_s"] for one in loaders) if loaders else cost.client_cpu_s
         peak = max(one["peak_mib"] for one in loaders) if loaders else cost.client_peak_mib
+        memory = f"{peak:.0f} MiB" if peak else "-"
         print(
             f"| {name} | {ratio} | {cost.wall_s:.2f} | {rows / cost.wall_s:,.0f} | {cpu / rows * 1e6:.2f} µs/row "
-            f"| {cost.mysqld_cpu_s / rows * 1e6:.2f} | {cost.redis_cpu_s / rows * 1e6:.2f} | {peak:.0f} MiB |"
+            f"| {cost.mysqld_cpu_s / rows * 1e6:.2f} | {cost.redis_cpu_s / rows * 1e6:.2f} | {memory} |"
         )
 
 
