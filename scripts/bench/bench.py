@@ -41,8 +41,7 @@ def main() -> None:
                 client = redis.Redis(port=sandbox.redis.port)
                 client.flushall()
                 cost = measured(run, sandbox.mysql.pid, sandbox.redis.pid)
-                if client.dbsize() != arguments.rows:
-                    raise SystemExit(f"{name}: {client.dbsize()} keys, not {arguments.rows}")
+                _check_keys(client, name, arguments.rows)
                 costs[name].append(cost)
                 _say(f"{turn + 1}/{arguments.times} {name}: {cost.wall_s:.2f} s {cost.note}")
         _print_table(sandbox, arguments, costs)
@@ -67,23 +66,25 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
     def load(workers: int, *words: str, reference: bool = False) -> Contender:
         return lambda: contenders.shardload(sandbox, workers, *words, reference=reference)
 
-    restore, commands = ("--encoding", "restore"), ("--encoding", "commands")
+    restore = ("--encoding", "restore")
     ttl = ("--ttl", "7d", "--ttl-jitter", "10%")
     hsets, restores = sandbox.directory / "hsets", sandbox.directory / "restores"
+    loads = {
+        f"shardload {encoding}{also}, {count}": load(workers, "--encoding", encoding, *words)
+        for encoding in ("restore", "commands")
+        for also, words in (("", ()), (" + TTL", ttl))
+        for workers, count in ((1, "1 worker"), (2, "2 workers"), (4, "4 workers"))
+    }
     field: dict[str, Contender] = {
         "PyMySQL + redis-py, 2 processes": lambda: contenders.pipelines(sandbox, 2),
         "pipe: mysql to redis-cli": lambda: contenders.pipe(sandbox),
         "pipe with EXPIRE": lambda: contenders.pipe(sandbox, ttl_s=TTL_S),
         "floor: HSETs from a file": lambda: contenders.hset_floor(sandbox, hsets),
         "floor: RESTOREs from a file": lambda: contenders.restore_floor(sandbox, restores, arguments.rows),
-        "shardload restore, 1 worker": load(1, *restore),
-        "shardload restore, 2 workers": load(2, *restore),
-        "shardload restore, 4 workers": load(4, *restore),
-        "shardload restore + TTL, 2 workers": load(2, *restore, *ttl),
-        "shardload commands, 2 workers": load(2, *commands),
-        "shardload commands + TTL, 2 workers": load(2, *commands, *ttl),
+        **loads,
         "shardload auto, native layout, 2 workers": load(2, "--hash-layout", "native"),
         "shardload reference, 2 workers": load(2, reference=True),
+        "shardload reference restore, 2 workers": load(2, *restore, reference=True),
         "shardload ranges of 1000, 2 workers": load(2, *restore, "--range-rows", "1000"),
     }
     if arguments.only:
@@ -93,6 +94,15 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
     if any("RESTOREs" in name for name in field):
         contenders.write_restore_file(sandbox, restores)
     return field
+
+
+def _check_keys(client: redis.Redis, name: str, rows: int) -> None:
+    """As many keys as rows, all of them with an expiry or none. SystemExit if not."""
+    found = client.info("keyspace").get("db0", {})
+    keys, expiring = found.get("keys", 0), found.get("expires", 0)
+    wanted = rows if any(word in name for word in ("TTL", "EXPIRE")) else 0
+    if (keys, expiring) != (rows, wanted):
+        raise SystemExit(f"{name}: {keys} keys, {expiring} with an expiry, not {rows} and {wanted}")
 
 
 def _print_table(sandbox: Sandbox, arguments: argparse.Namespace, costs: dict[str, list[Cost]]) -> None:

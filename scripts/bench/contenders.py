@@ -150,7 +150,7 @@ def verified(sandbox: Sandbox) -> str:
 
 def _output(command: list[str], sandbox: Sandbox) -> str:
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},  # as when installed
         "SHARDLOAD_MYSQL_URL": sandbox.mysql.url.with_password(),
         "SHARDLOAD_REDIS_URL": str(sandbox.redis.url),
         "SHARDLOAD_STATE_DIR": str(sandbox.directory / "state"),
