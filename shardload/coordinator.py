@@ -21,7 +21,7 @@ from shardload.display import describe
 from shardload.errors import GaveUp, ShardloadError, TargetLost
 from shardload.model import Ack, Outcome, SetAside
 from shardload.orders import Answer, Order, order_of_signal, parse_order
-from shardload.parts import Ending, Parts, Settings
+from shardload.parts import Ending, Parts, Settings, reason_to_stop
 from shardload.showing import Showing
 from shardload.steering import Silent, Steering
 from shardload.target import TargetFacts
@@ -75,7 +75,7 @@ class Coordinator:
                     self._confirm_target()
                     self._showing.show_if_due(self.steering.workers, is_paused=self.steering.is_paused)
                 except (ShardloadError, OSError) as error:
-                    self._stop(error=_reason_to_stop(error))
+                    self._stop(error=reason_to_stop(error))
                     longest_s = AFTER_ERROR_S  # what the verbs after it would have heeded wakes nobody again
                 if not self._is_over():
                     selector.select(self._idle_s() if longest_s is None else longest_s)
@@ -299,10 +299,3 @@ class Coordinator:
     def _say(self, text: str) -> None:
         _log.warning("%s", text)
         self._showing.note(text)
-
-
-def _reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
-    """An error as the job's; the system may refuse a descriptor, a process or space at any place."""
-    if isinstance(error, ShardloadError):
-        return error
-    return GaveUp(f"the coordinator cannot go on: {error}", "mend it, then resume")

@@ -57,7 +57,7 @@ def _encoder() -> Finding:
     if is_native_built():
         return Finding("ok", "encoder", "the compiled one is built")
     hint = "install a C compiler and Python's headers, and install shardload again"
-    return Finding("warning", "encoder", "only the Python one: about ten times the CPU a row", hint)
+    return Finding("warning", "encoder", "only the Python one: about twelve times the CPU a row", hint)
 
 
 def _sysv() -> Finding:
@@ -182,7 +182,7 @@ def _redis(text: str) -> Iterator[Finding]:
         facts = describe_server(target)
         yield Finding("ok", "Redis", facts.server)
         scratch = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}".encode()
-        choice = choose_payload(target, scratch, "auto", [Payload.LISTPACK, Payload.PLAIN])
+        choice = choose_payload(target, scratch, "auto", [Payload.LISTPACK, Payload.PLAIN], expires=True)
         if choice.payload is None:
             yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
         else:

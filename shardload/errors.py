@@ -79,6 +79,12 @@ class IpcError(ShardloadError):
     """A SysV object could not be made, or was removed by somebody else."""
 
 
+class DirectoryLost(JobError):
+    """The job's directory is no longer what it was: something in it cannot be written (a full disk, a lost mount)."""
+
+    exit_code = EXIT_CANNOT_START
+
+
 class JournalError(ShardloadError):
     """The job's journal could not be read or written (disk full, damaged, foreign)."""
 

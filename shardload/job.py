@@ -44,6 +44,14 @@ class Subject:
     template: KeyTemplate
     layout: Layout
 
+    def collision(self) -> str:
+        """Why two rows may get the same key; empty if they cannot."""
+        if not self.table.identifies_row(self.template.columns):
+            return "the key's columns are not unique in the table"
+        if not self.template.tells_apart(self.table.integers()):
+            return "the key does not show where the value of one column ends and that of another begins"
+        return ""
+
     def description(self) -> dict[str, Any]:
         """What must be the same when the job is resumed. JSON types only."""
         types = {column.name: column.type for column in self.table.columns}
@@ -115,7 +123,7 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
     target = TargetConnection(spec.redis)
     try:
         scratch = template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}")
-        choice = choose_payload(target, scratch.encode(), encoding, layouts)
+        choice = choose_payload(target, scratch.encode(), encoding, layouts, expires=spec.ttl is not None)
         if is_slow:
             choice = Choice(None, "Python takes longer for RESTORE's payloads than they save")
         return describe_server(target), choice

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shardload.errors import JobError, JobForeign
+from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.model import SetAside
 from shardload.runfile import wrong_names
 
@@ -284,7 +284,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
             json.dump(content, file, indent=1)
         new.replace(path)
     except OSError as error:
-        raise JobError(f"cannot write {path}: {error.strerror}", "is the disk full?") from None
+        raise DirectoryLost(f"cannot write {path}: {error.strerror}", "is the disk full?") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from shardload.errors import JobError
+from shardload.errors import DirectoryLost
 
 _process = {"role": "coordinator"}
 
@@ -48,12 +48,12 @@ class _Json(logging.Formatter):
 def open_log(path: Path, form: str = "text") -> logging.Handler:
     """Send everything under the logger `shardload` to this file, 0600. O_APPEND: lines of several processes stay whole.
 
-    `form` is `text` or `json`. JobError if it cannot be opened.
+    `form` is `text` or `json`. DirectoryLost if it cannot be opened.
     """
     try:
         handler = _PrivateFile(path, encoding="utf-8")
     except OSError as error:
-        raise JobError(f"cannot write the log {path}: {error.strerror}", "is the disk full?") from None
+        raise DirectoryLost(f"cannot write the log {path}: {error.strerror}", "is the disk full?") from None
     handler.setFormatter(_Json() if form == "json" else _Line())
     logger = logging.getLogger("shardload")
     logger.setLevel(logging.INFO)

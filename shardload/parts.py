@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shardload.crew import Crew
 from shardload.display import Display
-from shardload.errors import ShardloadError
+from shardload.errors import GaveUp, ShardloadError
 from shardload.ipc import IpcSet
 from shardload.jobdir import JobDirectory
 from shardload.ledger import Ledger
@@ -24,6 +24,13 @@ class Ending:
     signal_number: int = 0
     error: ShardloadError | None = None
     at_once: bool = False
+
+
+def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
+    """An error as the job's end: the system may refuse a descriptor, a process or space at any place."""
+    if isinstance(error, ShardloadError):
+        return error
+    return GaveUp(f"the coordinator cannot go on: {error}", "mend it, then resume")
 
 
 @dataclass(frozen=True)

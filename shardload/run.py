@@ -15,7 +15,7 @@ from typing import Any
 from shardload.coordinator import STOP_GRACE_S, Coordinator
 from shardload.crew import Crew, LoaderBody
 from shardload.display import Display
-from shardload.errors import JobError
+from shardload.errors import DirectoryLost, JobError
 from shardload.ipc import BoardHeader, IpcSet, create
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
@@ -111,7 +111,7 @@ def _control(directory: JobDirectory) -> ControlInbox:
     try:
         return ControlInbox(directory.path)
     except OSError as error:
-        raise JobError(f"cannot make a FIFO in {directory.path}: {error.strerror}", "see --state-dir") from None
+        raise DirectoryLost(f"cannot make a FIFO in {directory.path}: {error.strerror}", "see --state-dir") from None
 
 
 def _say(text: str, display: Display) -> None:

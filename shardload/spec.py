@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from shardload import environment
 from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
@@ -117,6 +126,12 @@ class JobSpec(BaseModel):
     json_summary: Annotated[bool, Field(alias="json")] = False
     log_format: Literal["text", "json"] = "text"
     verbose: bool = False
+
+    @model_validator(mode="after")
+    def _jitter_needs_a_ttl(self) -> JobSpec:
+        if self.ttl_jitter and self.ttl is None:
+            raise ValueError("spreads the expiry of keys that have one: give a ttl too")
+        return self
 
     def stored(self) -> dict[str, Any]:
         """What `spec.json` holds: everything but secrets, with a note of which URL had a password."""
@@ -228,7 +243,7 @@ def _validated(said: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         first = min(found, key=lambda one: one["type"] != "extra_forbidden")  # a typo before what it left missing
-    key = str(first["loc"][0])
+    key = str(first["loc"][0]) if first["loc"] else "ttl_jitter"  # the one rule about two keys
     origin = origins.get(key, "--" + key.replace("_", "-"))
     if first["type"] == "missing":
         form = {"mysql": f" {MYSQL_FORM} or {MYSQL_VARIABLE}", "redis": f" {REDIS_FORM} or {REDIS_VARIABLE}"}

@@ -97,10 +97,7 @@ def plan(file: Path | None, **flags: Any) -> int:
     click.echo(f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges")
     if ranges:
         click.echo(f"primary key {subject.key_column}: {ranges[0].keys.low} to {ranges[-1].keys.high - 1}")
-    if not subject.table.identifies_row(subject.template.columns):
-        click.echo(
-            "warning: the key's columns are not unique in the table: several rows may get the same key", err=True
-        )
+    _warn_of_collisions(subject)
     if first is not None:
         key, fields = first
         click.echo(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
@@ -134,17 +131,19 @@ def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
 
 
 _NOT_BUILT = (
-    "note: the compiled encoder is not part of this installation; the Python one takes about six times its CPU "
+    "note: the compiled encoder is not part of this installation; the Python one takes about twelve times its CPU "
     "for a row (install a C compiler and Python's headers, and install shardload again)"
 )
 
 
+def _warn_of_collisions(subject: jobs.Subject) -> None:
+    if reason := subject.collision():
+        click.echo(f"warning: {reason}: several rows may get the same key", err=True)
+
+
 def _load(ready: jobs.Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     wanted = ready.spec
-    if not ready.subject.table.identifies_row(ready.subject.template.columns):
-        click.echo(
-            "warning: the key's columns are not unique in the table: several rows may get the same key", err=True
-        )
+    _warn_of_collisions(ready.subject)
     if not is_native_built() and wanted.encoder == "auto":
         click.echo(_NOT_BUILT, err=True)
     if daemon:

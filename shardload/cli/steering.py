@@ -125,7 +125,11 @@ def _silence(directory: JobDirectory) -> JobError | NotAnswered:
 
 def _not_running(directory: JobDirectory) -> JobError:
     state = look(directory).state
-    hint = "try again in a moment" if state == "starting" else f"go on with it: shardload resume {directory.name}"
+    hint = (
+        "try again in a moment"
+        if state in ("starting", "stopping")
+        else f"go on with it: shardload resume {directory.name}"
+    )
     if state == "complete":
         hint = "there is nothing left to do"
     return JobError(f"job {directory.name} is not running: {state}", hint)

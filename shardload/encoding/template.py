@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shardload.errors import SpecError
@@ -18,6 +18,24 @@ class KeyTemplate:
     def columns(self) -> tuple[str, ...]:
         """The columns it names, each once, in order."""
         return tuple(dict.fromkeys(value for kind, value in self.parts if kind == "column"))
+
+    def tells_apart(self, integers: Collection[str]) -> bool:
+        """True if the key shows where each column's value begins and ends, so that other values make another key.
+
+        Of `integers` it is known that they are digits. One other column at most may be among them, and a digit may
+        stand next to none of them.
+        """
+        others = [at for at, (kind, text) in enumerate(self.parts) if kind == "column" and text not in integers]
+        if len(others) > 1:
+            return False
+        middle = others[0] if others else len(self.parts)
+        for at, (kind, _) in enumerate(self.parts):
+            if kind == "text" or at == middle:
+                continue
+            beside = self.parts[at + 1 : at + 2] if at < middle else self.parts[at - 1 : at]  # where it ends, or begins
+            if any(other == "column" or text[0 if at < middle else -1].isdigit() for other, text in beside):
+                return False
+        return True
 
     def filled(self, value: str) -> str:
         """The key with `value` in place of every column: a scratch key that the same access rules cover."""

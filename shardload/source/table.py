@@ -77,6 +77,10 @@ class Table:
             )
         return column.name
 
+    def integers(self) -> frozenset[str]:
+        """The columns whose values are integers."""
+        return frozenset(column.name for column in self.columns if _INTEGER.match(column.type))
+
     def identifies_row(self, columns: Sequence[str]) -> bool:
         """True if no two rows can agree in all of these columns (NULLs apart)."""
         return any(key and key <= set(columns) for key in (frozenset(self.primary_key), *self.unique))

@@ -50,18 +50,24 @@ class Choice:
 
 
 def choose_payload(
-    connection: TargetConnection, scratch_key: bytes, encoding: str, layouts: Sequence[Payload]
+    connection: TargetConnection,
+    scratch_key: bytes,
+    encoding: str,
+    layouts: Sequence[Payload],
+    *,
+    expires: bool = False,
 ) -> Choice:
     """Try on a scratch key what the server accepts: written, read back, compared, removed.
 
-    `encoding` is `auto`, `restore` or `commands`; `layouts` are the RESTORE payloads to try, the best first.
-    TargetError or TargetBusy, with Redis's reason, if the keys cannot be written in a way that was allowed.
+    `encoding` is `auto`, `restore` or `commands`; `layouts` are the RESTORE payloads to try, the best first; `expires`
+    says that the keys will have a time to live. TargetError or TargetBusy, with Redis's reason, if the keys cannot be
+    written in a way that was allowed.
     """
     connection.call("DEL", scratch_key)
     connection.call("HSET", scratch_key, "shardload", "probe")
     connection.call("DEL", scratch_key)
     if encoding == "commands":
-        return Choice(None, "as asked")
+        return _commands(connection, scratch_key, "as asked", expires=expires)
     refusal = "no payload was tried"
     for payload in layouts:
         try:
@@ -74,7 +80,14 @@ def choose_payload(
             refusal = error.message
     if encoding == "restore":
         raise TargetError(f"Redis does not take RESTORE: {refusal}", "let --encoding auto choose, or grant it")
-    return Choice(None, f"RESTORE is not to be had: {refusal}")
+    return _commands(connection, scratch_key, f"RESTORE is not to be had: {refusal}", expires=expires)
+
+
+def _commands(connection: TargetConnection, scratch_key: bytes, reason: str, *, expires: bool) -> Choice:
+    """DEL and HSET, of which it is known that they work; PEXPIRE is tried where it is needed."""
+    if expires:
+        connection.call("PEXPIRE", scratch_key, _SCRATCH_TTL_MS)
+    return Choice(None, reason)
 
 
 def _restores(connection: TargetConnection, scratch_key: bytes, payload: Payload) -> bool:

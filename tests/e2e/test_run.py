@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.harness import DEADLINE_S, World, by_id, ipc_objects, shares
 
 SUMMARY_NAMES = [
@@ -103,6 +105,22 @@ def test_a_row_that_redis_refuses_is_found_and_set_aside(world: World) -> None:
         assert admin.dbsize() == 1999
     finally:
         admin.acl_deluser("narrow")
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("{a}{b}", "does not show where"), ("{name}", "are not unique"), ("{a}:{b}", ""), ("{name}:{id}", "")],
+)
+def test_keys_that_may_collide_are_warned_of(world: World, key: str, reason: str) -> None:
+    """Before anything is written, by plan and by run."""
+    world.make_table("pairs", "id INT PRIMARY KEY, a INT NOT NULL, b INT NOT NULL, name VARCHAR(9), UNIQUE (a, b)")
+    world.execute("INSERT INTO pairs VALUES (1, 1, 11, 'x'), (2, 11, 1, 'y')")
+    for command in ("plan", "run"):
+        done = world.run(command, "--table", "pairs", "--key", key, "--job", "pairs")
+        assert done.code == 0
+        assert ("several rows may get the same key" in done.err) is bool(reason)
+        assert reason in done.err
+    assert world.target().dbsize() == (1 if key == "{a}{b}" else 2)
 
 
 def test_a_toml_file_says_the_same(world: World) -> None:

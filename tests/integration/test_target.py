@@ -369,6 +369,18 @@ def test_a_probe_says_why_not(world: World) -> None:
         world.target().acl_deluser("reader")
 
 
+@pytest.mark.parametrize("encoding", ["auto", "commands"])
+def test_keys_that_cannot_expire_are_told_by_the_probe(world: World, encoding: str) -> None:
+    """Where commands will be written, with a time to live: PEXPIRE is tried before any row."""
+    rights = ["+hset", "+del", "+info"]
+    connection = TargetConnection(as_user(world, "brief", rights, ["*"]))
+    assert choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK]).payload is None
+    with pytest.raises(TargetDenied, match="pexpire"):
+        choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK], expires=True)
+    connection.close()
+    assert world.target().dbsize() == 0
+
+
 def test_without_the_right_to_restore_commands_serve(world: World) -> None:
     """`+@write -@dangerous` allows HSET alone: chosen, with Redis's reason; refused if RESTORE was insisted on."""
     connection = TargetConnection(as_user(world, "safe", ["+@all", "-@dangerous"], ["*"]))

@@ -6,6 +6,7 @@ import pytest
 
 from shardload import errors
 from shardload.errors import (
+    DirectoryLost,
     GaveUp,
     IpcError,
     JobError,
@@ -40,7 +41,7 @@ def test_the_exit_codes_are_an_interface() -> None:
         (SpecError, 2), (JobError, 2),
         (SourceError, 3), (SourceLost, 3), (SourceDenied, 3), (MalformedPacket, 3),
         (TargetError, 3), (TargetLost, 3), (TargetBusy, 3), (TargetDenied, 3),
-        (IpcError, 3), (JournalError, 3), (GaveUp, 3), (MissingServer, 3),
+        (DirectoryLost, 3), (IpcError, 3), (JournalError, 3), (GaveUp, 3), (MissingServer, 3),
     ],
 )  # fmt: skip
 def test_every_error_has_its_exit_code(kind: type[ShardloadError], code: int) -> None:

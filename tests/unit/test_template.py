@@ -27,6 +27,19 @@ def test_templates(text: str, parts: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "apart"),
+    [
+        ("user:{i}", True), ("{t}", True), ("{i}:{j}", True), ("{i}:{t}:{j}", True), ("7{i}", True), ("{i}x7{j}", True),
+        ("{i}{j}", False), ("{i}7{j}", False), ("{i}7x{j}", False), ("{t}x{i}", True), ("{t}7{i}", False),
+        ("{i}{t}", False), ("{t}{i}", False), ("{t}:{u}", False), ("{t}:{t}", False),
+    ],
+)  # fmt: skip
+def test_keys_that_tell_values_apart(text: str, apart: bool) -> None:
+    """i and j are integers; t and u may hold anything, a digit or a colon too."""
+    assert parse_template(text).tells_apart({"i", "j"}) is apart
+
+
+@pytest.mark.parametrize(
     ("text", "what"),
     [
         ("user", "it names no column, so every row would get the same key"),
