@@ -63,7 +63,7 @@ class Coordinator:
             for source in (self._parts.signals, self._parts.control, self._parts.bell):
                 selector.register(source, selectors.EVENT_READ)
             while not self._is_over():
-                longest_s = None
+                is_troubled = False
                 try:
                     self._heed_signals()
                     self._heed_control()
@@ -76,9 +76,9 @@ class Coordinator:
                     self._showing.show_if_due(self.steering.workers, is_paused=self.steering.is_paused)
                 except (ShardloadError, OSError) as error:
                     self._stop(error=reason_to_stop(error))
-                    longest_s = AFTER_ERROR_S  # what the verbs after it would have heeded wakes nobody again
+                    is_troubled = True  # what the verbs after it would have heeded wakes nobody again
                 if not self._is_over():
-                    selector.select(self._idle_s() if longest_s is None else longest_s)
+                    selector.select(AFTER_ERROR_S if is_troubled else self._idle_s())
         if self.ending is None:
             self._tell_ready()
         self.steering.break_off("the job has ended")
@@ -144,15 +144,15 @@ class Coordinator:
         """End in order, or at once, which a second INT means too. What is done about it, in words."""
         self._interrupts += signal_number == signal.SIGINT
         at_once = at_once or self._interrupts > 1
-        told = "stopping at once" if at_once else "stopping: the batches in hand are finished"
         if self.ending is None or at_once:
             who = signal.Signals(signal_number).name if signal_number else "asked to stop"
-            self._say(f"{who}: {told}" if at_once else f"{who}: {told} (INT twice, or stop --now: at once)")
+            told = "leaving at once" if at_once else "finishing the batches in hand (INT twice, or stop --now: at once)"
+            self._say(f"{who}: {told}")
         if self.ending is None:
             self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
         elif at_once:
             self.ending.at_once = True
-        return told
+        return "stopping at once" if at_once else "stopping: the batches in hand are finished"
 
     def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:
         """Take back what nobody has begun, and have the loaders leave after the batch in hand."""

@@ -104,7 +104,8 @@ class Steering:
                 self._crew.retire(number)
 
         def is_kept() -> bool:
-            return not any(slot.pid for slot in self._crew.slots[workers:]) and self._is_staffed()
+            is_left = any(slot.pid for slot in self._crew.slots[workers:])
+            return not is_left and self._is_staffed() and not self._is_changing()
 
         self._promise(answer, is_kept, f"{workers} workers", "loaders come, or leave after the range in their hand")
 

@@ -185,7 +185,7 @@ def test_a_second_signal_leaves_at_once(world: World, many_users: str, own_redis
     try:
         running.signal(signal.SIGINT)
         log = world.state_dir / JOB / "log"
-        wait_until(lambda: "SIGINT: stopping" in log.read_text(), "the first signal is heeded")
+        wait_until(lambda: "SIGINT: finishing" in log.read_text(), "the first signal is heeded")
         running.signal(signal.SIGINT)
         started_s = time.monotonic()
         stopped = running.finish()
