@@ -29,7 +29,6 @@ from shardload.watch import Watch
 
 NOTE_CLOCK_EVERY_S = 1.0  # how much of a run's time a kill -9 may leave out of the journal
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
-
 AFTER_ERROR_S = 0.05
 
 _log = logging.getLogger("shardload.coordinator")
