@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class Job:
     def form(self) -> Form:
         """How its keys are written."""
         ttl_ms = round((self.spec.ttl or 0) * 1000)
-        return Form(self.choice.payload, ttl_ms, jitter_ms(ttl_ms, self.spec.ttl_jitter))
+        return Form(self.choice.payload, ttl_ms, jitter_ms(ttl_ms, self.spec.ttl_jitter), self.choice.whole)
 
     @property
     def encoder(self) -> str:
@@ -125,7 +125,7 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
         scratch = template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}")
         choice = choose_payload(target, scratch.encode(), encoding, layouts, expires=spec.ttl is not None)
         if is_slow:
-            choice = Choice(None, "Python takes longer for RESTORE's payloads than they save")
+            choice = replace(choice, reason="Python takes longer for RESTORE's payloads than they save")
         return describe_server(target), choice
     finally:
         target.close()

@@ -60,7 +60,7 @@ cdef class NativeEncoder:
     cdef readonly int replies_per_key
     cdef object _layout
     cdef int _columns, _written, _parts
-    cdef bint _null_as_empty, _restores, _packs
+    cdef bint _null_as_empty, _restores, _packs, _whole
     cdef uint64_t _ttl_ms, _jitter_ms
     cdef uint8_t _sequence
     cdef list _kept  # the objects behind the pointers below
@@ -87,6 +87,7 @@ cdef class NativeEncoder:
         self._null_as_empty = layout.null_as_empty
         self._restores = form.payload is not None
         self._packs = form.payload is Payload.LISTPACK
+        self._whole = form.whole
         self._ttl_ms = form.ttl_ms
         self._jitter_ms = form.jitter_ms
         self._kept = []
@@ -261,6 +262,8 @@ cdef class NativeEncoder:
         cdef int column
         self._out.reserve(bytes_ + 3 * self._key.used + ROW_OVERHEAD)
         out = self._out.data + self._out.used
+        if self._whole:
+            out = self._put_word(out, b"*1\r\n$5\r\nMULTI\r\n", 15)
         out = self._put_word(out, b"*2\r\n$3\r\nDEL\r\n", 13)
         out = put_bulk(out, self._key.data, self._key.used)
         out[0] = 42  # *
@@ -275,6 +278,8 @@ cdef class NativeEncoder:
             out = self._put_word(out, b"*3\r\n$7\r\nPEXPIRE\r\n", 17)
             out = put_bulk(out, self._key.data, self._key.used)
             out = put_bulk(out, ttl, put_number(ttl, self._ttl()) - ttl)
+        if self._whole:
+            out = self._put_word(out, b"*1\r\n$4\r\nEXEC\r\n", 14)
         self._out.used = out - self._out.data
         return 0
 

@@ -15,18 +15,21 @@ class Payload(Enum):
 
 @dataclass(frozen=True)
 class Form:
-    """`payload` None: `DEL` and `HSET` (and `PEXPIRE`); else one `RESTORE ... REPLACE`. `ttl_ms` 0: keys stay."""
+    """`payload` None: `DEL` and `HSET` (and `PEXPIRE`); else one `RESTORE ... REPLACE`. `ttl_ms` 0: keys stay.
+    `whole`: those commands in a `MULTI ... EXEC`, so that nobody sees a key that is half written."""
 
     payload: Payload | None = None
     ttl_ms: int = 0
     jitter_ms: int = 0
+    whole: bool = False
 
     @property
     def replies_per_key(self) -> int:
-        """How many replies a key's commands get."""
+        """How many lines of reply a key's commands get."""
         if self.payload is not None:
             return 1
-        return 3 if self.ttl_ms else 2
+        commands = 3 if self.ttl_ms else 2
+        return 2 + 2 * commands if self.whole else commands  # OK, QUEUED for each; an array's head, and each reply
 
     def ttl_of(self, key: bytes) -> int:
         """The key's own time to live in ms: `ttl_ms` give or take `jitter_ms`, evenly, always the same for a key.

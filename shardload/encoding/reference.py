@@ -1,8 +1,8 @@
 """The reference encoder: the definition, in Python, of what a row becomes in Redis.
 
 A key is written whole. With RESTORE that is one command. With HSET it is `DEL key` and then `HSET key field ...` (and
-`PEXPIRE key ms`, if keys expire) in one pipeline: whatever the key was before (another type, more fields, a TTL) is
-gone. Between the two a reader may miss the key for the time of one command.
+`PEXPIRE key ms`, if keys expire) in one transaction: whatever the key was before (another type, more fields, a TTL) is
+gone, and nobody sees it half-way. Where a server knows no MULTI, a reader may miss the key for the time of one command.
 """
 
 from __future__ import annotations
@@ -63,11 +63,15 @@ class ReferenceEncoder:
         if not fields:
             return False
         named = b"%d\r\n%b\r\n" % (len(key), key)
+        if self._form.whole:
+            pieces.append(b"*1\r\n$5\r\nMULTI\r\n")
         pieces += (b"*2\r\n$3\r\nDEL\r\n$", named, self._heads[len(fields)], named)
         pieces += fields
         if self._form.ttl_ms:
             ttl = b"%d" % self._form.ttl_of(key)
             pieces.append(b"*3\r\n$7\r\nPEXPIRE\r\n$%b$%d\r\n%b\r\n" % (named, len(ttl), ttl))
+        if self._form.whole:
+            pieces.append(b"*1\r\n$4\r\nEXEC\r\n")
         return True
 
     def _add_restore(self, pieces: list[bytes], key: bytes, values: Values) -> bool:

@@ -69,7 +69,7 @@ class TargetConnection:
         self.outstanding_replies = 0
 
     def send(self, commands: bytes | memoryview, replies: int) -> None:
-        """Send ready commands that Redis will answer with so many replies. TargetLost if it cannot be done."""
+        """Send ready commands that Redis will answer with so many lines. TargetLost if it cannot be done."""
         with _translated("writing to Redis"):
             self._socket.sendall(commands)
         self.outstanding_replies += replies
@@ -77,8 +77,8 @@ class TargetConnection:
     def confirm(self, leave: int = 0) -> None:
         """Read replies until only `leave` are outstanding, or fewer.
 
-        The replies to DEL, HSET, PEXPIRE and RESTORE are one line each, without a minus unless they are errors: while
-        all is well their line ends are counted, and nothing is parsed.
+        The replies to DEL, HSET, PEXPIRE and RESTORE are one line each, those to a transaction a known number of lines,
+        all without a minus unless they are errors: while all is well line ends are counted, and nothing is parsed.
 
         TargetBusy, TargetError for the first reply that is an error; TargetLost if Redis goes away. If replies are
         outstanding after it, the connection cannot be used again.
@@ -133,8 +133,9 @@ class TargetConnection:
         while (reply := self._reader.gets()) is False:
             self._reader.feed(self._receive())
         self.outstanding_replies -= 1
-        if isinstance(reply, hiredis.ReplyError):
-            raise _error(operation, str(reply))
+        for part in reply if isinstance(reply, list) else [reply]:  # a list: what a transaction's commands gave
+            if isinstance(part, hiredis.ReplyError):
+                raise _error(operation, str(part))
         return reply
 
     def _wake_at(self, count_bytes: int) -> None:

@@ -43,10 +43,11 @@ def describe_server(connection: TargetConnection) -> TargetFacts:
 
 @dataclass(frozen=True)
 class Choice:
-    """How keys will be written, and why so, in words."""
+    """How keys will be written, and why so, in words. `whole`: commands stand in a transaction."""
 
     payload: Payload | None
     reason: str
+    whole: bool = False
 
 
 def choose_payload(
@@ -84,10 +85,20 @@ def choose_payload(
 
 
 def _commands(connection: TargetConnection, scratch_key: bytes, reason: str, *, expires: bool) -> Choice:
-    """DEL and HSET, of which it is known that they work; PEXPIRE is tried where it is needed."""
-    if expires:
-        connection.call("PEXPIRE", scratch_key, _SCRATCH_TTL_MS)
-    return Choice(None, reason)
+    """DEL and HSET, of which it is known that they work: in a transaction, where that is to be had (a proxy or the ACL
+    may refuse MULTI). PEXPIRE is tried where it is needed."""
+    expiry: list[tuple[bytes | str | int, ...]] = [("PEXPIRE", scratch_key, _SCRATCH_TTL_MS)] if expires else []
+    work = [("DEL", scratch_key), ("HSET", scratch_key, "shardload", "probe"), *expiry]
+    replies = connection.call_many([("MULTI",), *work, ("EXEC",)], errors=True)
+    connection.call("DEL", scratch_key)
+    refusal = next((reply for reply in replies if isinstance(reply, TargetError)), None)
+    if refusal is None:
+        return Choice(None, reason, whole=True)
+    if isinstance(refusal, TargetBusy):
+        raise refusal
+    for words in expiry:
+        connection.call(*words)
+    return Choice(None, f"{reason}; no MULTI: {refusal.message}")
 
 
 def _restores(connection: TargetConnection, scratch_key: bytes, payload: Payload) -> bool:

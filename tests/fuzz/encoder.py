@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["shardload.encoding"]):
     from shardload.errors import MalformedPacket
 
 packets.CONTINUED = CONTINUED_BYTES  # a build for fuzzing has a smaller one
-FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000))
+FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True))
 
 
 def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) -> object:

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import redis
 
-from shardload.encoding import Payload
+from shardload.encoding import Form, Layout, Payload, make_encoder
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.sandbox import RedisServer
 from shardload.target import Choice, TargetConnection, choose_payload, describe_server
 from shardload.target.connection import IO_TIMEOUT_S
 from shardload.urls import TargetUrl
 from tests.harness import World, wait_until
+from tests.unit import wire
 
 
 def resp(*words: str) -> bytes:
@@ -174,6 +175,13 @@ def test_an_error_anywhere_in_a_batch_is_seen(target: TargetConnection, world: W
     assert not isinstance(caught.value, (TargetLost, TargetDenied))
 
 
+def test_an_error_within_a_transaction_is_seen(target: TargetConnection) -> None:
+    """Also one that comes only when it is carried out, in the list of its replies."""
+    target.send(resp("MULTI") + resp("SET", "s", "v") + resp("HSET", "s", "f", "v") + resp("EXEC"), 6)
+    with pytest.raises(TargetError, match="writing to Redis: WRONGTYPE"):
+        target.confirm()
+
+
 def test_errors_can_stand_among_the_replies(target: TargetConnection, world: World) -> None:
     """Where a caller wants to know which command was refused."""
     world.target().set("string", "x")
@@ -249,6 +257,31 @@ def test_a_database_that_is_not_there(world: World) -> None:
     with pytest.raises(TargetError, match="cannot connect to redis://") as caught:
         TargetConnection(url)
     assert not isinstance(caught.value, TargetLost)
+
+
+@pytest.mark.parametrize("form", [Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
+def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> None:
+    """What it cannot take whole, it does not take: in a transaction as with RESTORE; and later it does."""
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
+    rows = wire.stream([wire.row([b"7"])])[0]
+    encoder.begin(0)
+    batch = encoder.encode(rows)
+    connection = TargetConnection(own_redis.url)
+    connection.call("HSET", "k:7", "old", "key")
+    connection.call("CONFIG", "SET", "maxmemory", "1")
+    connection.send(batch.commands, encoder.replies_per_key)
+    with pytest.raises(TargetBusy, match="OOM"):
+        connection.confirm()
+    connection.close()
+    connection = TargetConnection(own_redis.url)
+    assert connection.call("HGETALL", "k:7") == [b"old", b"key"]
+    connection.call("CONFIG", "SET", "maxmemory", "0")
+    connection.send(batch.commands, encoder.replies_per_key)
+    connection.confirm()
+    assert connection.outstanding_replies == 0
+    assert connection.call("HGETALL", "k:7") == [b"id", b"7"]
+    assert (connection.call("PTTL", "k:7") > 0) is bool(form.ttl_ms)
+    connection.close()
 
 
 def test_a_full_redis_asks_for_patience(world: World, own_redis: RedisServer) -> None:
@@ -351,7 +384,7 @@ def test_the_best_payload_that_works_is_chosen(target: TargetConnection) -> None
     """In the order given; as commands if none is given, and refused if RESTORE was insisted on."""
     assert choose_payload(target, b"s", "auto", [Payload.PLAIN]).payload is Payload.PLAIN
     assert choose_payload(target, b"s", "auto", [Payload.PLAIN, Payload.LISTPACK]).payload is Payload.PLAIN
-    assert choose_payload(target, b"s", "commands", LAYOUTS) == Choice(None, "as asked")
+    assert choose_payload(target, b"s", "commands", LAYOUTS) == Choice(None, "as asked", whole=True)
     assert choose_payload(target, b"s", "auto", []).payload is None
     with pytest.raises(TargetError, match="Redis does not take RESTORE"):
         choose_payload(target, b"s", "restore", [])
@@ -377,6 +410,17 @@ def test_keys_that_cannot_expire_are_told_by_the_probe(world: World, encoding: s
     assert choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK]).payload is None
     with pytest.raises(TargetDenied, match="pexpire"):
         choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK], expires=True)
+    connection.close()
+    assert world.target().dbsize() == 0
+
+
+def test_without_transactions_commands_serve(world: World) -> None:
+    """A user without MULTI (or a proxy that knows none): the plain commands, with Redis's reason."""
+    connection = TargetConnection(as_user(world, "plain", ["+@all", "-multi"], ["*"]))
+    choice = choose_payload(connection, b"scratch", "commands", LAYOUTS, expires=True)
+    assert (choice.payload, choice.whole) == (None, False)
+    assert choice.reason.startswith("as asked; no MULTI: ")
+    assert connection.outstanding_replies == 0
     connection.close()
     assert world.target().dbsize() == 0
 

@@ -19,6 +19,8 @@ if not is_native_built() and not os.environ.get("CI"):
 FORMS = [
     Form(),
     Form(ttl_ms=86_400_000, jitter_ms=8_640_000),
+    Form(whole=True),
+    Form(ttl_ms=5000, whole=True),
     Form(Payload.LISTPACK),
     Form(Payload.LISTPACK, ttl_ms=1000, jitter_ms=999),
     Form(Payload.PLAIN, ttl_ms=5000),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.encoding import ReferenceEncoder, make_layout, parse_template
+from shardload.encoding import Form, ReferenceEncoder, make_layout, parse_template
 from shardload.errors import MalformedPacket
 from shardload.model import SetAside
 from tests.unit import wire
@@ -95,6 +95,20 @@ def test_a_null_in_the_key_sets_the_row_aside(
     batch = one.encode(wire.stream([wire.row(row)])[0])
     assert (bytes(batch.commands), batch.keys, batch.rows_read, batch.rows_skipped) == (b"", 0, 1, 0)
     assert batch.set_aside == [told]
+
+
+@pytest.mark.parametrize(("ttl_ms", "lines"), [(0, 6), (5000, 8)])
+def test_a_transaction_makes_a_key_whole(ttl_ms: int, lines: int) -> None:
+    """Nobody sees it between its commands, which are those without a transaction; each line of reply is known."""
+    data = wire.stream([wire.row([b"x", None, b"1"])])[0]
+    commands = {}
+    for whole in (False, True):
+        layout = make_layout(["a", "b"], parse_template("u:{id}"), "id", "omit")
+        one = ReferenceEncoder(layout, Form(ttl_ms=ttl_ms, whole=whole))
+        one.begin(0)
+        commands[whole] = bytes(one.encode(data).commands)
+    assert commands[True] == resp(b"MULTI") + commands[False] + resp(b"EXEC")
+    assert one.replies_per_key == lines
 
 
 def test_a_row_without_a_field_is_skipped() -> None:
