@@ -155,4 +155,5 @@ def test_another_user_keeps_the_record_of_ours(nobodys_job: JobDirectory) -> Non
         f"kept users: its SysV objects are those of the user with uid {NOBODY} "
         "(shardload clean users as that user, or as root)"
     )
-    assert remove_recorded(nobodys_job.read_run()["ipc"]) == 3
+    record = nobodys_job.read_run()["ipc"]
+    assert as_user(NOBODY, lambda: remove_recorded(record) - 3) == 0  # root in a container may not, by itself
