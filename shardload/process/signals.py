@@ -65,7 +65,8 @@ def _note(number: int, frame: FrameType | None) -> None:
 def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
     """Within it these signals raise StoppedBySignal: for phases that hold nothing which must be put in order.
 
-    What is raised in a finaliser or a hook of fork is dropped by Python; then it is raised at the end.
+    Whatever a library makes of it (pydantic makes it an error of its own), it leaves as itself. What is raised in a
+    finaliser or a hook of fork is dropped by Python; then it is raised at the end.
     """
     came: list[int] = []
 
@@ -78,6 +79,10 @@ def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
         yield
         if came:
             raise StoppedBySignal(came[0])
+    except Exception as error:
+        if came and not isinstance(error, StoppedBySignal):
+            raise StoppedBySignal(came[0]) from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

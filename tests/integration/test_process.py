@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, field_serializer
 
 from shardload.errors import StoppedBySignal
 from shardload.process import (
@@ -463,6 +464,28 @@ def test_a_dropped_exception_is_raised_at_the_end(monkeypatch: pytest.MonkeyPatc
     assert len(dropped) == 1
     assert ran_on
     assert caught.value.exit_code == 143
+
+
+def test_what_a_library_makes_of_the_exception_is_the_signal_still() -> None:
+    """pydantic wraps whatever is raised in a serializer, which may be where the signal came."""
+
+    class Spec(BaseModel):
+        path: str
+
+        @field_serializer("path")
+        def as_text(self, path: str) -> str:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return path
+
+    with pytest.raises(StoppedBySignal) as caught, stop_by_exception([signal.SIGTERM]):
+        Spec(path="/").model_dump_json()
+    assert caught.value.exit_code == 143
+
+
+def test_an_error_without_a_signal_is_itself() -> None:
+    """Nothing is blamed on a signal that never came."""
+    with pytest.raises(ValueError, match="mine"), stop_by_exception([signal.SIGTERM]):
+        raise ValueError("mine")
 
 
 def test_held_signals_come_afterwards() -> None:
