@@ -15,8 +15,8 @@ from typing import Any
 from shardload.coordinator import STOP_GRACE_S, Coordinator
 from shardload.crew import Crew, LoaderBody
 from shardload.display import Display
-from shardload.errors import DirectoryLost, JobError
-from shardload.ipc import BoardHeader, IpcSet, create
+from shardload.errors import DirectoryLost, IpcError, JobError
+from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.ledger import Ledger
@@ -61,7 +61,7 @@ def run(
             made.callback(os.close, end)
         control = _control(directory)
         made.callback(control.close)
-        ipc = create(directory.key_file, BoardHeader(MOST_WORKERS, run_id, me["pid"], me["start"]))
+        ipc = _make_objects(directory, BoardHeader(MOST_WORKERS, run_id, me["pid"], me["start"]), me)
         made.callback(ipc.board.detach)
         made.callback(ipc.remove)
         me["ipc"] = ipc.record
@@ -79,6 +79,17 @@ def run(
         _loop_and_end(coordinator, crew, ipc)
     _wind_up(directory, journal, run_number, started_s, me)
     return coordinator.ending, coordinator.steering.workers
+
+
+def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, Any]) -> IpcSet:
+    """The run's SysV objects, announced before: there is no moment at which a kill leaves any that nobody knows."""
+    directory.write_run({**me, "ipc": announce(directory.key_file)})
+    try:
+        return create(directory.key_file, header)
+    except IpcError:
+        with suppress(JobError):
+            directory.write_run({**me, "ipc": None})
+        raise
 
 
 def _loop_and_end(coordinator: Coordinator, crew: Crew, ipc: IpcSet) -> None:

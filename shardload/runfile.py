@@ -8,13 +8,14 @@ _INT = range(-(2**31), 2**31)
 _UNSIGNED = range(2**64)
 _KEY = (range(-(2**31), 0), range(1, 2**31))  # 0 is IPC_PRIVATE: to look for it makes a new object
 _OBJECT = {"key": _KEY, "id": _INT}
+_USER = {"uid": range(2**32 - 1)}
 _RUN: dict[str, Any] = {
     "pid": _INT, "start": _UNSIGNED, "run_id": _UNSIGNED, "started": str, "encoder": str, "ipc_namespace": str,
     "troubles": [str],
-    "ipc": {
-        "uid": range(2**32 - 1), "board": {"id": _INT}, "queues": [{**_OBJECT, "changed": _UNSIGNED}],
-        "semaphore": _OBJECT,
-    },
+    "ipc": (
+        {**_USER, "board": {"id": _INT}, "queues": [{**_OBJECT, "changed": _UNSIGNED}], "semaphore": _OBJECT},
+        {**_USER, "pid": _INT, "since": _UNSIGNED, "key_file": str},  # they are about to be made
+    ),
     "outcome": {"status": str},
 }  # fmt: skip
 _WITH_IPC = ("pid", "start", "run_id")  # without these nobody could tell whose objects they are

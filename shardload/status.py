@@ -94,7 +94,8 @@ def look(directory: JobDirectory) -> JobStatus:
         return dataclasses.replace(_from_journal(directory, run, "running"), error=elsewhere)
     if not is_held:
         return _from_journal(directory, run, _end_of(run))
-    if board is None and is_alive(run.get("pid") or 0, run.get("start") or 0):
+    is_beginning = "since" in (run.get("ipc") or {})  # its objects are being made
+    if board is None and not is_beginning and is_alive(run.get("pid") or 0, run.get("start") or 0):
         return dataclasses.replace(_from_journal(directory, run, "stopping"), pid=run["pid"])  # it winds up
     return _from_journal(directory, run, "starting")
 
@@ -152,7 +153,8 @@ class Onlooker:
 
 
 def _board_of(run: dict[str, Any]) -> Board | None:
-    board = Board.attach(run["ipc"]["board"]["id"]) if run.get("ipc") else None
+    recorded = run.get("ipc") or {}
+    board = Board.attach(recorded["board"]["id"]) if "board" in recorded else None
     if board is not None and board.header().run_id != run["run_id"]:  # ids come back: is it this run's?
         board.detach()
         return None

@@ -89,7 +89,7 @@ def _as_user(uid: int) -> Iterator[None]:
 
 
 def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
-    board = Board.attach(run["ipc"]["board"]["id"])
+    board = Board.attach(run["ipc"]["board"]["id"]) if "board" in run["ipc"] else None
     removed = remove_recorded(run["ipc"])
     if board is not None:
         if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?

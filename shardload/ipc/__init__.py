@@ -5,7 +5,7 @@
 
 from shardload.ipc.board import Board
 from shardload.ipc.messages import AckQueue, Stop, TaskQueue
-from shardload.ipc.objects import IpcSet, count_recorded, create, describe_build, remove_recorded
+from shardload.ipc.objects import IpcSet, announce, count_recorded, create, describe_build, remove_recorded
 from shardload.ipc.records import (
     EMPTY_CELL,
     NO_HOLDING,
@@ -33,6 +33,7 @@ __all__ = [
     "Standing",
     "Stop",
     "TaskQueue",
+    "announce",
     "count_recorded",
     "create",
     "describe_build",

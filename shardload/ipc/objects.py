@@ -1,13 +1,17 @@
 """Making and removing a run's SysV objects.
 
 Keys come from `ftok(key file, project id)`, created exclusively. ftok keeps 16 bits of the inode, so a key can be
-taken already: then the next project id is tried. What was made is recorded in the job directory, and an object is
-removed only if its key, id, owner and (for a queue) time of change are still those of the record: ids come back.
+taken already: then the next project id is tried. That objects are about to be made is recorded in the job directory
+first, and then which they are. An object is removed only if its key, id, owner and (for a queue) time of change are
+still those of the record, since ids come back; or, where the maker was killed before it could say which they are, if
+its key, owner and maker, or for a queue the time of its making, are those that were announced, and nobody has used it.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,8 @@ from shardload.ipc.records import BoardHeader
 
 _MODE = 0o600
 _PROJECT_IDS = range(1, 256)
+_MAKING_S = 10  # a maker takes milliseconds; what is older or younger than this is not its work
+_CLOCKS_APART_S = 0.1  # the kernel stamps objects with a clock that may lag behind by a tick
 
 
 @dataclass
@@ -41,6 +47,12 @@ class IpcSet:
             except (sysv_ipc.Error, OSError):
                 continue  # somebody was faster
         self._removable.clear()
+
+
+def announce(key_file: Path) -> dict[str, Any]:
+    """What to record before `create`, so that what a maker leaves that is killed in the middle can be found."""
+    since = int(time.time() - _CLOCKS_APART_S)
+    return {"uid": os.geteuid(), "pid": os.getpid(), "since": since, "key_file": str(key_file)}
 
 
 def create(key_file: Path, header: BoardHeader) -> IpcSet:
@@ -104,6 +116,8 @@ def count_recorded(record: dict[str, Any]) -> int:
 
 
 def _recorded(record: dict[str, Any]) -> list[Any]:
+    if "since" in record:
+        return [thing for thing in _announced(record) if thing.cuid == record["uid"]]
     uid = record["uid"]
     found = []
     for was in record["queues"]:
@@ -116,12 +130,38 @@ def _recorded(record: dict[str, Any]) -> list[Any]:
     return found
 
 
+def _announced(record: dict[str, Any]) -> Iterator[Any]:
+    """What the maker of an announcement made, and nobody has used."""
+    pid, since = record["pid"], record["since"]
+    for project in _PROJECT_IDS:
+        try:
+            key = sysv_ipc.ftok(record["key_file"], project, silence_warning=True)
+        except OSError:
+            return
+        memory = _at(sysv_ipc.SharedMemory, key)
+        if memory is not None:
+            memory.detach()
+            if memory.creator_pid == pid:
+                yield memory
+        queue = _at(sysv_ipc.MessageQueue, key)  # the kernel does not note who made it
+        is_new = queue is not None and not (queue.last_send_pid or queue.last_receive_pid)
+        if is_new and 0 <= queue.last_change_time - since <= _MAKING_S:
+            yield queue
+        semaphore = _at(sysv_ipc.Semaphore, key)
+        if semaphore is not None and semaphore.last_pid == pid:
+            yield semaphore
+
+
 def _existing(kind: Any, was: dict[str, int]) -> Any:
+    thing = _at(kind, was["key"])
+    return thing if thing is not None and thing.id == was["id"] else None
+
+
+def _at(kind: Any, key: int) -> Any:
     try:
-        thing = kind(was["key"])
+        return kind(key)
     except (sysv_ipc.Error, OSError):
         return None
-    return thing if thing.id == was["id"] else None
 
 
 def _removed(thing: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sysv_ipc
@@ -23,6 +25,8 @@ from shardload.ipc import (
     LoaderView,
     Stop,
     TaskQueue,
+    announce,
+    count_recorded,
     create,
     remove_recorded,
 )
@@ -368,6 +372,92 @@ def test_only_what_is_provably_ours_is_removed(ipc: IpcSet, doubt: str) -> None:
         record["queues"][0][doubt] += 1
     assert remove_recorded(record) == (0 if doubt == "uid" else 2)
     assert ("q", str(ipc.record["queues"][0]["id"])) in ipc_objects()
+
+
+@pytest.fixture
+def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], dict[str, Any]]:
+    """Lets a process announce a run's objects and make them, killed before the nth. The value is the announcement."""
+    key_file = tmp_path / "key"
+    key_file.touch()
+    ftok = sysv_ipc.ftok
+
+    def make(nth: int) -> dict[str, Any]:
+        reading, writing = os.pipe()
+
+        def die_before_nth() -> int:
+            os.write(writing, json.dumps(announce(key_file)).encode())
+
+            def key_or_death(path: str, project: int, **how: Any) -> int:
+                if project == nth:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return int(ftok(path, project, **how))
+
+            monkeypatch.setattr(sysv_ipc, "ftok", key_or_death)
+            create(key_file, BoardHeader(3, RUN, 1, 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+            return 0
+
+        assert ended(fork_child(die_before_nth, [])) == -signal.SIGKILL
+        os.close(writing)
+        announced: dict[str, Any] = json.loads(os.read(reading, 65536))
+        os.close(reading)
+        return announced
+
+    return make
+
+
+@pytest.mark.parametrize(("nth", "left"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3)])
+def test_a_kill_in_the_making_leaves_nothing_that_is_not_found(maker: Any, nth: int, left: int) -> None:
+    """The board is removed already, then come two queues, then the semaphore."""
+    before = ipc_objects()
+    announced = maker(nth)
+    assert len(ipc_objects() - before) == left
+    assert count_recorded(announced) == left
+    assert remove_recorded(announced) == left
+    assert ipc_objects() == before
+
+
+def test_a_board_whose_maker_was_killed_before_it_removed_it(tmp_path: Path) -> None:
+    """Found by its maker's pid; that of another stays."""
+    before = ipc_objects()
+    (tmp_path / "key").touch()
+    announced = announce(tmp_path / "key")
+    key = sysv_ipc.ftok(announced["key_file"], 1, silence_warning=True)
+    sysv_ipc.SharedMemory(key, sysv_ipc.IPC_CREX, size=4096).detach()
+    assert remove_recorded({**announced, "pid": os.getppid()}) == 0
+    assert remove_recorded(announced) == 1
+    assert ipc_objects() == before
+
+
+@pytest.mark.parametrize("doubt", ["uid", "older", "younger", "pid", "key", "used"])
+def test_only_what_was_announced_is_removed(maker: Any, tmp_path: Path, doubt: str) -> None:
+    """Neither what another user or process made, nor at another time, nor what somebody uses."""
+    before = ipc_objects()
+    announced = maker(5)
+    queues = [sysv_ipc.ftok(announced["key_file"], project, silence_warning=True) for project in (2, 3)]
+    if doubt == "used":
+        sysv_ipc.MessageQueue(queues[0]).send(b"hello")
+        sysv_ipc.MessageQueue(queues[1]).send(b"hello")
+        sysv_ipc.MessageQueue(queues[1]).receive()
+        sysv_ipc.Semaphore(sysv_ipc.ftok(announced["key_file"], 4, silence_warning=True)).acquire()
+    (tmp_path / "other").touch()
+    doubtful, removed = {
+        "uid": ({"uid": announced["uid"] + 1}, 0),
+        "older": ({"since": announced["since"] + 60}, 1),
+        "younger": ({"since": announced["since"] - 60}, 1),
+        "pid": ({"pid": os.getpid()}, 2),
+        "key": ({"key_file": str(tmp_path / "other")}, 0),
+        "used": ({}, 0),
+    }[doubt]
+    assert remove_recorded({**announced, **doubtful}) == removed
+    for kind, number in ipc_objects() - before:
+        (sysv_ipc.remove_message_queue if kind == "q" else sysv_ipc.remove_semaphore)(int(number))
+
+
+def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_path: Path) -> None:
+    """Without the key file there are no keys; and that is no error."""
+    announced = maker(1)
+    assert remove_recorded({**announced, "key_file": str(tmp_path / "gone")}) == 0
 
 
 # ---- the board

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shardload.errors import JobError
-from shardload.ipc import BoardHeader, create, remove_recorded
+from shardload.ipc import BoardHeader, announce, create, remove_recorded
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.process import ipc_namespace
@@ -60,6 +60,23 @@ def test_a_broken_directory_is_in_nobodys_way(tmp_path: Path) -> None:
     assert "cannot open" in told[3]
     assert remove_recorded(record) == 3
     assert ipc_objects() == before
+
+
+def test_a_run_killed_while_it_made_its_objects(tmp_path: Path) -> None:
+    """It could only say that it would make some: they are found all the same, once."""
+    before = ipc_objects()
+    job = JobDirectory.create(tmp_path, "users")
+    job.write_spec({})
+    os.close(job.lock())
+    announced = announce(job.key_file)
+    create(job.key_file, BoardHeader(1, 1, 1, 1)).board.detach()
+    run = {"pid": os.getpid(), "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": announced}
+    job.write_run(run)
+    assert cleaned(tmp_path, dry_run=True)[0] == "would remove 3 SysV objects of job users"
+    assert sweep(tmp_path) == 3
+    assert ipc_objects() == before
+    assert job.read_run() == {**run, "ipc": None}
+    assert sweep(tmp_path) == 0
 
 
 @pytest.mark.parametrize(
