@@ -49,11 +49,10 @@ class Coordinator:
         self._confirm_not_before_s = 0.0
         self._is_confirmed = self._is_ready = False
         self._clock_noted_s = parts.started_s
-        self._showing = Showing(parts.ipc.board, parts.ledger, parts.crew, parts.display, parts.started_s)
-        self._watch = Watch(self._crew, self._ipc.board, self._ledger.dispatcher, settings.hung_after_s)
-        self.steering = Steering(
-            self._crew, self._ipc.board, self._ledger.dispatcher, settings.limits, self._recall, self._say
-        )
+        board, dispatcher = parts.ipc.board, parts.ledger.dispatcher
+        self._watch = Watch(self._crew, board, dispatcher, settings.hung_after_s)
+        self.steering = Steering(self._crew, board, dispatcher, settings.limits, self._recall, self._say)
+        self._showing = Showing(board, self._ledger, self._crew, self.steering, parts.display, parts.started_s)
         self.ending: Ending | None = None
 
     def loop(self) -> None:
@@ -72,7 +71,7 @@ class Coordinator:
                     self.steering.advance()
                     self._dispatch()
                     self._confirm_target()
-                    self._showing.show_if_due(self.steering.workers, is_paused=self.steering.is_paused)
+                    self._showing.show_if_due()
                 except (ShardloadError, OSError) as error:
                     self._stop(error=reason_to_stop(error))
                     is_troubled = True  # what the verbs after it would have heeded wakes nobody again
@@ -81,7 +80,7 @@ class Coordinator:
         if self.ending is None:
             self._tell_ready()
         self.steering.break_off("the job has ended")
-        self._showing.show(self.steering.workers)
+        self._showing.show()
 
     def _is_over(self) -> bool:
         if self.ending is None:
@@ -128,7 +127,7 @@ class Coordinator:
         elif order.verb == "reopen-log":
             self._settings.reopen_log()
         elif order.verb == "log-status":
-            _log.info("status: %s", describe(self._showing.progress(self.steering.workers)))
+            _log.info("status: %s", describe(self._showing.progress()))
         elif self.ending is not None:
             answer.refuse("the job is stopping")
         else:
@@ -215,7 +214,7 @@ class Coordinator:
             self._consider_giving_up(now_s, reason)
 
     def _consider_giving_up(self, now_s: float, reason: str) -> None:
-        rows = self._showing.progress(self.steering.workers).rows
+        rows = self._showing.progress().rows
         if self._trouble_since_s is None or rows > self._rows_at_trouble:  # another loader gets on
             self._trouble_since_s, self._rows_at_trouble = now_s, rows
         if retry.is_hopeless(now_s, self._trouble_since_s, self._settings.give_up_after_s):
@@ -271,7 +270,7 @@ class Coordinator:
                     self._ipc.tasks.send(number, task)
         if not self._is_ready and self._watch.is_up(wanted):
             self._tell_ready()
-        self._showing.write_board(workers)
+        self._showing.write_board()
 
     def _confirm_target(self) -> None:
         """When every range is acknowledged: is the Redis that confirmed them still the one that runs?"""

@@ -52,9 +52,10 @@ class Meter:
         passed_s = now_s - self._at_s
         if passed_s > 0:
             keep = math.exp(-passed_s / SMOOTHING_S)
-            self._rows_sum = self._rows_sum * keep + max(0, rows - self._rows_at)
-            self._share_sum = self._share_sum * keep + max(0.0, share - self._share_at)
-            self._weight = self._weight * keep + passed_s
+            weight = -math.expm1(-passed_s / SMOOTHING_S)  # of all this time, seen from its end
+            self._rows_sum = self._rows_sum * keep + max(0, rows - self._rows_at) * (weight / passed_s)
+            self._share_sum = self._share_sum * keep + max(0.0, share - self._share_at) * (weight / passed_s)
+            self._weight = self._weight * keep + weight
             self._at_s = now_s
             self._share_at = max(self._share_at, share)
             self._rows_at = max(self._rows_at, rows)

@@ -9,6 +9,7 @@ from shardload.display import Display
 from shardload.ipc import NO_HOLDING, Board, Holding, Standing
 from shardload.ledger import Ledger
 from shardload.progress import Meter, Progress
+from shardload.steering import Steering
 
 _PAUSED_EVERY_S = 10.0  # nothing moves: an idle job costs nothing
 
@@ -16,10 +17,13 @@ _PAUSED_EVERY_S = 10.0  # nothing moves: an idle job costs nothing
 class Showing:
     """One run's. `started_s` is the monotonic clock at its beginning."""
 
-    def __init__(self, board: Board, ledger: Ledger, crew: Crew, display: Display, started_s: float) -> None:
+    def __init__(
+        self, board: Board, ledger: Ledger, crew: Crew, steering: Steering, display: Display, started_s: float
+    ) -> None:
         self._board = board
         self._ledger = ledger
         self._crew = crew
+        self._steering = steering
         self._display = display
         self._started_s = started_s
         self._seconds_before = ledger.totals.seconds
@@ -36,24 +40,24 @@ class Showing:
         """Something changed that a person wants to see."""
         self._next_s = 0.0
 
-    def show_if_due(self, workers: int, *, is_paused: bool) -> None:
+    def show_if_due(self) -> None:
         """Show the progress, if its time has come."""
         now_s, every_s = time.monotonic(), self._display.every_s
         if every_s is not None and now_s >= self._next_s:
-            self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if is_paused else every_s)
-            self._display.show(self.progress(workers))
+            self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if self._steering.is_paused else every_s)
+            self._display.show(self.progress())
 
-    def show(self, workers: int) -> None:
+    def show(self) -> None:
         """Show the progress."""
-        self._display.show(self.progress(workers))
+        self._display.show(self.progress())
 
     def note(self, text: str) -> None:
         """Show one line."""
         self._display.note(text)
 
-    def progress(self, workers: int) -> Progress:
+    def progress(self) -> Progress:
         """The job at this moment, as whoever looks at the board sees it."""
-        self.write_board(workers)
+        self.write_board()
         shown = self._board.snapshot()
         assert shown is not None  # its writer is this process
         in_hand = [(counts.rows_read, held.estimated_rows) for slot in shown.slots for held, counts in slot.in_hand()]
@@ -62,16 +66,16 @@ class Showing:
             time.monotonic(), rows, self._ledger.share(in_hand), self._crew.loaders, self._ledger.retries
         )
 
-    def write_board(self, workers: int) -> None:
+    def write_board(self) -> None:
         """What is settled, and which ranges are out, for all who look at the board."""
-        totals = self._ledger.totals
+        totals, steering = self._ledger.totals, self._steering
         standing = Standing(
-            workers, totals.counts, totals.ranges, totals.ranges_done, totals.ranges_set_aside, self._ledger.retries,
-            totals.estimated_rows, totals.estimated_rows_done, self._seconds_before, self._started_s,
-            self._rows_before, self._share_before,
+            steering.workers, totals.counts, totals.ranges, totals.ranges_done, totals.ranges_set_aside,
+            self._ledger.retries, totals.estimated_rows, totals.estimated_rows_done, self._seconds_before,
+            self._started_s, steering.paused_s, steering.paused_since_s, self._rows_before, self._share_before,
         )  # fmt: skip
         used = max((number + 1 for number, slot in enumerate(self._crew.slots) if slot.pid), default=0)
-        self._board.write_standing(standing, [self._holdings(number) for number in range(max(used, workers))])
+        self._board.write_standing(standing, [self._holdings(number) for number in range(max(used, steering.workers))])
 
     def _holdings(self, number: int) -> tuple[Holding, Holding]:
         dispatcher = self._ledger.dispatcher

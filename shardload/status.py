@@ -133,7 +133,7 @@ def progress_of(status: JobStatus) -> Progress:
 class Onlooker:
     """Somebody who looks at a job again and again. Rate and time left are then those of the last seconds.
 
-    The first look, and a single `look`, has only the means since the run began, its pauses included.
+    The first look, and a single `look`, has only the means since the run began, its pauses left out.
     """
 
     def __init__(self, directory: JobDirectory) -> None:
@@ -164,7 +164,7 @@ def _board_of(run: dict[str, Any]) -> Board | None:
 def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> JobStatus:
     now_s = time.monotonic()
     standing, counts = shown.standing, shown.counts()
-    passed_s = max(1e-6, now_s - standing.started_s)
+    worked_s = standing.worked_s(now_s)
     in_hand = [(c.rows_read, held.estimated_rows) for slot in shown.slots for held, c in slot.in_hand()]
     share = share_done(
         standing.estimated_rows, standing.estimated_rows_done, in_hand,
@@ -175,16 +175,16 @@ def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> J
     retried = Journal(directory.journal_file).totals().ranges_retried
     summary = make_summary(
         directory.name, "incomplete", counts, (standing.ranges, standing.ranges_done, retried),
-        standing.seconds_before + passed_s, run.get("encoder") or "", standing.workers,
+        standing.seconds_before + now_s - standing.started_s, run.get("encoder") or "", standing.workers,
     )  # fmt: skip
-    rows_per_second = round((counts.rows_read - standing.rows_before) / passed_s, 1)
+    rows_per_second = round((counts.rows_read - standing.rows_before) / worked_s, 1)
     return JobStatus(
         state=state,
         pid=run["pid"] if is_alive(run["pid"], run["start"]) else None,
         started=run.get("started"),
         summary=dataclasses.replace(summary, rows_per_second=rows_per_second),
         share=share,
-        eta_s=(1 - share) * passed_s / gained if gained > 0 and state == "running" else None,
+        eta_s=(1 - share) * worked_s / gained if gained > 0 and state == "running" else None,
         rate=int(shown.rate_rows) or None,
         workers=standing.workers,
         error="the coordinator is stopped (SIGSTOP): kill -CONT it" if is_stopped(run["pid"]) else None,

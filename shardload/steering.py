@@ -40,13 +40,17 @@ class Silent:
 
 
 class Steering:
-    """The job's present limits. `recall` takes back what a slot has not received; `say` tells a person."""
+    """The job's present limits. `recall` takes back what a slot has not received; `say` tells a person.
+
+    `paused_since_s` is a monotonic clock reading, 0 without a pause; `paused_s` sums up those that have ended.
+    """
 
     def __init__(
         self, crew: Crew, board: Board, dispatcher: Dispatcher, limits: Limits,
         recall: Callable[[int], None], say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self.is_paused = False
+        self.paused_since_s = 0.0
+        self.paused_s = 0.0
         self.workers = limits.workers
         self._crew = crew
         self._board = board
@@ -58,6 +62,11 @@ class Steering:
         dispatcher.slots_in_use = limits.workers
         if limits.rate_rows:
             board.set_rate(limits.rate_rows, time.monotonic())
+
+    @property
+    def is_paused(self) -> bool:
+        """True from `pause` to `unpause`."""
+        return self.paused_since_s > 0
 
     def obey(self, order: Order, answer: Answer) -> None:
         """Begin to carry out an order that concerns the loaders."""
@@ -116,7 +125,7 @@ class Steering:
 
     def _pause(self, answer: Answer) -> None:
         if not self.is_paused:
-            self.is_paused = True
+            self.paused_since_s = time.monotonic()
             self._board.set_paused(True)
             for number in range(len(self._crew.slots)):
                 self._recall(number)
@@ -125,7 +134,8 @@ class Steering:
 
     def _unpause(self, answer: Answer) -> None:
         if self.is_paused:
-            self.is_paused = False
+            self.paused_s += time.monotonic() - self.paused_since_s
+            self.paused_since_s = 0.0
             self._board.set_paused(False)
             self._say("unpaused")
         answer.done("not paused")

@@ -34,10 +34,10 @@ from shardload.ipc.records import (
 from shardload.limits import after_taking
 from shardload.model import Counts
 
-MAGIC = b"SHARDLD2"
+MAGIC = b"SHARDLD3"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when
-_STANDING = struct.Struct("<QII12QddQd")  # sequence, workers, slots in use, counts and the rest as in Standing
+_STANDING = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, counts and the rest as in Standing
 _HOLDING = struct.Struct("<QQQQQQ")  # two of: range id, attempt, estimated rows
 _RECORD = struct.Struct("<QQQdII2Q6Q2Q6Q")  # sequence, pid, start, heartbeat, phase, spare, two cells
 _ORDERS_AT = _HEADER.size
@@ -146,8 +146,8 @@ class Board:
         packed = _STANDING.pack(
             2 * self._standings, standing.workers, len(holdings), *standing.counts.as_tuple(), standing.ranges,
             standing.ranges_done, standing.ranges_set_aside, standing.retries, standing.estimated_rows,
-            standing.estimated_rows_done, standing.seconds_before, standing.started_s, standing.rows_before,
-            standing.share_before,
+            standing.estimated_rows_done, standing.seconds_before, standing.started_s, standing.paused_s,
+            standing.paused_since_s, standing.rows_before, standing.share_before,
         )  # fmt: skip
         with self._held():  # without the semaphore, too: nobody else writes here
             self._memory.write(struct.pack("<Q", 2 * self._standings - 1), _STANDING_AT)

@@ -63,7 +63,8 @@ NO_HOLDING = Holding(0, 0, 0)
 
 @dataclass(frozen=True)
 class Standing:
-    """What the coordinator has settled, and the run's frame. `started_s` is a monotonic clock reading."""
+    """What the coordinator has settled, and the run's frame. `started_s` and `paused_since_s` are monotonic clock
+    readings (0: not paused), `paused_s` is how long the pauses were that have ended."""
 
     workers: int
     counts: Counts
@@ -75,8 +76,14 @@ class Standing:
     estimated_rows_done: int
     seconds_before: float
     started_s: float
+    paused_s: float
+    paused_since_s: float
     rows_before: int
     share_before: float
+
+    def worked_s(self, now_s: float) -> float:
+        """How long this run has lasted by now, without its pauses; above 0."""
+        return max(1e-6, (self.paused_since_s or now_s) - self.started_s - self.paused_s)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def attempts(world: World) -> dict[int, int]:
 def test_pause_and_unpause(world: World, many_users: str) -> None:
     """Paused means that nothing is loaded, that no connection reads, and that the job says so; then it goes on."""
     daemon = launch(world, many_users, "--workers", "2")
+    daemon.wait_for("a range that is done", lambda seen: seen["ranges_done"])
     assert daemon.order("pause").out == f"job {JOB}: paused\n"
     seen = daemon.status()
     assert seen["state"] == "paused"
@@ -39,6 +40,9 @@ def test_pause_and_unpause(world: World, many_users: str) -> None:
     daemon.order("rate", "off")
     assert daemon.order("pause").out == f"job {JOB}: paused\n"  # once more: it is
     assert daemon.status()["rows_read"] <= keys == world.target().dbsize()  # a part of a range is loaded again later
+    later = daemon.status()
+    assert later["seconds"] > seen["seconds"]
+    assert later["rows_per_second"] == seen["rows_per_second"] > 0, "a pause counts for the rate"
     daemon.order("unpause")
     assert_whole(world, many_users, daemon.end())
 

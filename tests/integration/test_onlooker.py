@@ -38,11 +38,13 @@ def job(tmp_path: Path) -> Iterator[tuple[JobDirectory, IpcSet]]:
     os.close(lock)
 
 
-def settle(ipc: IpcSet, rows: int) -> None:
-    """The run began an hour ago, and so many rows are settled by now."""
+def settle(ipc: IpcSet, rows: int, *, paused_s: float = 0.0, since_s: float = 0.0) -> None:
+    """The run began an hour ago, and so many rows are settled by now; it was paused so long, and is it since then."""
     started_s = time.monotonic() - HOUR_S
     counts = Counts(rows_read=rows, keys_written=rows)
-    ipc.board.write_standing(Standing(1, counts, 10, 0, 0, 0, ROWS, rows, 0.0, started_s, 0, 0.0), [])
+    ipc.board.write_standing(
+        Standing(1, counts, 10, 0, 0, 0, ROWS, rows, 0.0, started_s, paused_s, since_s, 0, 0.0), []
+    )
 
 
 def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None:
@@ -65,3 +67,18 @@ def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None
     assert look(directory).eta_s == pytest.approx(HOUR_S / 9, rel=0.01)
     still = onlooker.look()
     assert still.summary.rows_read == 900_000
+
+
+def test_a_single_look_leaves_pauses_out(job: tuple[JobDirectory, IpcSet]) -> None:
+    """Those that have ended, and the one that lasts: half of the rows in a minute of work, at any time after."""
+    directory, ipc = job
+    settle(ipc, 500_000, paused_s=HOUR_S - 60)
+    seen = look(directory)
+    assert seen.eta_s == pytest.approx(60, rel=0.01)
+    assert seen.summary.rows_per_second == pytest.approx(500_000 / 60, rel=0.01)
+    assert seen.summary.seconds == pytest.approx(HOUR_S, rel=0.01)
+    ipc.board.set_paused(True)
+    settle(ipc, 500_000, paused_s=HOUR_S - 120, since_s=time.monotonic() - 60)
+    seen = look(directory)
+    assert (seen.state, seen.eta_s) == ("paused", None)
+    assert seen.summary.rows_per_second == pytest.approx(500_000 / 60, rel=0.01)

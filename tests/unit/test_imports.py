@@ -32,9 +32,9 @@ RANKS = {
     "status": 43,  # what can be said of a job from outside
     "coordinator": 40,
     "loader": 40,
+    "showing": 39,
     "steering": 38,
     "watch": 38,
-    "showing": 38,
     "parts": 38,
     "crew": 35,
     "ledger": 30,

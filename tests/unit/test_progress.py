@@ -64,7 +64,15 @@ def test_old_rates_are_forgotten_at_the_set_pace() -> None:
     meter.reading(SMOOTHING_S, 5000, 0.1, 1, 0)
     shown = meter.reading(2 * SMOOTHING_S, 5000, 0.1, 1, 0)
     kept = math.exp(-1)
-    assert shown.rows_per_second == pytest.approx((5000 * kept) / (SMOOTHING_S * kept + SMOOTHING_S))
+    assert shown.rows_per_second == pytest.approx(5000 / SMOOTHING_S * kept / (kept + 1))
+
+
+def test_an_hour_in_which_nothing_moved_is_forgotten_as_soon() -> None:
+    """A long time between two readings weighs no more than what can be remembered."""
+    meter = Meter(0.0, 0, 0.0)
+    assert meter.reading(3600.0, 0, 0.0, 1, 0).rows_per_second == 0
+    shown = meter.reading(3600.0 + 2 * SMOOTHING_S, 10_000, 0.1, 1, 0)
+    assert shown.rows_per_second == pytest.approx(10_000 / (2 * SMOOTHING_S) * (1 - math.exp(-2)))
 
 
 def test_a_job_that_goes_on_starts_from_what_is_done() -> None:
