@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import selectors
 import signal
 import time
 from contextlib import suppress
 
 from shardload import retry
+from shardload.confirmation import Confirmation
 from shardload.crew import Death, Slot
 from shardload.display import describe
 from shardload.errors import GaveUp, ShardloadError, TargetLost
@@ -41,12 +41,10 @@ class Coordinator:
         self._settings = settings
         self._parts = parts
         self._ledger, self._crew, self._ipc = parts.ledger, parts.crew, parts.ipc
-        self._evicted_keys = target.evicted_keys
+        self._confirmation = Confirmation(settings.ask_target, target, keys_stay=settings.keys_stay)
         self._trouble_since_s: float | None = None
         self._rows_at_trouble = 0
         self._interrupts = 0
-        self._confirm_losses = 0
-        self._confirm_not_before_s = 0.0
         self._is_confirmed = self._is_ready = False
         self._clock_noted_s = parts.started_s
         board, dispatcher = parts.ipc.board, parts.ledger.dispatcher
@@ -96,8 +94,8 @@ class Coordinator:
             due.append(self.ending.since_s + STOP_GRACE_S)
         elif (show_s := self._showing.due_s()) is not None:
             due.append(show_s)
-        if self._confirm_not_before_s > now_s:
-            due.append(self._confirm_not_before_s)
+        if self._confirmation.not_before_s > now_s:
+            due.append(self._confirmation.not_before_s)
         if (look_s := self._watch.due_s()) is not None:
             due.append(look_s)
         return max(0.0, min(due) - now_s) if due else None
@@ -275,24 +273,21 @@ class Coordinator:
     def _confirm_target(self) -> None:
         """When every range is acknowledged: is the Redis that confirmed them still the one that runs?"""
         now_s = time.monotonic()
-        if self.ending is not None or self._ledger.dispatcher.open_ranges or now_s < self._confirm_not_before_s:
+        if self.ending is not None or self._ledger.dispatcher.open_ranges or now_s < self._confirmation.not_before_s:
             return
         try:
-            target = self._settings.ask_target()
+            target = self._confirmation.ask(now_s)
         except TargetLost as error:
-            self._confirm_losses += 1
-            self._confirm_not_before_s = now_s + retry.delay_s(self._confirm_losses, random.random())
             self._consider_giving_up(now_s, str(error))
             return
-        self._confirm_losses = 0
         self._ledger.heed_life(target.life)
         if self._ledger.dispatcher.open_ranges:
             self._dispatch()
             return
         self._is_confirmed = True
-        evicted = target.evicted_keys - self._evicted_keys
-        if evicted > 0:
-            self._say(f"warning: Redis evicted {evicted:,} keys meanwhile, perhaps of these; raise its maxmemory")
+        for doubt in self._confirmation.doubts(target, self._ledger.totals.counts.keys_written):
+            self._say(f"warning: {doubt}")
+            self._parts.note_trouble(doubt)
 
     def _say(self, text: str) -> None:
         _log.warning("%s", text)

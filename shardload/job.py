@@ -80,6 +80,11 @@ class Job:
         return Form(self.choice.payload, ttl_ms, jitter_ms(ttl_ms, self.spec.ttl_jitter), self.choice.whole)
 
     @property
+    def keys_stay(self) -> bool:
+        """True if each row has a key of its own, and none expires."""
+        return self.spec.ttl is None and not self.subject.collision()
+
+    @property
     def encoder(self) -> str:
         """The encoder and what it writes, in two words."""
         written = {None: "HSET", Payload.LISTPACK: "RESTORE listpack", Payload.PLAIN: "RESTORE plain"}

@@ -71,8 +71,9 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
 
     settings = Settings(
         job.subject.key_column, Limits(job.spec.workers, job.spec.rate or 0), job.spec.give_up_after,
-        job.spec.hung_after, frame.stops_at_hangup, lambda: ask_target(job.spec), frame.read_limits,
-        frame.on_ready, lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
+        job.spec.hung_after, frame.stops_at_hangup, lambda: ask_target(job.spec), job.keys_stay,
+        frame.read_limits, frame.on_ready,
+        lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
     )  # fmt: skip
     about = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "daemon": frame.is_daemon, "encoder": job.encoder}
     stopped: ShardloadError | None = None

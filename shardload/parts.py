@@ -36,7 +36,8 @@ def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
 @dataclass(frozen=True)
 class Settings:
     """What a run is told beside its job. `ask_target` raises TargetLost if the target cannot be reached;
-    `read_limits` gives what a reload should read again, and a word about where from."""
+    `keys_stay` says that each row has a key of its own, for good; `read_limits` gives what a reload should read again,
+    and a word about where from."""
 
     key_name: str
     limits: Limits
@@ -44,6 +45,7 @@ class Settings:
     hung_after_s: float
     stops_at_hangup: bool
     ask_target: Callable[[], TargetFacts]
+    keys_stay: bool
     read_limits: Callable[[], tuple[Limits | None, str]]
     on_ready: Callable[[], None]
     reopen_log: Callable[[], None]

@@ -112,7 +112,7 @@ def _wind_up(directory: JobDirectory, journal: Journal, number: int, started_s: 
 
 
 def _note_trouble(directory: JobDirectory, me: dict[str, Any], text: str) -> None:
-    """What befell a loader, for `shardload status`: the last few."""
+    """What befell the run, for `shardload status`: the last few."""
     me["troubles"] = [*me["troubles"], f"{time.strftime('%H:%M:%S')} {text}"][-_TROUBLES_KEPT:]
     with suppress(JobError):  # the disk is full: the log and a person's screen have it
         directory.write_run(me)

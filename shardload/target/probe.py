@@ -16,29 +16,32 @@ _SCRATCH_TTL_MS = 60_000  # gone by itself, should this process die before it re
 @dataclass(frozen=True)
 class TargetFacts:
     """`life` changes with every restart of the server process; UNKNOWN_LIFE where INFO is not allowed. `evicts` is
-    the policy by which keys may vanish under memory pressure, if there is one."""
+    the policy by which keys may vanish under memory pressure, if there is one. `keys` is how many the database has,
+    None where the question is not allowed."""
 
     server: str
     life: int
     evicted_keys: int
     evicts: str = ""
+    keys: int | None = None
 
 
 def describe_server(connection: TargetConnection) -> TargetFacts:
-    """What INFO says, or a stand-in where the ACL forbids INFO."""
-    try:
-        text = connection.call("INFO")
-    except TargetLost:
-        raise
-    except TargetError:
-        return TargetFacts("redis", UNKNOWN_LIFE, 0)
+    """What INFO and DBSIZE say, or stand-ins where the ACL forbids them. TargetBusy if they are refused for now."""
+    text, size = connection.call_many([("INFO",), ("DBSIZE",)], errors=True)
+    for reply in (text, size):
+        if isinstance(reply, TargetBusy):
+            raise reply
+    keys = None if isinstance(size, TargetError) else int(size)
+    if isinstance(text, TargetError):
+        return TargetFacts("redis", UNKNOWN_LIFE, 0, keys=keys)
     facts = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").split("\r\n") if ":" in line)
     name, version = ("valkey", facts.get("valkey_version")) if "valkey_version" in facts else (
         "redis", facts.get("redis_version"))  # fmt: skip
     policy = facts.get("maxmemory_policy", "noeviction")
     evicts = policy if int(facts.get("maxmemory", 0)) and policy != "noeviction" else ""
     life = int(facts.get("run_id", "0")[:15], 16)
-    return TargetFacts(f"{name} {version}", life, int(facts.get("evicted_keys", 0)), evicts)
+    return TargetFacts(f"{name} {version}", life, int(facts.get("evicted_keys", 0)), evicts, keys)
 
 
 @dataclass(frozen=True)

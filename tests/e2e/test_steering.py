@@ -47,6 +47,25 @@ def test_pause_and_unpause(world: World, many_users: str) -> None:
     assert_whole(world, many_users, daemon.end())
 
 
+@pytest.mark.parametrize("expires", [False, True])
+def test_keys_removed_meanwhile_are_told(world: World, many_users: str, expires: bool) -> None:
+    """FLUSHDB: what is gone is not loaded again, but a person hears of it; not where keys may go by themselves."""
+    daemon = launch(world, many_users, *(["--ttl", "1h"] if expires else []))
+    daemon.wait_for("a range that is done", lambda seen: seen["ranges_done"])
+    daemon.order("pause")
+    world.target().flushdb()
+    daemon.order("rate", "off")
+    daemon.order("unpause")
+    done = daemon.end()
+    keys = world.target().dbsize()
+    assert (done["status"], done["keys_written"]) == ("complete", ROWS)
+    assert keys < ROWS
+    told = f"Redis has {keys:,} keys, and {ROWS:,} were confirmed"
+    for place in (daemon.log(), world.run("status", JOB).out):
+        assert (told in place) is not expires, place
+    assert world.run("verify", JOB).code == 4
+
+
 def test_scale_up_and_down(world: World, many_users: str) -> None:
     """More loaders, fewer, one; by words and by signals; each range is loaded once."""
     daemon = launch(world, many_users, "--workers", "2")

@@ -354,15 +354,28 @@ def test_a_restart_is_another_life(world: World, own_redis: RedisServer) -> None
 
 
 def test_a_redis_that_may_not_be_asked(world: World) -> None:
-    """Without the right to INFO it is used all the same, with an unknown life."""
-    connection = TargetConnection(as_user(world, "blind", ["+@all", "-info"], ["*"]))
+    """Without the right to INFO and DBSIZE it is used all the same, with an unknown life and number of keys."""
+    connection = TargetConnection(as_user(world, "blind", ["+@all", "-info", "-dbsize"], ["*"]))
     try:
         facts = describe_server(connection)
-        assert (facts.life, facts.evicted_keys) == (0, 0)
+        assert (facts.life, facts.evicted_keys, facts.keys) == (0, 0, None)
         assert connection.call("PING") == b"PONG"
     finally:
         connection.close()
         world.target().acl_deluser("blind")
+
+
+def test_how_many_keys_there_are(world: World) -> None:
+    """In the job's own database alone; also where INFO is forbidden."""
+    world.target().mset({"a": 1, "b": 2})
+    for user in (world.redis, as_user(world, "blind", ["+@all", "-info"], ["*"])):
+        connection = TargetConnection(user)
+        assert describe_server(connection).keys == 2
+        connection.close()
+    elsewhere = TargetConnection(dataclasses.replace(world.redis, database="7"))
+    assert describe_server(elsewhere).keys == 0
+    elsewhere.close()
+    world.target().acl_deluser("blind")
 
 
 LAYOUTS = [Payload.LISTPACK, Payload.PLAIN]

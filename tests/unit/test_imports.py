@@ -32,6 +32,7 @@ RANKS = {
     "status": 43,  # what can be said of a job from outside
     "coordinator": 40,
     "loader": 40,
+    "confirmation": 38,
     "showing": 39,
     "steering": 38,
     "watch": 38,
