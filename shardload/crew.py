@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shardload import retry
-from shardload.errors import GaveUp, IpcError
+from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError
 from shardload.ipc import IpcSet, Phase
 from shardload.janitor import Janitor
 from shardload.limits import MOST_WORKERS
@@ -19,6 +19,7 @@ from shardload.process import describe_death, fork_child, is_alive, reap_all, st
 
 MOST_BAD_STARTS = 5
 _LOOK_AGAIN_S = 0.002
+_JANITOR_PAUSE_S = 1.0
 
 _log = logging.getLogger("shardload.crew")
 
@@ -70,7 +71,7 @@ class Death:
 
 class Crew:
     """All children of one run. `before_fork` closes what must not cross a fork; `private` are descriptors that a
-    child has to close."""
+    child has to close. NoProcess if the system refuses the first, the janitor."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Crew:
         self._private = list(private)
         self._before_fork = before_fork
         self._janitor = self._new_janitor()
+        self._janitor_not_before_s = 0.0
 
     @property
     def is_gone(self) -> bool:
@@ -102,7 +104,9 @@ class Crew:
 
     def staff(self, slots: int, most: int, now_s: float) -> None:
         """Fork loaders for the empty ones of the first `slots` slots until there are `most`, except where a bad start
-        asks for patience."""
+        asks for patience; and a janitor, if the last was killed."""
+        if self._janitor.is_gone and self._janitor_not_before_s <= now_s:
+            self._replace_janitor(now_s)
         for number, slot in enumerate(self.slots[:slots]):
             if self.loaders >= most:
                 return
@@ -111,8 +115,8 @@ class Crew:
                 slot.heartbeat = (0.0, now_s)
                 try:
                     slot.pid = self._fork_loader(number)
-                except OSError as error:
-                    self._note_bad_start(number, f"the system refuses another process: {error.strerror}", now_s)
+                except NoProcess as error:
+                    self._note_bad_start(number, error, now_s)
                     return
                 slot.start = start_time(slot.pid)
 
@@ -130,12 +134,11 @@ class Crew:
             os.kill(slot.pid, signal.SIGKILL)
 
     def reap(self) -> list[Death]:
-        """The loaders that have ended since the last call. A dead janitor is replaced at once."""
+        """The loaders that have ended since the last call."""
         deaths = []
         for pid, status in reap_all():
             if pid == self._janitor.pid:
                 self._janitor.forget()
-                self._janitor = self._new_janitor()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
                     had_begun = self._ipc.board.loader(number).phase not in (Phase.NONE, Phase.CONNECTING)
@@ -148,16 +151,16 @@ class Crew:
     def note_start(self, death: Death, now_s: float) -> None:
         """Count loaders that die before they have begun to work. GaveUp if a slot's never get further."""
         if not (self.slots[death.slot].has_spoken or death.had_begun):
-            self._note_bad_start(death.slot, f"it {death.words}", now_s)
+            self._note_bad_start(death.slot, GaveUp(f"it {death.words}", "see the job's log"), now_s)
 
-    def _note_bad_start(self, number: int, reason: str, now_s: float) -> None:
+    def _note_bad_start(self, number: int, reason: ShardloadError, now_s: float) -> None:
         """Have patience, longer each time. GaveUp if that does not help, unless others are at work."""
         slot = self.slots[number]
         slot.bad_starts += 1
         slot.not_before_s = now_s + retry.delay_s(slot.bad_starts, random.random())
-        _log.warning("loader %d did not start: %s", number, reason)
+        _log.warning("loader %d did not start: %s", number, reason.message)
         if slot.bad_starts >= MOST_BAD_STARTS and not any(other.is_up for other in self.slots if other.pid):
-            raise GaveUp(f"loader {number} cannot start: {reason}", "see the job's log")
+            raise GaveUp(f"loader {number} cannot start: {reason.message}", reason.hint)
 
     def stop(self) -> None:
         """Tell every loader to leave: those at work after the batch in hand, those that wait at once."""
@@ -186,6 +189,14 @@ class Crew:
         self._before_fork()
         close = [*self._private, *self._janitor.descriptors()]
         return fork_child(lambda: self._body(number, self._ipc, self._doorbell), close)
+
+    def _replace_janitor(self, now_s: float) -> None:
+        """The job goes on without one for a while, if it must: what a janitor does is done by the next command too."""
+        try:
+            self._janitor = self._new_janitor()
+        except NoProcess as error:
+            _log.warning("no new janitor yet: %s", error.message)
+            self._janitor_not_before_s = now_s + _JANITOR_PAUSE_S
 
     def _new_janitor(self) -> Janitor:
         self._before_fork()

@@ -79,6 +79,16 @@ class IpcError(ShardloadError):
     """A SysV object could not be made, or was removed by somebody else."""
 
 
+class NoProcess(ShardloadError):
+    """The system refuses to make another process."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"the system refuses another process: {error.strerror}",
+            "see ulimit -u, or the container's limit of processes",
+        )
+
+
 class DirectoryLost(JobError):
     """The job's directory is no longer what it was: something in it cannot be written (a full disk, a lost mount)."""
 

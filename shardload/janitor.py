@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterable
 
+from shardload.errors import NoProcess
 from shardload.ipc import IpcSet, LoaderView
 from shardload.process import fork_child, is_alive, set_title
 
@@ -19,20 +20,26 @@ _LOOK_AGAIN_S = 0.01
 
 
 class Janitor:
-    """The coordinator's end: start it after the objects exist, dismiss it after they are removed."""
+    """The coordinator's end: start it after the objects exist, dismiss it after they are removed. NoProcess if it
+    cannot be forked."""
 
     def __init__(self, job: str, ipc: IpcSet, close: Iterable[int]) -> None:
         reading, self._writing = os.pipe()
-        self.pid = fork_child(lambda: _wait_and_clean(job, reading, ipc), [*close, self._writing])
-        os.close(reading)
+        try:
+            self.pid = fork_child(lambda: _wait_and_clean(job, reading, ipc), [*close, self._writing])
+        except NoProcess:
+            os.close(self._writing)
+            raise
+        finally:
+            os.close(reading)
 
     def descriptors(self) -> tuple[int, ...]:
         """What loaders have to close: else the pipe would not end with the coordinator."""
-        return () if self._writing < 0 else (self._writing,)
+        return () if self.is_gone else (self._writing,)
 
     def dismiss(self) -> None:
         """Everything is removed in order: let it go."""
-        if self._writing < 0:
+        if self.is_gone:
             return
         try:
             os.write(self._writing, b".")
@@ -40,6 +47,11 @@ class Janitor:
             return  # it is gone already
         finally:
             os.close(self._writing)
+
+    @property
+    def is_gone(self) -> bool:
+        """True once it was forgotten: another is wanted."""
+        return self._writing < 0
 
     def forget(self) -> None:
         """It was killed: only our end of the pipe is left to close."""

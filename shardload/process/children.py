@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import setproctitle
 
+from shardload.errors import NoProcess
 from shardload.process.signals import signals_held
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -28,11 +29,15 @@ def fork_child(body: Callable[[], int], close: Iterable[int]) -> int:
     Signals are held back around the fork, so that none reaches the child through the parent's handlers. The child
     starts with default handlers, except that it ignores what a terminal sends to a whole process group: those
     are for the parent to decide on. It never returns into the caller's frames and never runs exit handlers.
+    NoProcess if the system refuses.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     with signals_held() as mask:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise NoProcess(error) from error
         if pid == 0:
             _live(body, close, mask)
     return pid

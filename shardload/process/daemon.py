@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from shardload.errors import EXIT_CANNOT_START, StoppedBySignal
+from shardload.errors import EXIT_CANNOT_START, NoProcess, StoppedBySignal
 from shardload.process.signals import SignalInbox, signals_held
 
 _EXIT_CRASHED = 70  # sysexits.h EX_SOFTWARE
@@ -79,21 +79,29 @@ def launch(
 
     The daemon works in `directory`, creates files for this user alone, reads nothing, writes its streams to
     `log_file`, ignores no signal, and keeps no descriptor but those and `keep`. A signal of `stops` that the launcher
-    gets meanwhile is passed on to the daemon as SIGTERM. OSError if a fork or the log fails.
+    gets meanwhile is passed on to the daemon as SIGTERM.
     """
-    streams = os.open(os.devnull, os.O_RDONLY), os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        log = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        return Launch(0, (f"cannot write {log_file}: {error.strerror}", "is the disk full?", EXIT_CANNOT_START))
+    streams = os.open(os.devnull, os.O_RDONLY), log
     reading, writing = os.pipe()
     inbox = SignalInbox(stops)  # from here on the launcher passes on what it gets, and misses nothing
     sys.stdout.flush()
     sys.stderr.flush()
     try:
-        with signals_held() as mask:
-            child = os.fork()
-            if child == 0:
-                inbox.close()
-                _detach(lambda: _live(body, writing, mask), streams, directory, {*keep, writing})
-        for descriptor in (writing, *streams):
-            os.close(descriptor)
+        try:
+            with signals_held() as mask:
+                child = os.fork()
+                if child == 0:
+                    inbox.close()
+                    _detach(lambda: _live(body, writing, mask), writing, streams, directory, keep)
+        except OSError as error:
+            return Launch(0, _refused(error))
+        finally:
+            for descriptor in (writing, *streams):
+                os.close(descriptor)
         os.waitpid(child, 0)
         return _heard(reading, inbox)
     finally:
@@ -101,14 +109,25 @@ def launch(
         os.close(reading)
 
 
-def _detach(live: Callable[[], int], streams: tuple[int, int], directory: str, keep: Collection[int]) -> NoReturn:
+def _refused(error: OSError) -> tuple[str, str, int]:
+    no_process = NoProcess(error)
+    return no_process.message, no_process.hint, no_process.exit_code
+
+
+def _detach(
+    live: Callable[[], int], writing: int, streams: tuple[int, int], directory: str, keep: Collection[int]
+) -> NoReturn:
     status = _EXIT_CRASHED
     try:
         os.setsid()
-        if os.fork():
-            os._exit(0)
+        try:
+            if os.fork():
+                os._exit(0)
+        except OSError as error:
+            Readiness(writing).failed(*_refused(error))
+            os._exit(EXIT_CANNOT_START)
         gc.freeze()  # what the launcher made is not this process's to finalise
-        _leave_the_past(streams, directory, keep)
+        _leave_the_past(streams, directory, {*keep, writing})
         status = live()
     except BaseException:  # into the log, and then this process is gone
         traceback.print_exc()

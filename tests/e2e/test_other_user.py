@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import random
+import resource
 import shutil
 import signal
 import stat
@@ -23,8 +25,8 @@ import shardload.cli.watching
 import shardload.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
 from shardload.cli import outcome
 from shardload.jobdir import JobDirectory
-from tests.e2e.test_daemon import JOB, launch
-from tests.harness import Daemon, World, ipc_objects
+from tests.e2e.test_daemon import JOB, SLOW, assert_whole, launch
+from tests.harness import Daemon, World, ipc_objects, kill, wait_until
 
 NOBODY = 65534
 COMMANDS = [
@@ -48,20 +50,22 @@ def daemon(world: World, many_users: str) -> Iterator[Daemon]:
     shutil.rmtree(open_to_all)
 
 
-def as_nobody(world: World, words: tuple[str, ...]) -> tuple[int, str]:
-    """Exit code and standard error of a command that another user gives."""
+def as_nobody(world: World, words: tuple[str, ...], uid: int = NOBODY, processes: int = -1) -> tuple[int, str]:
+    """Exit code and standard error of a command that another user gives, who may have so many processes."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(reading)
-        os.environ.update(world.environment())
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
         said = io.StringIO()
         sys.argv = ["shardload", *words]
         code = 99
         try:
+            os.close(reading)
+            os.environ.update(world.environment())
+            if processes > 0:
+                resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
             with redirect_stderr(said), redirect_stdout(said):
                 code = outcome()
             os.write(writing, said.getvalue().encode())
@@ -143,3 +147,103 @@ def test_another_users_job_is_not_in_the_way(beside_roots: World, many_users: st
         assert (code, told in text) == (2 if verb == "status" else 0, True), (verb, code, text)
     code, text = as_nobody(world, ("clean", "roots"))
     assert (code, foreign in text) == (2, True), text
+
+
+@pytest.fixture
+def of_somebody(world: World) -> Iterator[tuple[World, int]]:
+    """A state directory of a user who has no process, and the user's uid."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    uid = random.randrange(10**6, 2 * 10**9)
+    state_dir = Path(tempfile.mkdtemp(prefix="shardload-user-"))
+    os.chown(state_dir, uid, uid)
+    yield replace(world, state_dir=state_dir), uid
+    shutil.rmtree(state_dir)
+
+
+REFUSED = "the system refuses another process: Resource temporarily unavailable"
+
+
+@pytest.mark.parametrize(
+    ("processes", "more", "expected", "told"),
+    [
+        (4, (), 0, "2 workers"),
+        (3, (), 0, "job few: complete"),  # one loader does it
+        (2, (), 3, f"loader 0 cannot start: {REFUSED}"),
+        (1, (), 3, f"shardload: {REFUSED} ("),  # not even a janitor
+        (3, ("--daemon",), 3, f"loader 0 cannot start: {REFUSED}"),  # the launcher is one, and waits
+        (2, ("--daemon",), 3, f"shardload: {REFUSED} ("),
+        (1, ("--daemon",), 3, f"shardload: {REFUSED} ("),
+    ],
+)
+def test_a_user_who_may_have_few_processes(
+    of_somebody: tuple[World, int], many_users: str, processes: int, more: tuple[str, ...], expected: int, told: str
+) -> None:
+    """With a loader the job is done, without one it says why, in a line; a resume completes it."""
+    world, uid = of_somebody
+    words = ("run", "--table", many_users, "--key", "user:{id}", "--job", "few", "--progress", "none", *more)
+    code, text = as_nobody(world, words, uid, processes)
+    assert (code, told in text) == (expected, True), (code, text)
+    assert "Traceback" not in text
+    if expected:
+        assert "to go on: shardload resume few" in text
+        code, text = as_nobody(world, ("resume", "few"), uid)
+        assert (code, "job few: complete" in text) == (0, True), (code, text)
+
+
+def limit_processes(pid: int, uid: int, most: int) -> None:
+    """The soft limit of a running process, by its own user."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgid(uid)
+            os.setuid(uid)
+            hard = resource.prlimit(pid, resource.RLIMIT_NPROC)[1]
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (most, hard))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def launch_of(of_somebody: tuple[World, int], table: str, *more: str) -> Daemon:
+    """A daemon of that user."""
+    world, uid = of_somebody
+    words = ("run", "--table", table, "--key", "user:{id}", "--job", JOB, *SLOW, "--daemon", *more)
+    code, text = as_nobody(world, words, uid, 10)
+    assert code == 0, text
+    return Daemon(world, JOB, int(text.partition("process ")[2].partition(";")[0]))
+
+
+def test_root_steers_anybodys_job(of_somebody: tuple[World, int], many_users: str) -> None:
+    """Orders are carried out and answered; nothing of root's stays in the directory, and its owner can go on."""
+    daemon = launch_of(of_somebody, many_users)
+    assert daemon.order("pause").out == f"job {JOB}: paused\n"
+    assert daemon.status()["state"] == "paused"
+    assert daemon.order("stop", "--wait").out.splitlines()[-1] == f"job {JOB}: stopped"
+    assert {path.stat().st_uid for path in (daemon.world.state_dir / JOB).iterdir()} == {of_somebody[1]}
+    code, text = as_nobody(daemon.world, ("resume", JOB), of_somebody[1])
+    assert (code, f"job {JOB}: complete" in text) == (0, True), text
+
+
+def test_a_job_that_can_have_no_new_janitor_goes_on(of_somebody: tuple[World, int], many_users: str) -> None:
+    """It loads, and has one again as soon as it may."""
+    world, uid = of_somebody
+    daemon = launch_of(of_somebody, many_users, "--rate", "2000")
+
+    def janitors() -> set[int]:
+        """The coordinator's children that are no loaders: forked from this very process, they may have no names."""
+        children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+        return {int(pid) for pid in children} - {loader["pid"] for loader in daemon.status()["loaders"]}
+
+    before = daemon.status()["rows_read"]
+    limit_processes(daemon.pid, uid, 1)
+    kill(*janitors())
+    wait_until(lambda: "no new janitor yet: the system refuses another process" in daemon.log(), "it is refused")
+    daemon.wait_for("it goes on", lambda seen: seen["rows_read"] > before)
+    assert not janitors()
+    limit_processes(daemon.pid, uid, 10)
+    wait_until(janitors, "a new janitor")
+    daemon.order("rate", "off")
+    assert_whole(world, many_users, daemon.end())

@@ -126,3 +126,11 @@ def test_a_signal_before_the_daemon_is_known_is_passed_on(tmp_path: Path, monkey
         assert launched(tmp_path, wait_to_be_killed).failure == ("stopped by signal 15", "", 143)
     os.close(writing)
     os.close(reading)
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    """It is said; there is no daemon, and no descriptor is left open."""
+    log = tmp_path / "log"
+    log.mkdir()
+    said = launched(tmp_path, wait_to_be_killed)
+    assert said == Launch(0, (f"cannot write {log}: Is a directory", "is the disk full?", 3))
