@@ -89,7 +89,7 @@ class Coordinator:
     def _idle_s(self) -> float | None:
         """Seconds until something is due; None: until something happens."""
         now_s = time.monotonic()
-        due = [slot.not_before_s for slot in self._crew.slots if slot.not_before_s > now_s]
+        due = self._crew.due_s(now_s)
         if self.ending is not None:
             due.append(self.ending.since_s + STOP_GRACE_S)
         elif (show_s := self._showing.due_s()) is not None:

@@ -36,6 +36,7 @@ class Slot:
     is_leaving: bool = False  # this loader was told to leave: it gets no more work
     has_spoken: bool = False  # this loader has acknowledged something
     is_up: bool = False  # this loader has reached both servers
+    is_refused: bool = False  # there is none, for the system refused to make one
     heartbeat: tuple[float, float] = (0.0, 0.0)  # the newest one seen, and when it was seen first
     bad_starts: int = 0
     losses: int = 0  # attempts in a row that lost a server or could not reach it
@@ -116,9 +117,16 @@ class Crew:
                 try:
                     slot.pid = self._fork_loader(number)
                 except NoProcess as error:
+                    slot.is_refused = True
                     self._note_bad_start(number, error, now_s)
                     return
+                slot.is_refused = False
                 slot.start = start_time(slot.pid)
+
+    def due_s(self, now_s: float) -> list[float]:
+        """When patience with a slot, or with the system that refused a janitor, is over."""
+        due = [self._janitor_not_before_s, *(slot.not_before_s for slot in self.slots)]
+        return [at_s for at_s in due if at_s > now_s]
 
     def retire(self, number: int) -> None:
         """Tell one loader to leave when the range in its hand is done. What it has not received was taken back."""
@@ -137,7 +145,7 @@ class Crew:
         """The loaders that have ended since the last call."""
         deaths = []
         for pid, status in reap_all():
-            if pid == self._janitor.pid:
+            if pid == self._janitor.pid and not self._janitor.is_gone:
                 self._janitor.forget()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
@@ -154,12 +162,14 @@ class Crew:
             self._note_bad_start(death.slot, GaveUp(f"it {death.words}", "see the job's log"), now_s)
 
     def _note_bad_start(self, number: int, reason: ShardloadError, now_s: float) -> None:
-        """Have patience, longer each time. GaveUp if that does not help, unless others are at work."""
+        """Have patience, longer each time. GaveUp if that does not help, unless others are at work, or, where it is
+        only the system that refuses one more, are there."""
         slot = self.slots[number]
         slot.bad_starts += 1
         slot.not_before_s = now_s + retry.delay_s(slot.bad_starts, random.random())
         _log.warning("loader %d did not start: %s", number, reason.message)
-        if slot.bad_starts >= MOST_BAD_STARTS and not any(other.is_up for other in self.slots if other.pid):
+        others = [other for other in self.slots if other.pid and (other.is_up or slot.is_refused)]
+        if slot.bad_starts >= MOST_BAD_STARTS and not others:
             raise GaveUp(f"loader {number} cannot start: {reason.message}", reason.hint)
 
     def stop(self) -> None:
@@ -182,6 +192,8 @@ class Crew:
 
     def dismiss_janitor(self) -> None:
         """The SysV objects are removed: the janitor may go, and is waited for."""
+        if self._janitor.is_gone:
+            return
         self._janitor.dismiss()
         _wait_or_kill(self._janitor.pid, time.monotonic() + 1.0)
 

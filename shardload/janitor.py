@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Iterable
 
-from shardload.errors import NoProcess
 from shardload.ipc import IpcSet, LoaderView
 from shardload.process import fork_child, is_alive, set_title
 
@@ -27,7 +26,7 @@ class Janitor:
         reading, self._writing = os.pipe()
         try:
             self.pid = fork_child(lambda: _wait_and_clean(job, reading, ipc), [*close, self._writing])
-        except NoProcess:
+        except BaseException:
             os.close(self._writing)
             raise
         finally:
@@ -39,8 +38,6 @@ class Janitor:
 
     def dismiss(self) -> None:
         """Everything is removed in order: let it go."""
-        if self.is_gone:
-            return
         try:
             os.write(self._writing, b".")
         except BrokenPipeError:

@@ -81,8 +81,9 @@ class Job:
 
     @property
     def keys_stay(self) -> bool:
-        """True if each row has a key of its own, and none expires."""
-        return self.spec.ttl is None and not self.subject.collision()
+        """True if each row has a key of its own, whatever becomes of the row meanwhile, and none expires."""
+        names_row = self.subject.key_column in self.subject.template.columns
+        return self.spec.ttl is None and names_row and not self.subject.collision()
 
     @property
     def encoder(self) -> str:

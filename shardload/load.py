@@ -26,7 +26,7 @@ from shardload.job import Job, ask_target, uses_native
 from shardload.jobdir import JobDirectory
 from shardload.loader import Loader, Work
 from shardload.orders import Limits
-from shardload.parts import Settings
+from shardload.parts import Settings, reason_to_stop
 from shardload.process import SignalInbox
 from shardload.run import run
 from shardload.summary import Status, Summary, make_summary
@@ -84,8 +84,8 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
         )
         if ending is not None:
             stopped = StoppedBySignal(ending.signal_number) if ending.signal_number else ending.error
-    except ShardloadError as error:
-        stopped = error
+    except (ShardloadError, OSError) as error:
+        stopped = reason_to_stop(error)
     finally:
         display.close()
     summary = summarize(job, workers, stopped)

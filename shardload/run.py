@@ -82,8 +82,8 @@ def run(
 
 
 def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, Any]) -> IpcSet:
-    """The run's SysV objects, announced before: there is no moment at which a kill leaves any that nobody knows."""
-    directory.write_run({**me, "ipc": announce(directory.key_file)})
+    """The run's SysV objects, announced before, so that what a kill in the middle leaves is found."""
+    directory.write_run({**me, "ipc": announce()})
     try:
         return create(directory.key_file, header)
     except IpcError:

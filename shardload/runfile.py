@@ -14,7 +14,7 @@ _RUN: dict[str, Any] = {
     "troubles": [str],
     "ipc": (
         {**_USER, "board": {"id": _INT}, "queues": [{**_OBJECT, "changed": _UNSIGNED}], "semaphore": _OBJECT},
-        {**_USER, "pid": _INT, "since": _UNSIGNED, "key_file": str},  # they are about to be made
+        {**_USER, "pid": _INT, "since": _UNSIGNED},  # they are about to be made
     ),
     "outcome": {"status": str},
 }  # fmt: skip

@@ -17,7 +17,7 @@ from shardload.ipc import Board, Phase, Snapshot
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.model import Counts
-from shardload.process import ipc_namespace, is_alive, is_stopped
+from shardload.process import acting_as, ipc_namespace, is_alive, is_stopped
 from shardload.progress import Meter, Progress, share_done
 from shardload.summary import Summary, make_summary
 
@@ -154,7 +154,13 @@ class Onlooker:
 
 def _board_of(run: dict[str, Any]) -> Board | None:
     recorded = run.get("ipc") or {}
-    board = Board.attach(recorded["board"]["id"]) if "board" in recorded else None
+    if "board" not in recorded:
+        return None
+    try:
+        with acting_as(recorded["uid"]):
+            board = Board.attach(recorded["board"]["id"])
+    except PermissionError:
+        return None
     if board is not None and board.header().run_id != run["run_id"]:  # ids come back: is it this run's?
         board.detach()
         return None

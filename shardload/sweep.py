@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.janitor import end_loaders
 from shardload.jobdir import JobDirectory
-from shardload.process import ipc_namespace
+from shardload.process import acting_as, ipc_namespace
 from shardload.status import RESUMABLE, RUNNING, look
 
 
@@ -43,10 +43,14 @@ def _sweep_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
         if not record:
             return 0
         _check_reachable(directory, run)
-        with _as_user(record["uid"]):
-            if dry_run:
-                return count_recorded(record)
-            return _remove(directory, run)
+        try:
+            with acting_as(record["uid"]):
+                if dry_run:
+                    return count_recorded(record, directory.key_file)
+                return _remove(directory, run)
+        except PermissionError as error:
+            way_on = f"shardload clean {directory.name} as that user"
+            raise JobError(f"cannot act as the user with uid {record['uid']}: {error.strerror}", way_on) from None
     finally:
         os.close(lock)
 
@@ -74,28 +78,14 @@ def _check_reachable(directory: JobDirectory, run: dict[str, Any]) -> None:
         raise JobError(f"its SysV objects are those of the user with uid {uid}", f"{again} as that user, or as root")
 
 
-@contextmanager
-def _as_user(uid: int) -> Iterator[None]:
-    """Root acts as the run's user: with no more rights than that user, and what it writes stays readable there."""
-    me = os.geteuid()
-    try:
-        os.seteuid(uid)
-    except OSError as error:
-        raise JobError(f"cannot act as the user with uid {uid}: {error.strerror}", "be that user") from None
-    try:
-        yield
-    finally:
-        os.seteuid(me)
-
-
 def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
     board = Board.attach(run["ipc"]["board"]["id"]) if "board" in run["ipc"] else None
-    removed = remove_recorded(run["ipc"])
+    removed = remove_recorded(run["ipc"], directory.key_file)
     if board is not None:
         if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?
             end_loaders(board.loaders())
         board.detach()
-    if left := count_recorded(run["ipc"]):
+    if left := count_recorded(run["ipc"], directory.key_file):
         raise JobError(f"{left} of its SysV objects could not be removed", "see ipcs, and ipcrm")
     directory.write_run({**run, "ipc": None})
     return removed

@@ -39,8 +39,9 @@ class Watch:
                 view = self._board.loader(number)
                 slot.is_up = view.phase in _UP or view.cells[0][0] != 0
         loaders = [slot for slot in self._crew.slots if slot.pid]
+        refused = [slot for slot in self._crew.slots if slot.is_refused]
         return (
-            len(loaders) >= wanted
+            len(loaders) + len(refused) >= wanted
             and any(slot.is_up for slot in loaders)
             and all(slot.is_up or slot.losses for slot in loaders)
         )

@@ -114,6 +114,11 @@ def outcome() -> int:
         code = EXIT_SIGNAL_BASE + 2
     except BrokenPipeError:  # the reader left: nothing more to say
         code = EXIT_SIGNAL_BASE + 13
+    except OSError as error:
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        _say(f"the system refuses: {error}", "see the disk, ulimit -a, the container's limits")
+        code = EXIT_CANNOT_START
     except Exception as error:
         if "--verbose" in sys.argv:
             traceback.print_exc()

@@ -85,7 +85,12 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
 @whole_spec
 def plan(file: Path | None, **flags: Any) -> int:
     """Show what `run` with the same flags would do, and change nothing."""
-    wanted = spec.load(flags, file)
+    with stop_by_exception(STOP_SIGNALS):
+        _show_plan(spec.load(flags, file))
+    return EXIT_COMPLETE
+
+
+def _show_plan(wanted: spec.JobSpec) -> None:
     connection = source.connect(wanted.mysql)
     try:
         subject = jobs.examine(connection, wanted)
@@ -103,7 +108,6 @@ def plan(file: Path | None, **flags: Any) -> int:
         click.echo(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
         for name, value in fields:
             click.echo(f"  {_shown(name)} = {_shown(value)}")
-    return EXIT_COMPLETE
 
 
 @click.command()
@@ -111,11 +115,15 @@ def plan(file: Path | None, **flags: Any) -> int:
 @job_and_servers
 def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
     """Compare every row of a job's table with its key, byte for byte. Exit code 4 if any differs."""
-    directory = JobDirectory.find(environment.state_dir_from(state_dir), job)
+    with stop_by_exception(STOP_SIGNALS):
+        return _compare(JobDirectory.find(environment.state_dir_from(state_dir), job), flags)
+
+
+def _compare(directory: JobDirectory, flags: dict[str, Any]) -> int:
     wanted, journal = jobs.stored_job(directory, flags)
     connection = source.connect(wanted.mysql)
     subject = jobs.examine(connection, wanted)
-    jobs.check_unchanged(job, "table", journal.fact("table"), subject.description())
+    jobs.check_unchanged(directory.name, "table", journal.fact("table"), subject.description())
     journal.close()
     target = TargetConnection(wanted.redis)
     found = compare_all(connection, target, wanted.table, subject.key_column, subject.layout)

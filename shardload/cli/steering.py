@@ -98,6 +98,10 @@ def _order(directory: JobDirectory, words: str) -> int:
         raise _not_running(directory) from None
     except PermissionError:
         raise JobError(f"job {directory.name} belongs to another user", "ask that user, or root") from None
+    except BlockingIOError:
+        answer = None
+    except OSError as error:
+        raise JobError(f"job {directory.name} cannot be asked: {error.strerror}", f"see {directory.path}") from None
     if answer is None:
         raise _silence(directory)
     word, text = answer

@@ -25,7 +25,7 @@ from shardload.ipc.records import BoardHeader
 
 _MODE = 0o600
 _PROJECT_IDS = range(1, 256)
-_MAKING_S = 10  # a maker takes milliseconds; what is older or younger than this is not its work
+_MAKING_S = 60  # a maker takes milliseconds, unless a disk stalls; what is older or younger is not its work
 _CLOCKS_APART_S = 0.1  # the kernel stamps objects with a clock that may lag behind by a tick
 
 
@@ -49,10 +49,10 @@ class IpcSet:
         self._removable.clear()
 
 
-def announce(key_file: Path) -> dict[str, Any]:
+def announce() -> dict[str, Any]:
     """What to record before `create`, so that what a maker leaves that is killed in the middle can be found."""
     since = int(time.time() - _CLOCKS_APART_S)
-    return {"uid": os.geteuid(), "pid": os.getpid(), "since": since, "key_file": str(key_file)}
+    return {"uid": os.geteuid(), "pid": os.getpid(), "since": since}
 
 
 def create(key_file: Path, header: BoardHeader) -> IpcSet:
@@ -105,19 +105,19 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
     )
 
 
-def remove_recorded(record: dict[str, Any]) -> int:
+def remove_recorded(record: dict[str, Any], key_file: Path) -> int:
     """Remove what a dead run left, if it is provably that run's. The result is the number of objects removed."""
-    return sum(_removed(thing) for thing in _recorded(record))
+    return sum(_removed(thing) for thing in _recorded(record, key_file))
 
 
-def count_recorded(record: dict[str, Any]) -> int:
+def count_recorded(record: dict[str, Any], key_file: Path) -> int:
     """How many objects `remove_recorded` would remove."""
-    return len(_recorded(record))
+    return len(_recorded(record, key_file))
 
 
-def _recorded(record: dict[str, Any]) -> list[Any]:
+def _recorded(record: dict[str, Any], key_file: Path) -> list[Any]:
     if "since" in record:
-        return [thing for thing in _announced(record) if thing.cuid == record["uid"]]
+        return [thing for thing in _announced(record, key_file) if thing.cuid == record["uid"]]
     uid = record["uid"]
     found = []
     for was in record["queues"]:
@@ -130,12 +130,12 @@ def _recorded(record: dict[str, Any]) -> list[Any]:
     return found
 
 
-def _announced(record: dict[str, Any]) -> Iterator[Any]:
+def _announced(record: dict[str, Any], key_file: Path) -> Iterator[Any]:
     """What the maker of an announcement made, and nobody has used."""
     pid, since = record["pid"], record["since"]
     for project in _PROJECT_IDS:
         try:
-            key = sysv_ipc.ftok(record["key_file"], project, silence_warning=True)
+            key = sysv_ipc.ftok(str(key_file), project, silence_warning=True)
         except OSError:
             return
         memory = _at(sysv_ipc.SharedMemory, key)

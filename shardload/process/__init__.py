@@ -14,7 +14,7 @@ from shardload.process.children import (
 )
 from shardload.process.control import ControlInbox, NobodyListens, Question
 from shardload.process.daemon import Launch, Readiness, has_terminal, launch
-from shardload.process.identity import ipc_namespace, is_alive, is_stopped, start_time
+from shardload.process.identity import acting_as, ipc_namespace, is_alive, is_stopped, start_time
 from shardload.process.notify import ServiceManager
 from shardload.process.signals import SignalInbox, signals_held, stop_by_exception
 
@@ -26,6 +26,7 @@ __all__ = [
     "Readiness",
     "ServiceManager",
     "SignalInbox",
+    "acting_as",
     "children_usage",
     "describe_death",
     "die_with_parent",

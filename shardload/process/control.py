@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import select
+import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class FifoAnswer:
 
     def _say(self, word: str, text: str) -> None:
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            descriptor = _open_fifo(self.path, os.O_WRONLY)
         except OSError:
             return  # nobody waits any more
         try:
@@ -49,6 +50,15 @@ class FifoAnswer:
             return  # it left between the two calls
         finally:
             os.close(descriptor)
+
+
+def _open_fifo(path: Path, how: int) -> int:
+    """A FIFO that another user may have put something else in the place of. OSError, EINVAL if it is none."""
+    descriptor = os.open(path, how | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a FIFO", str(path))
+    return descriptor
 
 
 class ControlInbox:
@@ -106,15 +116,17 @@ class Question:
     """An order on its way to a coordinator. A context manager: the answer's FIFO is removed at its end."""
 
     def __init__(self, directory: Path, words: str) -> None:
-        """NobodyListens if no coordinator has the FIFO open. OSError if this user may not ask."""
+        """NobodyListens if no coordinator has the FIFO open. BlockingIOError if it has not heard others for long,
+        OSError if this user may not ask, or nobody can."""
         self._path = directory / f"answer.{os.getpid()}.{os.urandom(4).hex()}"
         self._unread = b""
+        self._descriptor = -1
         os.mkfifo(self._path, 0o600)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)  # both ends: no end-of-file between answers
         try:
+            self._descriptor = _open_fifo(self._path, os.O_RDWR)  # both ends: no end-of-file between answers
             owner = directory.stat()
             if owner.st_uid != os.geteuid():  # root asks: the coordinator has to be able to answer
-                os.chown(self._path, owner.st_uid, owner.st_gid)
+                os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
             self._ask(directory / "control", f"{self._path.name} {words}\n".encode())
         except BaseException:
             self.close()
@@ -122,13 +134,15 @@ class Question:
 
     def _ask(self, path: Path, line: bytes) -> None:
         try:
-            control = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            control = _open_fifo(path, os.O_WRONLY)
         except OSError as error:
-            if error.errno in (errno.ENXIO, errno.ENOENT):
+            if error.errno in (errno.ENXIO, errno.ENOENT, errno.ELOOP, errno.EINVAL):
                 raise NobodyListens from None
             raise
         try:
             os.write(control, line)
+        except BrokenPipeError:  # it left between the two calls
+            raise NobodyListens from None
         finally:
             os.close(control)
 
@@ -146,7 +160,8 @@ class Question:
 
     def close(self) -> None:
         """Nobody waits for the answer any more."""
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
         self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Question:

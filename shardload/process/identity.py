@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -48,3 +51,15 @@ def ipc_namespace() -> str:
         return str(Path("/proc/self/ns/ipc").readlink())
     except OSError:
         return ""
+
+
+@contextmanager
+def acting_as(uid: int) -> Iterator[None]:
+    """Root acts as this user: with no more rights than that user, not fewer (root in a container has no right to
+    others' SysV objects), and what it writes stays readable there. PermissionError if this process is not root's."""
+    me = os.geteuid()
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(me)

@@ -69,13 +69,17 @@ def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
     finaliser or a hook of fork is dropped by Python; then it is raised at the end.
     """
     came: list[int] = []
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
 
     def stop(number: int, _frame: FrameType | None) -> None:
         came.append(number)
         raise StoppedBySignal(number)
 
-    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, before)  # all handlers are set, or none
     try:
+        for number in before:
+            signal.signal(number, stop)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield
         if came:
             raise StoppedBySignal(came[0])
@@ -84,8 +88,12 @@ def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
             raise StoppedBySignal(came[0]) from error
         raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, before)  # which raises what has come by now
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

@@ -32,8 +32,8 @@ def describe_server(connection: TargetConnection) -> TargetFacts:
     for reply in (text, size):
         if isinstance(reply, TargetBusy):
             raise reply
-    keys = None if isinstance(size, TargetError) else int(size)
-    if isinstance(text, TargetError):
+    keys = size if isinstance(size, int) else None
+    if not isinstance(text, bytes):
         return TargetFacts("redis", UNKNOWN_LIFE, 0, keys=keys)
     facts = dict(line.split(":", 1) for line in text.decode("utf-8", "replace").split("\r\n") if ":" in line)
     name, version = ("valkey", facts.get("valkey_version")) if "valkey_version" in facts else (

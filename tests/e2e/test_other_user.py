@@ -207,13 +207,22 @@ def limit_processes(pid: int, uid: int, most: int) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def launch_of(of_somebody: tuple[World, int], table: str, *more: str) -> Daemon:
+def launch_of(of_somebody: tuple[World, int], table: str, *more: str, processes: int = 10) -> Daemon:
     """A daemon of that user."""
     world, uid = of_somebody
     words = ("run", "--table", table, "--key", "user:{id}", "--job", JOB, *SLOW, "--daemon", *more)
-    code, text = as_nobody(world, words, uid, 10)
+    code, text = as_nobody(world, words, uid, processes)
     assert code == 0, text
     return Daemon(world, JOB, int(text.partition("process ")[2].partition(";")[0]))
+
+
+def test_the_launcher_may_be_the_one_too_many(of_somebody: tuple[World, int], many_users: str) -> None:
+    """With the launcher there is no room for the second loader: the job is up with one, and has two soon."""
+    daemon = launch_of(of_somebody, many_users, "--rate", "2000", processes=4)
+    assert "the system refuses another process" in daemon.log()
+    daemon.wait_for("both", lambda seen: (seen["state"], len(seen["loaders"])) == ("running", 2))
+    daemon.order("rate", "off")
+    assert_whole(daemon.world, many_users, daemon.end())
 
 
 def test_root_steers_anybodys_job(of_somebody: tuple[World, int], many_users: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from shardload.sandbox import RedisServer
-from tests.harness import Result, World, wait_until
+from tests.harness import Result, World, processes_named, wait_until
 
 
 def assert_refused(world: World, done: Result, code: int, *fragments: str) -> None:
@@ -195,3 +197,21 @@ def test_titles_show_no_secret(world: World, users: str) -> None:
     assert world.mysql.password
     assert not processes_named(world.mysql.password)
     assert running.finish().code == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--daemon",)])
+def test_too_few_descriptors(world: World, small: str, more: tuple[str, ...]) -> None:
+    """Wherever it meets the limit: one line that says so, no traceback, nothing left, and a start or none."""
+    codes = []
+    for most in (*range(6, 16), 30):
+        limited = ["bash", "-c", f'ulimit -n {most}; exec "$@"', "bash", sys.executable, "-m", "shardload", "run"]
+        words = ["--table", small, "--key", "u:{id}", "--job", f"few{most}", "--progress", "none", *more]
+        ended = subprocess.run([*limited, *words], env=world.environment(), capture_output=True, text=True, check=False)
+        codes.append(ended.returncode)
+        assert ended.returncode in (0, 3), ended
+        for word in ("Traceback", "a fault of shardload"):
+            assert word not in ended.stderr, ended
+        assert ended.returncode == 0 or ended.stderr.startswith("shardload: "), ended
+    assert codes[0] == 3
+    assert codes[-1] == 0
+    wait_until(lambda: not processes_named("shardload: "), "the last has ended")

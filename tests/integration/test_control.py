@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,59 @@ def test_the_coordinator_never_sees_an_end(inbox: ControlInbox, tmp_path: Path) 
     assert select.select([inbox], [], [], 0)[0] == []
     with Question(tmp_path, "pause"):
         wait_until(lambda: select.select([inbox], [], [], 0)[0], "an order wakes it")
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to a file", "a link to a FIFO", "a directory"])
+def test_what_stands_in_the_place_of_a_fifo(tmp_path: Path, what: str) -> None:
+    """Nothing is written to it, whoever asks: the directory may be another user's, and root may be asking."""
+    (tmp_path / "elsewhere").mkdir()
+    precious = tmp_path / "elsewhere" / "precious"
+    control = tmp_path / "control"
+    if what == "a link to a FIFO":
+        os.mkfifo(precious)
+        reader = os.open(precious, os.O_RDWR | os.O_NONBLOCK)
+    else:
+        precious.write_text("precious")
+    if what == "a file":
+        control.write_text("precious")
+    elif what == "a directory":
+        control.mkdir()
+    else:
+        control.symlink_to(precious)
+    with pytest.raises((NobodyListens, IsADirectoryError)):
+        Question(tmp_path, "pause")
+    if what == "a link to a FIFO":
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+        os.close(reader)
+    else:
+        assert (control if what == "a file" else precious).read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"control", "elsewhere"}
+
+
+def test_an_answers_fifo_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory's owner puts a link in its place: what it leads to stays whose it was, and unread."""
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    job = tmp_path / "job"
+    job.mkdir()
+    os.chown(job, 65534, 65534)
+    monkeypatch.setattr(os, "mkfifo", lambda path, _mode: Path(path).symlink_to(precious))
+    with pytest.raises(OSError, match="symbolic links"):
+        Question(job, "pause")
+    assert precious.stat().st_uid == 0
+    assert precious.read_text() == "precious"
+    assert not list(job.iterdir())
+
+
+def test_a_coordinator_that_does_not_read(inbox: ControlInbox, tmp_path: Path) -> None:
+    """It was stopped long ago, and the FIFO is full: an error, no wait."""
+    control = os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(control, b"x" * 4096)
+    os.close(control)
+    with pytest.raises(BlockingIOError):
+        Question(tmp_path, "pause")

@@ -38,6 +38,7 @@ from tests.harness import ipc_objects, wait_until
 
 RUN = 0x1122334455667788
 MOST_SLOTS = 64
+NO_FILE = Path("/nowhere")  # a record has keys of its own
 BOUND_S = 20.0  # far above the board's own bound, far below for ever
 
 Make = Callable[[int], IpcSet]
@@ -343,8 +344,8 @@ def test_no_key_left(tmp_path: Path) -> None:
 
 def test_what_a_dead_run_left_is_removed_once(ipc: IpcSet) -> None:
     """Two queues and a semaphore; the second time there is nothing to remove."""
-    assert remove_recorded(ipc.record) == 3
-    assert remove_recorded(ipc.record) == 0
+    assert remove_recorded(ipc.record, NO_FILE) == 3
+    assert remove_recorded(ipc.record, NO_FILE) == 0
 
 
 def test_another_object_at_the_same_key_stays(ipc: IpcSet) -> None:
@@ -355,7 +356,7 @@ def test_another_object_at_the_same_key_stays(ipc: IpcSet) -> None:
         sysv_ipc.MessageQueue(queue_key, sysv_ipc.IPC_CREX), sysv_ipc.Semaphore(semaphore_key, sysv_ipc.IPC_CREX)
     ]  # fmt: skip
     try:
-        assert remove_recorded(ipc.record) == 0
+        assert remove_recorded(ipc.record, NO_FILE) == 0
         assert {("q", str(strangers[0].id)), ("s", str(strangers[1].id))} <= ipc_objects()
     finally:
         for stranger in strangers:
@@ -370,7 +371,7 @@ def test_only_what_is_provably_ours_is_removed(ipc: IpcSet, doubt: str) -> None:
         record["uid"] += 1
     else:
         record["queues"][0][doubt] += 1
-    assert remove_recorded(record) == (0 if doubt == "uid" else 2)
+    assert remove_recorded(record, NO_FILE) == (0 if doubt == "uid" else 2)
     assert ("q", str(ipc.record["queues"][0]["id"])) in ipc_objects()
 
 
@@ -385,7 +386,7 @@ def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], di
         reading, writing = os.pipe()
 
         def die_before_nth() -> int:
-            os.write(writing, json.dumps(announce(key_file)).encode())
+            os.write(writing, json.dumps(announce()).encode())
 
             def key_or_death(path: str, project: int, **how: Any) -> int:
                 if project == nth:
@@ -407,13 +408,13 @@ def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], di
 
 
 @pytest.mark.parametrize(("nth", "left"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3)])
-def test_a_kill_in_the_making_leaves_nothing_that_is_not_found(maker: Any, nth: int, left: int) -> None:
+def test_a_kill_in_the_making_leaves_nothing_that_is_not_found(maker: Any, tmp_path: Path, nth: int, left: int) -> None:
     """The board is removed already, then come two queues, then the semaphore."""
     before = ipc_objects()
     announced = maker(nth)
     assert len(ipc_objects() - before) == left
-    assert count_recorded(announced) == left
-    assert remove_recorded(announced) == left
+    assert count_recorded(announced, tmp_path / "key") == left
+    assert remove_recorded(announced, tmp_path / "key") == left
     assert ipc_objects() == before
 
 
@@ -421,11 +422,11 @@ def test_a_board_whose_maker_was_killed_before_it_removed_it(tmp_path: Path) -> 
     """Found by its maker's pid; that of another stays."""
     before = ipc_objects()
     (tmp_path / "key").touch()
-    announced = announce(tmp_path / "key")
-    key = sysv_ipc.ftok(announced["key_file"], 1, silence_warning=True)
+    announced = announce()
+    key = sysv_ipc.ftok(str(tmp_path / "key"), 1, silence_warning=True)
     sysv_ipc.SharedMemory(key, sysv_ipc.IPC_CREX, size=4096).detach()
-    assert remove_recorded({**announced, "pid": os.getppid()}) == 0
-    assert remove_recorded(announced) == 1
+    assert remove_recorded({**announced, "pid": os.getppid()}, tmp_path / "key") == 0
+    assert remove_recorded(announced, tmp_path / "key") == 1
     assert ipc_objects() == before
 
 
@@ -434,22 +435,23 @@ def test_only_what_was_announced_is_removed(maker: Any, tmp_path: Path, doubt: s
     """Neither what another user or process made, nor at another time, nor what somebody uses."""
     before = ipc_objects()
     announced = maker(5)
-    queues = [sysv_ipc.ftok(announced["key_file"], project, silence_warning=True) for project in (2, 3)]
+    queues = [sysv_ipc.ftok(str(tmp_path / "key"), project, silence_warning=True) for project in (2, 3)]
     if doubt == "used":
         sysv_ipc.MessageQueue(queues[0]).send(b"hello")
         sysv_ipc.MessageQueue(queues[1]).send(b"hello")
         sysv_ipc.MessageQueue(queues[1]).receive()
-        sysv_ipc.Semaphore(sysv_ipc.ftok(announced["key_file"], 4, silence_warning=True)).acquire()
+        sysv_ipc.Semaphore(sysv_ipc.ftok(str(tmp_path / "key"), 4, silence_warning=True)).acquire()
     (tmp_path / "other").touch()
     doubtful, removed = {
         "uid": ({"uid": announced["uid"] + 1}, 0),
-        "older": ({"since": announced["since"] + 60}, 1),
-        "younger": ({"since": announced["since"] - 60}, 1),
+        "older": ({"since": announced["since"] + 600}, 1),
+        "younger": ({"since": announced["since"] - 600}, 1),
         "pid": ({"pid": os.getpid()}, 2),
-        "key": ({"key_file": str(tmp_path / "other")}, 0),
+        "key": ({}, 0),
         "used": ({}, 0),
     }[doubt]
-    assert remove_recorded({**announced, **doubtful}) == removed
+    key_file = tmp_path / ("other" if doubt == "key" else "key")
+    assert remove_recorded({**announced, **doubtful}, key_file) == removed
     for kind, number in ipc_objects() - before:
         (sysv_ipc.remove_message_queue if kind == "q" else sysv_ipc.remove_semaphore)(int(number))
 
@@ -457,7 +459,7 @@ def test_only_what_was_announced_is_removed(maker: Any, tmp_path: Path, doubt: s
 def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_path: Path) -> None:
     """Without the key file there are no keys; and that is no error."""
     announced = maker(1)
-    assert remove_recorded({**announced, "key_file": str(tmp_path / "gone")}) == 0
+    assert remove_recorded(announced, tmp_path / "gone") == 0
 
 
 # ---- the board

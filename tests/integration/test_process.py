@@ -488,6 +488,27 @@ def test_an_error_without_a_signal_is_itself() -> None:
         raise ValueError("mine")
 
 
+def test_a_signal_while_the_handlers_are_set_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are set, or none: one that comes in between waits until then."""
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = [signal.getsignal(number) for number in numbers]
+    really = signal.signal
+    came: list[int] = []
+
+    def signal_at_once(number: int, handler: Any) -> Any:
+        previous = really(number, handler)
+        if not came:
+            came.append(number)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return previous
+
+    monkeypatch.setattr(signal, "signal", signal_at_once)
+    with pytest.raises(StoppedBySignal), stop_by_exception(numbers):
+        raise AssertionError("it should not have come so far")
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
 def test_held_signals_come_afterwards() -> None:
     """Not within; and the mask is what it was."""
     masks = []

@@ -58,7 +58,7 @@ def test_a_broken_directory_is_in_nobodys_way(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in told] == ["kept a", "kept b", "kept c", "kept d", "kept e"]
     assert "run.json cannot be right: ipc" in told[0]
     assert "cannot open" in told[3]
-    assert remove_recorded(record) == 3
+    assert remove_recorded(record, locked.key_file) == 3
     assert ipc_objects() == before
 
 
@@ -68,7 +68,7 @@ def test_a_run_killed_while_it_made_its_objects(tmp_path: Path) -> None:
     job = JobDirectory.create(tmp_path, "users")
     job.write_spec({})
     os.close(job.lock())
-    announced = announce(job.key_file)
+    announced = announce()
     create(job.key_file, BoardHeader(1, 1, 1, 1)).board.detach()
     run = {"pid": os.getpid(), "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": announced}
     job.write_run(run)
@@ -173,4 +173,6 @@ def test_another_user_keeps_the_record_of_ours(nobodys_job: JobDirectory) -> Non
         "(shardload clean users as that user, or as root)"
     )
     record = nobodys_job.read_run()["ipc"]
-    assert as_user(NOBODY, lambda: remove_recorded(record) - 3) == 0  # root in a container may not, by itself
+    assert (
+        as_user(NOBODY, lambda: remove_recorded(record, nobodys_job.key_file) - 3) == 0
+    )  # root in a container may not, by itself

@@ -14,7 +14,7 @@ RECORD = {
     "queues": [{"key": -1, "id": 1, "changed": 5}, {"key": 2, "id": 2, "changed": 5}],
     "semaphore": {"key": 3, "id": 3},
 }
-ANNOUNCED = {"uid": 0, "pid": 4711, "since": 1795570000, "key_file": "/var/lib/shardload/users/key"}
+ANNOUNCED = {"uid": 0, "pid": 4711, "since": 1795570000}
 RUN: dict[str, Any] = {
     "pid": 4711, "start": 99, "run_id": 2**62, "started": "2026-11-24", "daemon": True, "encoder": "native",
     "ipc_namespace": "ipc:[1]", "troubles": ["a loader died"], "ipc": RECORD,
@@ -49,7 +49,6 @@ def test_what_a_run_writes_is_right(run: dict[str, Any]) -> None:
         ({"ipc": {**RECORD, "uid": 10**30}}, ["ipc"]),
         ({"ipc": {**RECORD, "uid": "root"}}, ["ipc"]),
         ({"ipc": {**ANNOUNCED, "uid": -1}}, ["ipc"]),
-        ({"ipc": {**ANNOUNCED, "key_file": None}}, ["ipc"]),
         ({"ipc": {**ANNOUNCED, "since": "today"}}, ["ipc"]),
         ({"pid": "4711"}, ["pid"]),
         ({"pid": None}, ["pid"]),

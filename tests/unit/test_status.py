@@ -19,7 +19,7 @@ ME = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": 1, "ipc_na
 GONE = {**ME, "start": 1}
 STOPPED = {"status": "stopped", "workers": 2, "error": None}
 RECORD = {"uid": os.geteuid(), "board": {"id": -1}, "queues": [], "semaphore": {"key": 1, "id": 1}}
-ANNOUNCED = {"uid": os.geteuid(), "pid": os.getpid(), "since": 1, "key_file": "/nowhere/key"}
+ANNOUNCED = {"uid": os.geteuid(), "pid": os.getpid(), "since": 1}
 
 
 @pytest.fixture
