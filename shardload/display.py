@@ -6,7 +6,8 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TextIO
 
@@ -34,9 +35,24 @@ def silence_if_dead(stream: TextIO) -> None:
     look = select.poll()
     look.register(number, 0)
     if any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0)):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, number)
-        os.close(nowhere)
+        _lead_nowhere(number)
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+@contextmanager
+def _written_if_possible(stream: TextIO) -> Iterator[None]:
+    """Nor is a stream that cannot be written any more: the disk under it is full."""
+    silence_if_dead(stream)
+    try:
+        yield
+    except OSError as error:
+        _log.warning("progress is no longer shown: %s", error.strerror)
+        _lead_nowhere(stream.fileno())
 
 
 class Display(Protocol):
@@ -79,8 +95,8 @@ class SilentDisplay:
 
     def note(self, text: str) -> None:
         """The line."""
-        silence_if_dead(self._stream)
-        print(text, file=self._stream, flush=True)
+        with _written_if_possible(self._stream):
+            print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing."""
@@ -111,20 +127,20 @@ class BarDisplay(SilentDisplay):
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
-        silence_if_dead(self._stream)
         self._bar.n = int(progress.share * _STEPS) // 100 * 100  # whole per cents, never rounded up
         self._bar.set_description_str(describe(progress), refresh=False)
-        self._bar.refresh()
+        with _written_if_possible(self._stream):
+            self._bar.refresh()
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        silence_if_dead(self._stream)
-        self._bar.write(text, file=self._stream)
+        with _written_if_possible(self._stream):
+            self._bar.write(text, file=self._stream)
 
     def close(self) -> None:
         """Leave the bar where it is."""
-        silence_if_dead(self._stream)
-        self._bar.close()
+        with _written_if_possible(self._stream):
+            self._bar.close()
 
 
 class LogDisplay(SilentDisplay):

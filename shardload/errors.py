@@ -42,6 +42,9 @@ class JobError(ShardloadError):
 class JobForeign(JobError):
     """A job directory, or a file of it, is another user's."""
 
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} belongs to another user", "a job is its user's alone: ask that user, or root")
+
 
 class SourceError(ShardloadError):
     """MySQL refused or said something that trying again will not mend."""

@@ -7,6 +7,7 @@ coordinator's life), `key` (for ftok; never replaced), `control` (the FIFO for o
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from shardload.errors import DirectoryLost, JobError, JobForeign
+from shardload.jsonfile import damaged, read, write
 from shardload.model import SetAside
 from shardload.runfile import wrong_names
 
@@ -28,6 +30,7 @@ _OURS = re.compile(
 )
 _LOCK_PATIENCE_S = 0.2  # one who only looks whether the job is held (`is_locked`) holds the lock for an instant
 _LOOK_AGAIN_S = 0.01
+_NOT_THE_PATHS_FAULT = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,8 @@ class JobDirectory:
         except FileExistsError:
             raise directory._taken() from None
         except OSError as error:
-            raise JobError(
-                f"cannot make the job directory {directory.path}: {error.strerror}", "see --state-dir"
-            ) from None
+            kind = DirectoryLost if error.errno in _NOT_THE_PATHS_FAULT else JobError
+            raise kind(f"cannot make the job directory {directory.path}: {error.strerror}", "see --state-dir") from None
         return directory
 
     def check_free(self) -> None:
@@ -64,14 +66,18 @@ class JobDirectory:
         except FileNotFoundError:
             return
         except NotADirectoryError:
+            if not self.path.parent.is_dir():
+                raise JobError(f"{self.path.parent} is not a directory", "see --state-dir") from None
             is_free = False
         except PermissionError:
-            raise _forbidden(self.path) from None
+            raise JobForeign(self.path) from None
         if not is_free:
             raise self._taken()
 
     def _taken(self) -> JobError:
-        if _is_there(self.spec_file):
+        if self.path.is_dir() and self.is_locked():
+            way_on = f"it is running: shardload attach {self.name}"
+        elif _is_there(self.spec_file):
             way_on = f"go on with it: shardload resume {self.name}"
         elif self in self.half_made(self.path.parent):
             way_on = "it was never begun: shardload clean removes it"
@@ -174,7 +180,7 @@ class JobDirectory:
 
     def _no_lock(self, error: OSError) -> JobError:
         if isinstance(error, PermissionError):
-            return _forbidden(self.path)
+            return JobForeign(self.path)
         return JobError(f"cannot open {self.path / 'lock'}: {error.strerror}", "see --state-dir")
 
     def forget(self) -> bool:
@@ -204,21 +210,21 @@ class JobDirectory:
 
     def write_spec(self, spec: dict[str, Any]) -> None:
         """Write `spec.json`."""
-        _write(self.spec_file, spec)
+        write(self.spec_file, spec)
 
     def read_spec(self) -> dict[str, Any]:
         """The stored spec. JobError if it is damaged."""
-        return _read(self.spec_file)
+        return read(self.spec_file)
 
     def write_run(self, run: dict[str, Any]) -> None:
         """Write `run.json`, whole or not at all."""
-        _write(self.run_file, run)
+        write(self.run_file, run)
 
     def read_run(self) -> dict[str, Any]:
         """The last run, or nothing if the job never ran. JobError if it is damaged, JobForeign if it is not ours."""
-        run = _read(self.run_file) if self.run_file.exists() else {}
+        run = read(self.run_file) if self.run_file.exists() else {}
         if wrong := wrong_names(run):
-            raise _damaged(self.run_file, f"cannot be right: {', '.join(wrong)}")
+            raise damaged(self.run_file, f"cannot be right: {', '.join(wrong)}")
         return run
 
     def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
@@ -251,7 +257,7 @@ def _entries(state_dir: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError:
-        raise _forbidden(state_dir) from None
+        raise JobForeign(state_dir) from None
 
 
 def _is_open(directory: Path) -> bool:
@@ -263,37 +269,6 @@ def _is_there(file: Path) -> bool:
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except PermissionError:
-        raise _forbidden(file.parent) from None
+        raise JobForeign(file.parent) from None
     except OSError:
         return False
-
-
-def _forbidden(path: Path) -> JobForeign:
-    return JobForeign(f"{path} belongs to another user", "a job is its user's alone: ask that user, or root")
-
-
-def _damaged(file: Path, why: str) -> JobError:
-    way_on = f"start a new job; shardload clean {file.parent.name} removes this one"
-    return JobError(f"{file} {why}", f"the job's directory is damaged: {way_on}")
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    new = path.with_suffix(".new")
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        new.replace(path)
-    except OSError as error:
-        raise DirectoryLost(f"cannot write {path}: {error.strerror}", "is the disk full?") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except PermissionError:
-        raise _forbidden(path.parent) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise _damaged(path, "holds no object")
-    return content

@@ -241,7 +241,8 @@ class Journal:
 
     def _opened(self, *, create: bool) -> sqlite3.Connection:
         if self._connection is None:
-            mode = "rwc" if create else "rw"
+            is_fixed = not create and _is_read_only(self.path.parent)
+            mode = self._mode_of_a_fixed_file() if is_fixed else "rwc" if create else "rw"
             db = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
             )
@@ -252,12 +253,22 @@ class Journal:
                     f"the journal {self.path} is of version {version}, not {_VERSION}",
                     "finish the job with the shardload that began it, or start a new one",
                 )
-            if not create:
+            if not create and not is_fixed:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
                 db.execute("PRAGMA synchronous = NORMAL")  # a power cut may undo the last acks: they are loaded again
             self._connection = db
         return self._connection
+
+    def _mode_of_a_fixed_file(self) -> str:
+        """Where nothing can be written, SQLite can read what it left whole, but has to be told so."""
+        has_log = self.path.with_name(self.path.name + "-wal").exists()
+        return "ro" if has_log else "ro&immutable=1"
+
+
+def _is_read_only(directory: Path) -> bool:
+    """True on a file system that is mounted read-only, as many are after an error of the disk."""
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _replace_failures(db: sqlite3.Connection, range_id: int, failures: Sequence[SetAside]) -> None:

@@ -81,6 +81,12 @@ def _parse_columns(value: object) -> object:
     return value
 
 
+def _named(directory: object) -> object:
+    if directory == "":
+        raise ValueError("is empty")
+    return directory
+
+
 def _parse_url(parse: Any) -> Any:
     def validate(value: object) -> object:
         return parse(value) if isinstance(value, str) else value
@@ -121,7 +127,7 @@ class JobSpec(BaseModel):
     hung_after: Annotated[Duration, Field(ge=1, le=10**9)] = DEFAULT_HUNG_AFTER_S
     give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S
     job: Annotated[str, Field(pattern=_JOB_NAME)]
-    state_dir: Annotated[Path, AfterValidator(Path.absolute)]
+    state_dir: Annotated[Path, BeforeValidator(_named), AfterValidator(Path.absolute)]
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
     json_summary: Annotated[bool, Field(alias="json")] = False
     log_format: Literal["text", "json"] = "text"
@@ -200,9 +206,8 @@ def load_stored(
         if value is not None:
             said[key], origins[key] = value, "--" + key.replace("_", "-")
     spec = _validated(said, origins)
-    before = _validated(
-        {key: value for key, value in stored.items() if key != "passwords"} | {"state_dir": said["state_dir"]}, {}
-    )
+    place = {"redis": without_user(stored["redis"]), "state_dir": said["state_dir"]}  # a user alone is no Redis URL
+    before = _validated({key: value for key, value in stored.items() if key != "passwords"} | place, {})
     was, now = before.identity(), spec.identity()
     for key, value in now.items():
         if value != was[key]:
@@ -253,6 +258,6 @@ def _validated(said: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if key == "job" and first["type"] == "string_pattern_mismatch":
-        message = "should be a name of letters, digits, '.', '_' and '-', at most 64"
+        message = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
     shown = "" if key in ("mysql", "redis") else f", not {said.get(key)!r}"
     raise SpecError(f"{origin} {message}{shown}", "shardload run --help tells what each takes")

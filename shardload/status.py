@@ -85,7 +85,7 @@ def look(directory: JobDirectory) -> JobStatus:
     if board is not None:
         shown = board.snapshot()
         board.detach()
-        if shown is not None:
+        if shown is not None and shown.standing.started_s:  # else nothing has been written on it yet
             return _running(directory, run, shown)
     if directory.is_locked() != is_held:
         return look(directory)  # it began or ended just now

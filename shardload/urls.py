@@ -52,7 +52,7 @@ class ServerUrl:
         return mine == (other.host.lower(), other.port, other.database)
 
 
-_SECRET = re.compile(r"(:/{1,2}[^\s:/@]*):\S+@")
+_SECRET = re.compile(r"(:/{1,2}[^\s:/@]*):(?!PASSWORD@)\S+@")  # the word itself stands in help texts
 
 
 def without_passwords(text: str) -> str:

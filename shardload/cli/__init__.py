@@ -80,12 +80,25 @@ def main() -> NoReturn:
 
     Python's own way out takes every module apart first, which costs as much as a good part of their imports.
     """
+    _open_streams()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it hands that on, and no child could be waited for
     _hide_passwords()
     code = outcome()
     with suppress(OSError):  # whoever read it has left
         sys.stdout.flush()
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Somebody may have started this command with closed streams: from here on they lead nowhere, and no file of ours
+    gets their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # it lives as long as the process
 
 
 def _hide_passwords() -> None:
@@ -132,4 +145,5 @@ def outcome() -> int:
 
 def _say(message: str, hint: str) -> None:
     text = without_passwords(f"shardload: {message}" + (f" ({hint})" if hint else ""))
-    click.echo(" ".join(text.split()), err=True)
+    with suppress(OSError):  # the disk under it is full: the exit code says it, too
+        click.echo(" ".join(text.split()), err=True)

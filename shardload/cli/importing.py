@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json as json_
 import logging
+import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +101,23 @@ def _show_plan(wanted: spec.JobSpec) -> None:
         first = jobs.first_key(connection, wanted, subject, ranges)
     finally:
         source.abandon(connection)
+    key, fields = first or (None, [])
+    shown = None if key is None else _shown(key)
+    _warn_of_collisions(subject)
+    if wanted.json_summary:
+        told = {
+            "table": wanted.table, "mysql": str(wanted.mysql), "rows_estimated": estimate, "ranges": len(ranges),
+            "key_column": subject.key_column, "lowest": ranges[0].keys.low if ranges else None,
+            "highest": ranges[-1].keys.high - 1 if ranges else None, "first_key": shown,
+            "first_fields": {_shown(name): _shown(value) for name, value in fields},
+        }  # fmt: skip
+        click.echo(json_.dumps(told))
+        return
     click.echo(f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges")
     if ranges:
         click.echo(f"primary key {subject.key_column}: {ranges[0].keys.low} to {ranges[-1].keys.high - 1}")
-    _warn_of_collisions(subject)
     if first is not None:
-        key, fields = first
-        click.echo(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
+        click.echo(f"first key: {'(none: a column of it is NULL)' if shown is None else shown}")
         for name, value in fields:
             click.echo(f"  {_shown(name)} = {_shown(value)}")
 
@@ -202,29 +214,39 @@ def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) ->
         click.echo(f"log: {log}\nto go on: {_resume_command(ready)}", err=True)
         return exit_code
     if ready.spec.json_summary:
-        click.echo(json_.dumps({"job": name, "pid": started.pid, "log": str(log)}))
+        _tell(json_.dumps({"job": name, "pid": started.pid, "log": str(log)}))
         return EXIT_COMPLETE
     where = _state_dir_words(ready)
-    click.echo(f"job {name} runs in the background, process {started.pid}; its log: {log}")
+    _tell(f"job {name} runs in the background, process {started.pid}; its log: {log}")
     for command, effect in (("status", "how it is"), ("attach", "watch it"), ("stop", "end it, resumable")):
-        click.echo(f"  {' '.join(['shardload', command, name, *where]):40}  # {effect}")
+        _tell(f"  {' '.join(['shardload', command, name, *where]):40}  # {effect}")
     return EXIT_COMPLETE
 
 
 def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        silence_if_dead(stream)
     if ready.spec.json_summary:
-        click.echo(json_.dumps(summary.as_json()))
-    click.echo(summary.as_text(ready.choice.reason), err=ready.spec.json_summary)
+        _tell(json_.dumps(summary.as_json()))
+    _tell(summary.as_text(ready.choice.reason), err=ready.spec.json_summary)
     if stopped is not None:
         if not isinstance(stopped, StoppedBySignal):
-            click.echo(f"shardload: {' '.join(str(stopped).split())}", err=True)
-        click.echo(f"to go on: {_resume_command(ready)}", err=True)
+            _tell(f"shardload: {' '.join(str(stopped).split())}", err=True)
+        _tell(f"to go on: {_resume_command(ready)}", err=True)
     elif summary.status == "incomplete":
         name = ready.directory.name
-        click.echo(f"{summary.rows_failed:,} rows failed; to see them: shardload failures {name}", err=True)
+        _tell(f"{summary.rows_failed:,} rows failed; to see them: shardload failures {name}", err=True)
     return exit_code_of(summary, stopped)
+
+
+def _tell(text: str, *, err: bool = False) -> None:
+    """What became of a job, if it can be told: nobody may read it, or the disk under the stream may be full. The exit
+    code is the job's own all the same."""
+    stream = sys.stderr if err else sys.stdout
+    silence_if_dead(stream)
+    try:
+        click.echo(text, file=stream)
+    except OSError as error:
+        with suppress(OSError):
+            click.echo(f"shardload: cannot write to {stream.name}: {error.strerror}", err=True)
 
 
 def _limits_from(file: Path | None, flags: dict[str, Any]) -> ReadLimits:
@@ -246,7 +268,7 @@ def _limits_from(file: Path | None, flags: dict[str, Any]) -> ReadLimits:
 def _state_dir_words(ready: jobs.Job) -> list[str]:
     if environment.state_dir_from(None) == ready.spec.state_dir:
         return []
-    return ["--state-dir", str(ready.spec.state_dir)]
+    return ["--state-dir", shlex.quote(str(ready.spec.state_dir))]
 
 
 def _resume_command(ready: jobs.Job) -> str:

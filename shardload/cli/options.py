@@ -14,6 +14,14 @@ from shardload.urls import MYSQL_FORM, REDIS_FORM
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+
+class _StateDir(click.Path):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":  # a variable that is not set: it would mean the working directory
+            self.fail("is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 # Values are validated by the spec, which knows the same for a TOML file; here they are text.
 _SERVERS = [
     click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {MYSQL_VARIABLE}]"),
@@ -21,7 +29,7 @@ _SERVERS = [
 ]
 _STATE = [
     click.option(
-        "--state-dir", type=click.Path(file_okay=False, path_type=Path),
+        "--state-dir", type=_StateDir(file_okay=False, path_type=Path),
         help=f"Where job directories live. [or {STATE_DIR_VARIABLE}; default: ~/.local/state/shardload]",
     ),
 ]  # fmt: skip

@@ -92,8 +92,10 @@ def _order(directory: JobDirectory, words: str) -> int:
             if answer is not None and answer[0] == "wait":
                 meanwhile, answer = answer[1], question.answer(_DONE_WITHIN_S)
                 if answer is None and directory.is_locked():
-                    click.echo(f"job {directory.name}: under way, not done after {_DONE_WITHIN_S:g} s: {meanwhile}")
-                    return EXIT_COMPLETE
+                    raise NotAnswered(
+                        f"job {directory.name}: under way, not done after {_DONE_WITHIN_S:g} s: {meanwhile}",
+                        f"it will be; see: shardload status {directory.name}",
+                    )
     except NobodyListens:
         raise _not_running(directory) from None
     except PermissionError:

@@ -106,6 +106,7 @@ def attach(job: str | None, state_dir: Path | None) -> int:
             bars.close()
             click.echo(f"the job goes on: shardload attach {directory.name}", err=True)
             return EXIT_COMPLETE
+        bars.show(progress_of(seen), [])
         bars.close()
     click.echo(_text(seen))
     return _EXIT_CODES.get(seen.state, EXIT_CANNOT_START) if seen.exit_code is None else seen.exit_code
@@ -188,6 +189,8 @@ def _text(seen: JobStatus) -> str:
     for one in seen.loaders:
         lines.append(f"    #{one.slot} process {one.pid}: {_loader_words(one)}")
     lines += [f"  trouble: {text}" for text in seen.troubles]
+    if seen.state == "died":
+        lines.append(f"  its last words: shardload log {summary.job}")
     if seen.error:
         lines.append(f"  {' '.join(seen.error.split())}")
     return "\n".join(lines)

@@ -54,7 +54,7 @@ class TargetConnection:
             username=url.user or None,
             password=url.password,
             socket_connect_timeout=min(CONNECT_TIMEOUT_S, patience_s),
-            socket_timeout=patience_s,
+            socket_timeout=min(CONNECT_TIMEOUT_S, patience_s),  # a Redis that hangs accepts, but does not greet
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
@@ -62,6 +62,7 @@ class TargetConnection:
             connection.connect()
         self._connection = connection
         self._socket = cast(socket.socket, cast(Any, connection)._sock)
+        self._socket.settimeout(patience_s)
         self._reader = hiredis.Reader()
         self._wakes_at = 1
         self._parses = False  # from the first error on

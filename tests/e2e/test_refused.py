@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -215,3 +216,53 @@ def test_too_few_descriptors(world: World, small: str, more: tuple[str, ...]) ->
     assert codes[0] == 3
     assert codes[-1] == 0
     wait_until(lambda: not processes_named("shardload: "), "the last has ended")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize("more", [(), ("--daemon",)])
+def test_streams_that_are_closed_or_full(world: World, small: str, closed: str, more: tuple[str, ...]) -> None:
+    """No reason for a job to fail: it is loaded, and the exit code says so."""
+    words = ["run", "--table", small, "--key", "u:{id}", "--job", "quiet", "--progress", "plain", *more]
+    command = ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, "-m", "shardload", *words]
+    ended = subprocess.run(command, env=world.environment(), capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended
+    assert "Traceback" not in ended.stderr
+    wait_until(lambda: not processes_named("shardload: "), "it has ended")
+    assert world.run("status", "quiet", "--json").summary["state"] == "complete"
+    if closed == ">/dev/full":
+        assert "cannot write to <stdout>: No space left on device" in ended.stderr
+
+
+def test_passwords_of_all_kinds_of_letters(world: World, small: str) -> None:
+    """MySQL's with letters beyond Latin-1, Redis's of a user of its own; and a job of theirs can be gone on with."""
+    password = "pż é:@/%🦉"
+    user = "'letters'@'%'"
+    world.execute(f"CREATE USER {user} IDENTIFIED BY '{password}'", f"GRANT SELECT ON *.* TO {user}")
+    world.target().acl_setuser("letters", enabled=True, passwords=[f"+{password}"], commands=["+@all"], keys=["*"])
+    urls = {
+        "SHARDLOAD_MYSQL_URL": dataclasses.replace(world.mysql, user="letters", password=password).with_password(),
+        "SHARDLOAD_REDIS_URL": dataclasses.replace(world.redis, user="letters", password=password).with_password(),
+    }
+    try:
+        for words in (("run", "--table", small, "--key", "u:{id}", "--job", "l"), ("verify", "l"), ("resume", "l")):
+            done = world.run(*words, **urls)
+            assert done.code == 0, done.err
+    finally:
+        world.execute(f"DROP USER {user}")
+        world.target().acl_deluser("letters")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (("--state-dir", ""), 2, "is empty"),
+        (("--state-dir", "/dev/null"), 2, "/dev/null"),
+        (("--state-dir", "/proc/shardload"), 2, "cannot make the job directory"),
+        (("--job", "-x"), 2, "and begin with one of the former"),
+    ],
+)
+def test_places_and_names(world: World, small: str, words: tuple[str, ...], code: int, fragment: str) -> None:
+    """Said before anything is begun."""
+    done = world.run("run", "--table", small, *words)
+    assert (done.code, fragment in done.err) == (code, True), done.err
+    assert len(done.err.splitlines()) == 1

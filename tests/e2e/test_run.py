@@ -145,6 +145,11 @@ def test_plan_changes_nothing(world: World, users: str) -> None:
     assert "(an estimate)" in done.out
     assert "first key: user:" in done.out
     assert "username = " in done.out
+    told = world.run("plan", "--table", users, "--key", "user:{id}", "--json").summary
+    assert told["first_key"] in done.out
+    assert told["first_fields"]["username"] in done.out
+    assert f"{told['lowest']} to {told['highest']}" in done.out
+    assert f"about {told['rows_estimated']:,} rows (an estimate), {told['ranges']} ranges" in done.out
     assert world.target().dbsize() == 0
     assert not world.state_dir.exists()
 

@@ -47,6 +47,12 @@ def settle(ipc: IpcSet, rows: int, *, paused_s: float = 0.0, since_s: float = 0.
     )
 
 
+def test_before_anything_is_on_the_board_it_is_starting(job: tuple[JobDirectory, IpcSet]) -> None:
+    """Not complete, since it is empty, and not as old as the machine."""
+    seen = look(job[0])
+    assert (seen.state, seen.share, seen.eta_s, seen.summary.ranges) == ("starting", 0.0, None, 1)
+
+
 def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None:
     """Whoever looks again sees how fast it is now; a single look has the mean of the run, as it says."""
     directory, ipc = job

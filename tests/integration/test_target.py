@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -331,6 +333,23 @@ def test_what_is_no_redis_is_refused(world: World) -> None:
     """MySQL's port: an error of ours, not a wait for ever."""
     with pytest.raises(TargetError, match="cannot connect to"):
         TargetConnection(TargetUrl(world.mysql.host, world.mysql.port, "", None, "0"))
+
+
+def test_a_redis_that_hangs_is_not_waited_for_long(
+    world: World, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts, but does not greet: that is an answer after the time for a connection, not after that for a reply."""
+    monkeypatch.setattr("shardload.target.connection.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("shardload.target.connection.IO_TIMEOUT_S", 3600)
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TargetLost):
+            TargetConnection(own_redis.url)
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+    connection = TargetConnection(own_redis.url, 60)
+    assert connection._socket.gettimeout() == 60
+    connection.close()
 
 
 # ---- probing

@@ -41,6 +41,7 @@ RANKS = {
     "ledger": 30,
     "janitor": 30,
     "spec": 20,
+    "jsonfile": 5,
     "orders": 5,  # pure, but for the signals' numbers
     **dict.fromkeys(EDGES, 10),
     **dict.fromkeys(PURE, 0),

@@ -259,3 +259,19 @@ def test_a_half_made_journal_is_made_anew(tmp_path: Path) -> None:
         Journal.create(path, {}, [PlannedRange(KeyRange(0, 1), None)])  # type: ignore[arg-type]  # to fail in the middle
     assert not path.exists()
     assert len(Journal.create(path, {}, PLAN).todo()) == 3
+
+
+def test_what_lies_on_a_read_only_file_system_can_be_read(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by somebody who could not write beside it; nothing is made there."""
+    journal.finish(1, Counts(5, 5), 1, 1, [SetAside("id=1", "odd")])
+    journal.close()
+    before = {path.name for path in journal.path.parent.iterdir()}
+    assert before == {"journal.sqlite"}
+    monkeypatch.setattr("shardload.journal._is_read_only", lambda directory: directory == journal.path.parent)
+    reader = other(journal)
+    assert reader.totals().ranges_done == 1
+    assert [failure.key for failure in reader.failures()] == ["id=1"]
+    assert {path.name for path in journal.path.parent.iterdir()} == before
+    with pytest.raises(JournalError, match="readonly"):
+        reader.reopen_failures()
+    reader.close()

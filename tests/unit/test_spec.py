@@ -99,7 +99,7 @@ def test_the_defaults() -> None:
 
 # ---- what is refused
 
-NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64"
+NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
 
 
 @pytest.mark.parametrize(
@@ -288,6 +288,15 @@ def test_a_stored_spec_comes_back_whole() -> None:
     assert load_stored(stored(), AGAIN, {}) == spec(columns="id,name", range_rows="9")
     environ = {"SHARDLOAD_MYSQL_URL": MYSQL, "SHARDLOAD_REDIS_URL": REDIS}
     assert load_stored(stored(), {"state_dir": Path("/s")}, environ) == spec(columns="id,name", range_rows="9")
+
+
+def test_a_redis_user_can_go_on() -> None:
+    """What is stored of that URL, a user without a password, is no URL that a person could give."""
+    url = "redis://app:hunter3@cache/0"
+    kept = json.loads(json.dumps(spec(redis=url).stored()))
+    assert kept["redis"] == "redis://app@cache:6379/0"
+    assert load_stored(kept, {**AGAIN, "redis": url}, {}) == spec(redis=url)
+    assert load_stored(kept, {**AGAIN, "redis": "redis://other:hunter4@cache"}, {}).redis.user == "other"
 
 
 @pytest.mark.parametrize("name", ["mysql", "redis"])
