@@ -81,12 +81,9 @@ def look(directory: JobDirectory) -> JobStatus:
     """The job as it is now. JobError or JournalError if its files cannot be read."""
     is_held = directory.is_locked()
     run = directory.read_run()
-    board = _board_of(run) if is_held else None
-    if board is not None:
-        shown = board.snapshot()
-        board.detach()
-        if shown is not None and shown.standing.started_s:  # else nothing has been written on it yet
-            return _running(directory, run, shown)
+    is_there, shown = _read_board(run) if is_held else (False, None)
+    if shown is not None:
+        return _running(directory, run, shown)
     if directory.is_locked() != is_held:
         return look(directory)  # it began or ended just now
     if is_held and run.get("ipc") and run.get("ipc_namespace") != ipc_namespace():
@@ -95,7 +92,7 @@ def look(directory: JobDirectory) -> JobStatus:
     if not is_held:
         return _from_journal(directory, run, _end_of(run))
     is_beginning = "since" in (run.get("ipc") or {})  # its objects are being made
-    if board is None and not is_beginning and is_alive(run.get("pid") or 0, run.get("start") or 0):
+    if not is_there and not is_beginning and is_alive(run.get("pid") or 0, run.get("start") or 0):
         return dataclasses.replace(_from_journal(directory, run, "stopping"), pid=run["pid"])  # it winds up
     return _from_journal(directory, run, "starting")
 
@@ -152,19 +149,30 @@ class Onlooker:
         return dataclasses.replace(seen, summary=summary, eta_s=measured.eta_s)
 
 
-def _board_of(run: dict[str, Any]) -> Board | None:
+def _read_board(run: dict[str, Any]) -> tuple[bool, Snapshot | None]:
+    """Whether the run's board is there, and what stands on it; nothing if its writer died in the middle, or has not
+    written yet."""
     recorded = run.get("ipc") or {}
     if "board" not in recorded:
-        return None
+        return False, None
     try:
         with acting_as(recorded["uid"]):
-            board = Board.attach(recorded["board"]["id"])
+            return _read_board_by_id(recorded["board"]["id"], run["run_id"])
     except PermissionError:
-        return None
-    if board is not None and board.header().run_id != run["run_id"]:  # ids come back: is it this run's?
+        return False, None
+
+
+def _read_board_by_id(shared_memory_id: int, run_id: int) -> tuple[bool, Snapshot | None]:
+    board = Board.attach(shared_memory_id)
+    if board is None:
+        return False, None
+    try:
+        if board.header().run_id != run_id:  # ids come back: is it this run's?
+            return False, None
+        shown = board.snapshot()
+        return True, shown if shown is not None and shown.standing.started_s else None
+    finally:
         board.detach()
-        return None
-    return board
 
 
 def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> JobStatus:
