@@ -268,7 +268,10 @@ class Journal:
 
 def _is_read_only(directory: Path) -> bool:
     """True on a file system that is mounted read-only, as many are after an error of the disk."""
-    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    try:
+        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False  # it is gone, which SQLite will say
 
 
 def _replace_failures(db: sqlite3.Connection, range_id: int, failures: Sequence[SetAside]) -> None:
