@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import sysv_ipc
 
+from shardload.cli import outcome
 from shardload.sandbox import RedisServer
 from tests.e2e.test_daemon import JOB, ROWS, assert_whole, launch
 from tests.harness import Daemon, World, descriptors, kill, processes_named, wait_until
@@ -193,6 +194,19 @@ def test_a_second_stop_changes_nothing(world: World, many_users: str, own_redis:
     assert "leaving at once" not in daemon.log()
     outcome = json.loads((world.state_dir / JOB / "run.json").read_text())["outcome"]
     assert (outcome["status"], outcome["exit_code"]) == ("stopped", 143)
+
+
+def test_an_order_that_takes_too_long_is_told_as_such(
+    world: World, many_users: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is under way, and the exit code does not say that it is done."""
+    daemon = launch(world, many_users, "--workers", "2", "--rate", "100")
+    monkeypatch.setattr("shardload.cli.steering._DONE_WITHIN_S", 0.2)
+    monkeypatch.setattr(sys, "argv", ["shardload", "scale", JOB, "1", "--state-dir", str(world.state_dir)])
+    assert outcome() == 3
+    assert f"job {JOB}: under way, not done after 0.2 s: loaders come, or leave after the" in capsys.readouterr().err
+    assert daemon.status()["workers"] == 1
+    daemon.order("stop", "--wait")
 
 
 def test_stop_while_paused(world: World, many_users: str) -> None:
