@@ -7,6 +7,7 @@ from the journal.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +82,7 @@ def look(directory: JobDirectory) -> JobStatus:
     """The job as it is now. JobError or JournalError if its files cannot be read."""
     is_held = directory.is_locked()
     run = directory.read_run()
-    is_there, shown = _read_board(run) if is_held else (False, None)
+    board, shown = _read_board(run) if is_held else (_Board.GONE, None)
     if shown is not None:
         return _running(directory, run, shown)
     if directory.is_locked() != is_held:
@@ -91,10 +92,12 @@ def look(directory: JobDirectory) -> JobStatus:
         return dataclasses.replace(_from_journal(directory, run, "running"), error=elsewhere)
     if not is_held:
         return _from_journal(directory, run, _end_of(run))
+    pid = run["pid"] if is_alive(run.get("pid") or 0, run.get("start") or 0) else None
     is_beginning = "since" in (run.get("ipc") or {})  # its objects are being made
-    if not is_there and not is_beginning and is_alive(run.get("pid") or 0, run.get("start") or 0):
-        return dataclasses.replace(_from_journal(directory, run, "stopping"), pid=run["pid"])  # it winds up
-    return _from_journal(directory, run, "starting")
+    winds_up = board is _Board.GONE and not is_beginning and pid is not None
+    state = "stopping" if winds_up else "running" if board is _Board.HALF_WRITTEN else "starting"
+    seen = _from_journal(directory, run, state)
+    return dataclasses.replace(seen, pid=pid, error=_error_of(pid) or seen.error)
 
 
 def the_job(state_dir: Path, name: str | None) -> JobDirectory:
@@ -149,28 +152,38 @@ class Onlooker:
         return dataclasses.replace(seen, summary=summary, eta_s=measured.eta_s)
 
 
-def _read_board(run: dict[str, Any]) -> tuple[bool, Snapshot | None]:
-    """Whether the run's board is there, and what stands on it; nothing if its writer died in the middle, or has not
-    written yet."""
+class _Board(enum.Enum):
+    """What became of a run's board."""
+
+    GONE = enum.auto()
+    BLANK = enum.auto()  # nothing is written yet
+    HALF_WRITTEN = enum.auto()  # its writer was stopped, or died, in the middle of a writing
+    WHOLE = enum.auto()
+
+
+def _read_board(run: dict[str, Any]) -> tuple[_Board, Snapshot | None]:
+    """The state of the run's board, and what stands on it if that is whole."""
     recorded = run.get("ipc") or {}
     if "board" not in recorded:
-        return False, None
+        return _Board.GONE, None
     try:
         with acting_as(recorded["uid"]):
             return _read_board_by_id(recorded["board"]["id"], run["run_id"])
     except PermissionError:
-        return False, None
+        return _Board.GONE, None
 
 
-def _read_board_by_id(shared_memory_id: int, run_id: int) -> tuple[bool, Snapshot | None]:
+def _read_board_by_id(shared_memory_id: int, run_id: int) -> tuple[_Board, Snapshot | None]:
     board = Board.attach(shared_memory_id)
     if board is None:
-        return False, None
+        return _Board.GONE, None
     try:
         if board.header().run_id != run_id:  # ids come back: is it this run's?
-            return False, None
+            return _Board.GONE, None
         shown = board.snapshot()
-        return True, shown if shown is not None and shown.standing.started_s else None
+        if shown is None:
+            return _Board.HALF_WRITTEN, None
+        return (_Board.WHOLE, shown) if shown.standing.started_s else (_Board.BLANK, None)
     finally:
         board.detach()
 
@@ -201,11 +214,15 @@ def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> J
         eta_s=(1 - share) * worked_s / gained if gained > 0 and state == "running" else None,
         rate=int(shown.rate_rows) or None,
         workers=standing.workers,
-        error="the coordinator is stopped (SIGSTOP): kill -CONT it" if is_stopped(run["pid"]) else None,
+        error=_error_of(run["pid"]),
         troubles=run.get("troubles") or [],
         loaders=_loaders(shown, now_s),
         retries=standing.retries,
     )
+
+
+def _error_of(coordinator: int | None) -> str | None:
+    return "the coordinator is stopped (SIGSTOP): kill -CONT it" if coordinator and is_stopped(coordinator) else None
 
 
 def _loaders(shown: Snapshot, now_s: float) -> list[LoaderStatus]:

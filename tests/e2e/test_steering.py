@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 import sysv_ipc
 
 from shardload.cli import outcome
+from shardload.ipc.board import _STANDING_AT
 from shardload.sandbox import RedisServer
 from tests.e2e.test_daemon import JOB, ROWS, assert_whole, launch
 from tests.harness import Daemon, World, descriptors, kill, processes_named, wait_until
@@ -260,15 +262,22 @@ def test_without_a_name(world: World, many_users: str) -> None:
     assert f"name one of those that ended: {JOB}, other" in ended.err
 
 
-def test_a_coordinator_that_is_stopped_or_dead_is_told_apart(world: World, many_users: str) -> None:
-    """Busy is not dead: the answer says what to do, within a bound."""
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_coordinator_that_is_stopped_or_dead_is_told_apart(world: World, many_users: str, writes: bool) -> None:
+    """Busy is not dead: the answer says what to do, within a bound; also if it was stopped while it wrote the board."""
     daemon = launch(world, many_users)
     os.kill(daemon.pid, signal.SIGSTOP)
     try:
+        if writes:
+            memory = sysv_ipc.attach(daemon.ipc()["board"]["id"])
+            memory.write(struct.pack("<Q", 2**63 + 1), _STANDING_AT)  # odd: a writing that was begun
+            memory.detach()
         silent = world.run("pause", JOB)
         assert silent.code == 3
         assert f"process {daemon.pid}, is stopped by a signal (kill -CONT {daemon.pid}" in silent.err
-        assert "SIGSTOP" in daemon.order("status", JOB).out
+        told = daemon.order("status", JOB).out
+        assert told.startswith(f"job {JOB}: running, process {daemon.pid}")
+        assert "SIGSTOP" in told
     finally:
         os.kill(daemon.pid, signal.SIGCONT)
     daemon.wait_for("the order was kept", lambda seen: seen["state"] == "paused")
