@@ -49,6 +49,7 @@ _PAUSED_AT = _ORDERS_AT + 4
 _BUCKET_AT = _ORDERS_AT + 8
 _LOCK_BOUND_S = 0.05
 _PAUSES_S = (0.0, 0.0, 0.00005, 0.0001, 0.0005, 0.001, 0.005)
+_PAUSES_FOR_ALL_S = (*_PAUSES_S, *[_PAUSES_S[-1]] * 20)  # a writer who only lost the processor comes back within these
 
 
 class Board:
@@ -157,8 +158,9 @@ class Board:
             self._memory.write(packed[:8], _STANDING_AT)
 
     def snapshot(self) -> Snapshot | None:
-        """Everything, of one moment: what is settled, and every slot in use. None if its writer died in the middle."""
-        for pause_s in _PAUSES_S:
+        """Everything, of one moment: what is settled, and every slot in use. None if its writer died or was stopped in
+        the middle."""
+        for pause_s in _PAUSES_FOR_ALL_S:
             before = self._memory.read(_STANDING.size, _STANDING_AT)
             sequence, workers, used, *numbers = _STANDING.unpack(before)
             standing = Standing(workers, Counts(*numbers[:6]), *numbers[6:])
