@@ -56,7 +56,7 @@ def test_a_job_without_a_board_starts_or_winds_up(held: JobDirectory, run: dict[
     held.write_run(run)
     seen = look(held)
     assert (seen.state, seen.is_running) == (state, True)
-    assert seen.pid == (os.getpid() if state == "stopping" else None)
+    assert seen.pid == (os.getpid() if run.get("start") == ME["start"] else None)
 
 
 @pytest.mark.parametrize(
