@@ -7,7 +7,6 @@ from the journal.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,8 +81,8 @@ def look(directory: JobDirectory) -> JobStatus:
     """The job as it is now. JobError or JournalError if its files cannot be read."""
     is_held = directory.is_locked()
     run = directory.read_run()
-    board, shown = _read_board(run) if is_held else (_Board.GONE, None)
-    if shown is not None:
+    is_there, shown = _read_board(run) if is_held else (False, None)
+    if shown is not None and shown.standing.started_s:  # else nothing is written on it yet
         return _running(directory, run, shown)
     if directory.is_locked() != is_held:
         return look(directory)  # it began or ended just now
@@ -94,8 +93,9 @@ def look(directory: JobDirectory) -> JobStatus:
         return _from_journal(directory, run, _end_of(run))
     pid = run["pid"] if is_alive(run.get("pid") or 0, run.get("start") or 0) else None
     is_beginning = "since" in (run.get("ipc") or {})  # its objects are being made
-    winds_up = board is _Board.GONE and not is_beginning and pid is not None
-    state = "stopping" if winds_up else "running" if board is _Board.HALF_WRITTEN else "starting"
+    winds_up = not is_there and not is_beginning and pid is not None
+    is_half_written = is_there and shown is None
+    state = "stopping" if winds_up else "running" if is_half_written else "starting"
     seen = _from_journal(directory, run, state)
     return dataclasses.replace(seen, pid=pid, error=_error_of(pid) or seen.error)
 
@@ -152,38 +152,26 @@ class Onlooker:
         return dataclasses.replace(seen, summary=summary, eta_s=measured.eta_s)
 
 
-class _Board(enum.Enum):
-    """What became of a run's board."""
-
-    GONE = enum.auto()
-    BLANK = enum.auto()  # nothing is written yet
-    HALF_WRITTEN = enum.auto()  # its writer was stopped, or died, in the middle of a writing
-    WHOLE = enum.auto()
-
-
-def _read_board(run: dict[str, Any]) -> tuple[_Board, Snapshot | None]:
-    """The state of the run's board, and what stands on it if that is whole."""
+def _read_board(run: dict[str, Any]) -> tuple[bool, Snapshot | None]:
+    """Whether the run's board is there, and what stands on it; None if it is half written."""
     recorded = run.get("ipc") or {}
     if "board" not in recorded:
-        return _Board.GONE, None
+        return False, None
     try:
         with acting_as(recorded["uid"]):
             return _read_board_by_id(recorded["board"]["id"], run["run_id"])
     except PermissionError:
-        return _Board.GONE, None
+        return False, None
 
 
-def _read_board_by_id(shared_memory_id: int, run_id: int) -> tuple[_Board, Snapshot | None]:
+def _read_board_by_id(shared_memory_id: int, run_id: int) -> tuple[bool, Snapshot | None]:
     board = Board.attach(shared_memory_id)
     if board is None:
-        return _Board.GONE, None
+        return False, None
     try:
         if board.header().run_id != run_id:  # ids come back: is it this run's?
-            return _Board.GONE, None
-        shown = board.snapshot()
-        if shown is None:
-            return _Board.HALF_WRITTEN, None
-        return (_Board.WHOLE, shown) if shown.standing.started_s else (_Board.BLANK, None)
+            return False, None
+        return True, board.snapshot()
     finally:
         board.detach()
 

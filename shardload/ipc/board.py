@@ -49,7 +49,7 @@ _PAUSED_AT = _ORDERS_AT + 4
 _BUCKET_AT = _ORDERS_AT + 8
 _LOCK_BOUND_S = 0.05
 _PAUSES_S = (0.0, 0.0, 0.00005, 0.0001, 0.0005, 0.001, 0.005)
-_PAUSES_FOR_ALL_S = (*_PAUSES_S, *[_PAUSES_S[-1]] * 20)  # a writer who only lost the processor comes back within these
+_PAUSES_FOR_ALL_S = (*_PAUSES_S, *[_PAUSES_S[-1]] * 20)  # most writers who only lost the processor are back before
 
 
 class Board:
