@@ -518,6 +518,8 @@ def test_the_board_is_found_by_id_although_it_is_removed(ipc: IpcSet) -> None:
     assert found.header().run_id == RUN
     assert found.loaders()[0] == view(3)
     found.detach()
+    with pytest.raises(ValueError, match="released"):  # and not a fault of the process
+        found.header()
 
 
 def test_what_is_no_board_is_not_attached() -> None:
