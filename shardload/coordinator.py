@@ -28,6 +28,8 @@ from shardload.target import TargetFacts
 from shardload.watch import Watch
 
 NOTE_CLOCK_EVERY_S = 1.0  # how much of a run's time a kill -9 may leave out of the journal
+COMMIT_AFTER_S = 0.05  # and of its last acks (then their ranges are loaded again), if there is anything else to do
+COMMIT_AT_LAST_S = 0.1  # if there is not
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
 AFTER_ERROR_S = 0.05
 
@@ -96,6 +98,8 @@ class Coordinator:
             due.append(show_s)
         if self._confirmation.not_before_s > now_s:
             due.append(self._confirmation.not_before_s)
+        if not self._ledger.is_committed:
+            due.append(self._clock_noted_s + COMMIT_AT_LAST_S)
         if (look_s := self._watch.due_s()) is not None:
             due.append(look_s)
         return max(0.0, min(due) - now_s) if due else None
@@ -188,7 +192,7 @@ class Coordinator:
                 self._note_outcome(ack, slot, told)
                 self._ledger.settle(ack, task, told)
         now_s = time.monotonic()
-        if now_s - self._clock_noted_s >= NOTE_CLOCK_EVERY_S:
+        if now_s - self._clock_noted_s >= (NOTE_CLOCK_EVERY_S if self._ledger.is_committed else COMMIT_AFTER_S):
             self._clock_noted_s = now_s
             self._parts.note_clock(now_s - self._parts.started_s)
 

@@ -84,6 +84,7 @@ class Crew:
         before_fork: Callable[[], None],
     ) -> None:
         self.slots = [Slot() for _ in range(MOST_WORKERS)]
+        self._used = 0
         self._job = job
         self._ipc = ipc
         self._body = body
@@ -94,14 +95,19 @@ class Crew:
         self._janitor_not_before_s = 0.0
 
     @property
+    def used_slots(self) -> list[Slot]:
+        """Those that have had a loader, or should have had, and those between: the coordinator often looks at them."""
+        return self.slots[: self._used]
+
+    @property
     def is_gone(self) -> bool:
         """True if no loader is left."""
-        return not any(slot.pid for slot in self.slots)
+        return not self.loaders
 
     @property
     def loaders(self) -> int:
         """How many loaders are alive."""
-        return sum(1 for slot in self.slots if slot.pid)
+        return len([True for slot in self.used_slots if slot.pid])
 
     def staff(self, slots: int, most: int, now_s: float) -> None:
         """Fork loaders for the empty ones of the first `slots` slots until there are `most`, except where a bad start
@@ -112,6 +118,7 @@ class Crew:
             if self.loaders >= most:
                 return
             if not slot.pid and slot.not_before_s <= now_s:
+                self._used = max(self._used, number + 1)
                 slot.has_spoken = slot.is_up = slot.is_leaving = False
                 slot.heartbeat = (0.0, now_s)
                 try:
@@ -125,8 +132,8 @@ class Crew:
 
     def due_s(self, now_s: float) -> list[float]:
         """When patience with a slot, or with the system that refused a janitor, is over."""
-        due = [self._janitor_not_before_s, *(slot.not_before_s for slot in self.slots)]
-        return [at_s for at_s in due if at_s > now_s]
+        due = [slot.not_before_s for slot in self.used_slots if slot.not_before_s > now_s]
+        return [*due, self._janitor_not_before_s] if self._janitor_not_before_s > now_s else due
 
     def retire(self, number: int) -> None:
         """Tell one loader to leave when the range in its hand is done. What it has not received was taken back."""

@@ -48,6 +48,10 @@ class Dispatcher:
         """What a slot holds, the range in hand first."""
         return list(self._out[slot])
 
+    def estimated_rows(self, task: Task) -> int:
+        """The plan's estimate of a task's range."""
+        return self._records[task.range_id].estimated_rows
+
     def record(self, task: Task) -> RangeRecord:
         """The range of a task, with its attempts so far."""
         was = self._records[task.range_id]

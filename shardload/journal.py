@@ -1,8 +1,9 @@
 """The journal: a job's plan and every range's outcome, in SQLite. The only truth about what is done.
 
-One writer, the coordinator; readers may look at any time (write-ahead log). Every settled ack is one transaction:
-after a kill -9 the journal says either "done, with these counts" or "to do", never something between. The connection
-is opened when it is needed and can be closed around a fork.
+One writer, the coordinator; readers may look at any time (write-ahead log). After a kill -9 the journal says of every
+range either "done, with these counts" or "to do", never something between. Ranges that are done wait for `commit`, so
+that those which end at almost the same time share a transaction; whatever else is asked or written takes them along.
+The connection is opened when it is needed and can be closed around a fork.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT 
 CREATE INDEX failure_range ON failure (range_id);
 """
 _COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, target_bytes"
+_FINISH = (
+    f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
+)
 _WIPED = (
     "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
     "source_bytes = 0, target_bytes = 0, target_life = '0'"
@@ -64,14 +68,12 @@ class Totals:
     estimated_rows_done: int
     seconds: float
 
-    def with_done(self, record: RangeRecord, counts: Counts) -> Totals:
+    def with_done(self, estimated_rows: int, counts: Counts) -> Totals:
         """The totals after one more range is done, without asking the file again."""
-        return replace(
-            self,
-            counts=self.counts + counts,
-            ranges_done=self.ranges_done + 1,
-            estimated_rows_done=self.estimated_rows_done + record.estimated_rows,
-        )
+        return Totals(
+            self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
+            self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds,
+        )  # fmt: skip
 
 
 class Journal:
@@ -80,6 +82,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
+        self._done: list[tuple[int | str, ...]] = []  # what `finish` was told and the file does not have yet
 
     @classmethod
     def create(cls, path: Path, facts: dict[str, Any], plan: Sequence[PlannedRange]) -> Journal:
@@ -105,7 +108,8 @@ class Journal:
         return cls(path)
 
     def close(self) -> None:
-        """Close the connection (before a fork, and at the end); the next call opens it again."""
+        """Commit, and close the connection (before a fork, and at the end); the next call opens it again."""
+        self.commit()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -158,19 +162,23 @@ class Journal:
     def finish(
         self, range_id: int, counts: Counts, target_life: int, attempt: int, set_aside: Sequence[SetAside]
     ) -> None:
-        """A range is done: every row of it is written and confirmed, skipped, or listed in `set_aside`."""
-        update = (
-            f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?)"
-            " WHERE id = ?"
-        )
-        values = (attempt, str(target_life), *counts.as_tuple(), range_id)
-        if not set_aside:
-            with self._reading() as db:
-                db.execute(update, values)  # one statement is a transaction by itself, and the cheapest
-            return
-        with self._writing() as db:
-            db.execute(update, values)
-            _replace_failures(db, range_id, set_aside)
+        """A range is done: every row of it is written and confirmed, skipped, or listed in `set_aside`. It waits for
+        `commit`, unless a row was set aside."""
+        self._done.append((attempt, str(target_life), *counts.as_tuple(), range_id))
+        if set_aside:
+            with self._writing() as db:
+                _replace_failures(db, range_id, set_aside)
+
+    @property
+    def is_committed(self) -> bool:
+        """False while a kill would make a finished range one that is to do."""
+        return not self._done
+
+    def commit(self) -> None:
+        """Write what waits. If that fails it is gone: the ranges are to do, as the file says."""
+        if not self.is_committed:
+            with self._writing():
+                pass
 
     def set_aside(self, range_id: int, attempt: int, failure: SetAside) -> None:
         """A range of a single row could not be loaded."""
@@ -220,9 +228,12 @@ class Journal:
 
     @contextmanager
     def _writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
-        with self._reading(create=create) as db:
+        done, self._done = self._done, []
+        with self._asking(create=create) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
+                if done:
+                    db.executemany(_FINISH, done)
                 yield db
             except BaseException:
                 if db.in_transaction:
@@ -231,7 +242,13 @@ class Journal:
             db.execute("COMMIT")
 
     @contextmanager
-    def _reading(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        self.commit()
+        with self._asking() as db:
+            yield db
+
+    @contextmanager
+    def _asking(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             yield self._opened(create=create)
         except sqlite3.Error as error:

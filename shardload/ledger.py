@@ -35,6 +35,11 @@ class Ledger:
         self.totals = journal.totals()
         self.retries = 0
 
+    @property
+    def is_committed(self) -> bool:
+        """True if a kill would undo nothing that was settled."""
+        return self._journal.is_committed
+
     def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
         """What a loader says of a range that it held; `told` is its report. GaveUp if the job cannot go on."""
         if ack.outcome is Outcome.DONE:
@@ -90,7 +95,7 @@ class Ledger:
             self.dispatcher.put_back(task)
             return
         self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
-        self.totals = self.totals.with_done(self.dispatcher.record(task), ack.counts)
+        self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
         self.heed_life(ack.target_life)
 
     def _set_aside(self, task: Task, reason: str) -> None:

@@ -74,11 +74,12 @@ class Showing:
             self._ledger.retries, totals.estimated_rows, totals.estimated_rows_done, self._seconds_before,
             self._started_s, steering.paused_s, steering.paused_since_s, self._rows_before, self._share_before,
         )  # fmt: skip
-        used = max((number + 1 for number, slot in enumerate(self._crew.slots) if slot.pid), default=0)
-        self._board.write_standing(standing, [self._holdings(number) for number in range(max(used, steering.workers))])
+        used = [number + 1 for number, slot in enumerate(self._crew.used_slots) if slot.pid]
+        shown = range(max([steering.workers, *used]))
+        self._board.write_standing(standing, [self._holdings(number) for number in shown])
 
     def _holdings(self, number: int) -> tuple[Holding, Holding]:
         dispatcher = self._ledger.dispatcher
-        held = [Holding(t.range_id, t.attempt, dispatcher.record(t).estimated_rows) for t in dispatcher.held(number)]
+        held = [Holding(t.range_id, t.attempt, dispatcher.estimated_rows(t)) for t in dispatcher.held(number)]
         first, second, *_ = [*held, NO_HOLDING, NO_HOLDING]
         return first, second

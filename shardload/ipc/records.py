@@ -61,8 +61,7 @@ class Holding(NamedTuple):
 NO_HOLDING = Holding(0, 0, 0)
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """What the coordinator has settled, and the run's frame. `started_s` and `paused_since_s` are monotonic clock
     readings (0: not paused), `paused_s` is how long the pauses were that have ended."""
 

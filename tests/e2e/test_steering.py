@@ -50,6 +50,24 @@ def test_pause_and_unpause(world: World, many_users: str) -> None:
     assert_whole(world, many_users, daemon.end())
 
 
+def test_what_is_settled_is_soon_in_the_journal(world: World, many_users: str) -> None:
+    """Finished ranges share a transaction; the last of them is committed although nothing happens any more."""
+    daemon = launch(world, many_users, "--workers", "2", "--range-rows", "100")
+    daemon.wait_for("many ranges that are done", lambda seen: seen["ranges_done"] > 20)
+    daemon.order("pause")
+    settled = daemon.status()["rows_read"]
+    journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
+
+    def committed() -> int:
+        with sqlite3.connect(journal, uri=True, timeout=10) as db:
+            return int(db.execute("SELECT SUM(rows_read) FROM range").fetchone()[0])
+
+    wait_until(lambda: committed() == settled, "the journal has what the board shows")
+    daemon.order("unpause")
+    daemon.order("rate", "off")
+    assert_whole(world, many_users, daemon.end())
+
+
 @pytest.mark.parametrize("expires", [False, True])
 def test_keys_removed_meanwhile_are_told(world: World, many_users: str, expires: bool) -> None:
     """FLUSHDB: what is gone is not loaded again, but a person hears of it; not where keys may go by themselves."""

@@ -78,6 +78,33 @@ def test_finish_settles_a_range(journal: Journal) -> None:
     assert list(seen.failures()) == told
 
 
+def test_a_finished_range_waits_for_the_next_commit(journal: Journal) -> None:
+    """Until then a kill makes it one that is to do; whatever else is written, asked, or closed takes it along."""
+    for finished, commit in enumerate(
+        [journal.commit, lambda: journal.note_attempt(3, 1), journal.totals, journal.todo, journal.close]
+    ):
+        journal.finish(1, Counts(finished + 1, finished + 1), 1, 1, [])
+        assert not journal.is_committed
+        assert other(journal).totals().counts.rows_read == finished
+        commit()
+        assert journal.is_committed
+        assert other(journal).totals().counts.rows_read == finished + 1
+    journal.commit()  # nothing waits: nothing is done
+
+
+def test_what_cannot_be_committed_is_to_do(journal: Journal) -> None:
+    """It is told once; then the journal says what the file says, and can be read."""
+    journal.finish(1, Counts(1, 1), 1, 1, [])
+    with sqlite3.connect(journal.path) as db:
+        db.execute("CREATE TRIGGER full BEFORE UPDATE ON range BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    db.close()
+    with pytest.raises(JournalError, match="no room"):
+        journal.commit()
+    assert journal.is_committed
+    assert [record.range_id for record in journal.todo()] == [1, 2, 3]
+    journal.close()
+
+
 def test_finish_again_replaces(journal: Journal) -> None:
     """A range that was loaded twice counts once: the last time."""
     journal.finish(1, Counts(5, 4, 0, 1, 1, 1), 1, 1, [SetAside("id=1", "first")])
@@ -103,7 +130,7 @@ def test_totals_can_be_kept_without_asking(journal: Journal) -> None:
     before, record = journal.totals(), journal.todo()[0]
     counts = Counts(9, 9, 0, 0, 90, 99)
     journal.finish(record.range_id, counts, 1, 1, [])
-    assert before.with_done(record, counts) == journal.totals()
+    assert before.with_done(record.estimated_rows, counts) == journal.totals()
 
 
 def test_attempts_are_noted(journal: Journal) -> None:
@@ -202,6 +229,7 @@ def test_it_opens_again_after_close(journal: Journal) -> None:
 def test_a_reader_while_a_transaction_is_open(journal: Journal) -> None:
     """It sees the last settled state, at once, and is not in the writer's way."""
     journal.finish(1, Counts(1, 1), 1, 1, [])
+    journal.commit()
     writer = sqlite3.connect(journal.path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("UPDATE range SET state = 'done', rows_read = 1000")
