@@ -36,6 +36,8 @@ from shardload.urls import SourceUrl, TargetUrl
 
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 _PIECE_S = 0.1  # under a rate limit no more is read at once than may be sent in this time
+_IN_FLIGHT_BYTES = 256 * 1024  # sent before the batch in hand, while Redis has not confirmed it: several small batches
+_SHOW_AFTER_S = 0.1  # or fewer, if they are slow
 _LONGEST_NAP_S = 0.5  # under a rate limit: a sign of life, and a look at what was asked, after each
 
 _log = logging.getLogger("shardload.loader")
@@ -186,7 +188,8 @@ class Loader:
             self._source = source.connect(self._work.mysql)
             self._stream = source.RangeStream(self._source)
         if self._target is None:
-            self._target = TargetConnection(self._work.redis)
+            shortest = self._work.form.shortest_reply_bytes
+            self._target = TargetConnection(self._work.redis, shortest_reply_bytes=shortest)
             self._life = describe_server(self._target).life
         if not self._is_up:
             self._is_up = True
@@ -209,6 +212,7 @@ class Loader:
         self._beat(Phase.READING)
         self._encoder.begin(stream.begin(sql))
         counts_sent = Counts()
+        shown_bytes, shown_s = 0, time.monotonic()
         ended = False
         while not ended:
             if self._must_hand_back():
@@ -218,9 +222,12 @@ class Loader:
             counts, ended = self._send_batch(task, stream, target)
             replies = counts.keys_written * self._encoder.replies_per_key
             self._settle(leave=replies)  # the range before: Redis was not kept waiting between the two
-            if not ended:  # at the end nothing is waited for: MySQL begins the next range while Redis works on this one
+            now_s = time.monotonic()
+            is_much = counts_sent.target_bytes - shown_bytes >= _IN_FLIGHT_BYTES or now_s - shown_s >= _SHOW_AFTER_S
+            if is_much and not ended:  # at the end MySQL begins the next range while Redis works on this one
                 target.confirm(leave=replies)
                 self._show(task, counts_sent)
+                shown_bytes, shown_s = counts_sent.target_bytes, now_s
             counts_sent += counts
         if not counts_sent.adds_up():
             raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts_sent}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import pymysql
@@ -89,17 +87,24 @@ def _session(connection: Connection[Any]) -> list[str]:
     ]
 
 
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Errors of pymysql and of the socket, as errors of ours that begin with `operation`."""
-    try:
-        yield
-    except MySQLError as error:
-        code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        text = str(error.args[1]) if len(error.args) > 1 else str(error)
-        _raise(operation, code, text, error)
-    except (OSError, EOFError) as error:
-        raise SourceLost(f"{operation}: {error or type(error).__name__}", _REACH) from error
+class translated:  # noqa: N801 - a context manager, named as contextlib's are
+    """Errors of pymysql and of the socket, as errors of ours that begin with `operation`. One may serve many times."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, MySQLError):
+            code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+            text = str(error.args[1]) if len(error.args) > 1 else str(error)
+            _raise(self._operation, code, text, error)
+        elif isinstance(error, (OSError, EOFError)):
+            raise SourceLost(f"{self._operation}: {error or type(error).__name__}", _REACH) from error
 
 
 _REACH = "check that MySQL runs and that host and port in --mysql are right"

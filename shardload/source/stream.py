@@ -18,6 +18,7 @@ from shardload.source.connection import IO_TIMEOUT_S, raise_error_packet, transl
 BUFFER_BYTES = 256 * 1024
 INTERNALS = ("_execute_command", "_sock", "_force_close")
 _HEADER_BYTES = 4
+_READING = translated("reading a range")
 
 
 class RangeStream:
@@ -30,6 +31,7 @@ class RangeStream:
         self._start = self._end = 0
         self._piece: memoryview | None = None
         self._has_unseen = False
+        self._head: tuple[bytes, int] = (b"", 0)  # of the answer before, and the number of its first row's packet
 
     def begin(self, sql: str) -> int:
         """Send the query. The result is the sequence number of the first row's packet.
@@ -41,9 +43,20 @@ class RangeStream:
             self._buffer = bytearray(BUFFER_BYTES)  # the room that one large row needed is not kept
         self._start = self._end = 0
         self._has_unseen = False
-        with translated("reading a range"):
+        with _READING:
             self._raw._execute_command(COMMAND.COM_QUERY, sql)
             self._raw._sock.settimeout(IO_TIMEOUT_S)
+        self.read()
+        head, sequence = self._head
+        if head and self._buffer.startswith(head, 0, self._end):  # the same table's, byte for byte
+            self._start = len(head)
+        else:
+            sequence = self._take_head()
+        self._has_unseen = self._end > self._start
+        return sequence
+
+    def _take_head(self) -> int:
+        """Pass over the packets before the rows, and remember them."""
         head = self._next_packet()
         if head[:1] == b"\xff":
             raise_error_packet("reading a range", head)
@@ -51,12 +64,16 @@ class RangeStream:
             raise SourceError("reading a range: MySQL answered without a result set")
         columns = head[0] if len(head) == 1 else int.from_bytes(head[1:3], "little")
         packets = 1 + columns + 1  # this one, the descriptions, and their end
+        size_bytes = _HEADER_BYTES + len(head)
         for _ in range(packets - 1):
             last = self._next_packet()
+            size_bytes += _HEADER_BYTES + len(last)
         if last[:1] != b"\xfe":
             raise MalformedPacket(f"no end after the descriptions of {columns} columns")
-        self._has_unseen = self._end > self._start
-        return (packets + 1) & 0xFF
+        sequence = (packets + 1) & 0xFF
+        if self._start == size_bytes:  # all of it is still in the buffer
+            self._head = bytes(self._buffer[:size_bytes]), sequence
+        return sequence
 
     def read(self, most_bytes: int | None = None) -> memoryview:
         """Every byte not consumed yet, with at least one new one. Valid until the next call.
@@ -74,7 +91,7 @@ class RangeStream:
             self._start, self._end = 0, self._end - self._start
         if self._end == len(self._buffer):
             self._buffer.extend(bytes(len(self._buffer)))
-        with translated("reading a range"), memoryview(self._buffer) as view, view[self._end :] as room:
+        with _READING, memoryview(self._buffer) as view, view[self._end :] as room:
             received = self._raw._sock.recv_into(room, min(len(room), most_bytes or len(room)))
         if not received:
             raise SourceLost("reading a range: MySQL closed the connection before the end of the result")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def readable_tables(connection: Connection[Any]) -> int:
         return int(cursor.fetchone()[0])
 
 
+@functools.lru_cache
 def quoted(name: str) -> str:
     """An identifier for SQL."""
     return "`" + name.replace("`", "``") + "`"

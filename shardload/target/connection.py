@@ -7,8 +7,6 @@ attribute `_sock`, held by a test), so that no Python object is made for a comma
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import hiredis
@@ -44,9 +42,11 @@ _HINTS["ASK"] = _HINTS["CROSSSLOT"] = _HINTS["MOVED"]
 class TargetConnection:
     """One socket to Redis. `send` and `confirm` are a pair: no reply is left unread, none is read twice."""
 
-    def __init__(self, url: TargetUrl, patience_s: float = IO_TIMEOUT_S) -> None:
+    def __init__(
+        self, url: TargetUrl, patience_s: float = IO_TIMEOUT_S, shortest_reply_bytes: int = _SHORTEST_REPLY_BYTES
+    ) -> None:
         """Connect. No wait for Redis is longer than `patience_s`. TargetLost if it cannot be reached, TargetError if it
-        refuses."""
+        refuses. No line of the replies to what is sent is shorter than `shortest_reply_bytes`."""
         connection = redis.Connection(
             host=url.host,
             port=url.port,
@@ -65,13 +65,14 @@ class TargetConnection:
         self._socket.settimeout(patience_s)
         self._reader = hiredis.Reader()
         self._wakes_at = 1
+        self._shortest_reply_bytes = shortest_reply_bytes
         self._parses = False  # from the first error on
         self._unfinished = b""  # of a reply whose line end is still to come
         self.outstanding_replies = 0
 
     def send(self, commands: bytes | memoryview, replies: int) -> None:
         """Send ready commands that Redis will answer with so many lines. TargetLost if it cannot be done."""
-        with _translated("writing to Redis"):
+        with _WRITING:
             self._socket.sendall(commands)
         self.outstanding_replies += replies
 
@@ -85,7 +86,7 @@ class TargetConnection:
         outstanding after it, the connection cannot be used again.
         """
         while self.outstanding_replies > leave and not self._parses:
-            self._wake_at((self.outstanding_replies - leave) * _SHORTEST_REPLY_BYTES - len(self._unfinished))
+            self._wake_at((self.outstanding_replies - leave) * self._shortest_reply_bytes - len(self._unfinished))
             data = self._receive()
             if _MINUS in data:
                 self._parses = True
@@ -94,7 +95,6 @@ class TargetConnection:
                 self.outstanding_replies -= data.count(_LINE_END)
                 end = data.rfind(_LINE_END) + 1
                 self._unfinished = data[end:] if end else self._unfinished + data
-        self._wake_at(1)
         while self.outstanding_replies > leave:
             self._take_reply("writing to Redis")
         if self.outstanding_replies < 0:
@@ -132,6 +132,7 @@ class TargetConnection:
     def _take_reply(self, operation: str) -> Any:
         """The next reply, parsed; TargetError or TargetBusy if it is an error."""
         while (reply := self._reader.gets()) is False:
+            self._wake_at(1)
             self._reader.feed(self._receive())
         self.outstanding_replies -= 1
         for part in reply if isinstance(reply, list) else [reply]:  # a list: what a transaction's commands gave
@@ -149,25 +150,36 @@ class TargetConnection:
             self._wakes_at = wanted
 
     def _receive(self) -> bytes:
-        with _translated("reading Redis's replies"):
+        with _READING:
             data = self._socket.recv(RECEIVE_BYTES)
             if not data:
                 raise ConnectionError("Redis closed the connection")
             return data
 
 
-@contextmanager
-def _translated(operation: str) -> Iterator[None]:
-    try:
-        yield
-    except (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError) as error:
-        raise TargetDenied(f"{operation}: {error}", _HINTS["WRONGPASS"]) from error
-    except redis.exceptions.BusyLoadingError as error:
-        raise TargetBusy(f"{operation}: {error}", _HINTS["LOADING"]) from error
-    except (OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise TargetLost(f"{operation}: {error or type(error).__name__}", _REACH) from error
-    except (redis.exceptions.RedisError, hiredis.HiredisError) as error:
-        raise TargetError(f"{operation}: {error}") from error
+class _translated:  # noqa: N801 - a context manager, named as contextlib's are
+    """Errors of redis-py and of the socket, as errors of ours that begin with `operation`. One may serve many times."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)):
+            raise TargetDenied(f"{self._operation}: {error}", _HINTS["WRONGPASS"]) from error
+        if isinstance(error, redis.exceptions.BusyLoadingError):
+            raise TargetBusy(f"{self._operation}: {error}", _HINTS["LOADING"]) from error
+        if isinstance(error, (OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
+            raise TargetLost(f"{self._operation}: {error or type(error).__name__}", _REACH) from error
+        if isinstance(error, (redis.exceptions.RedisError, hiredis.HiredisError)):
+            raise TargetError(f"{self._operation}: {error}") from error
+
+
+_WRITING, _READING = _translated("writing to Redis"), _translated("reading Redis's replies")
 
 
 def _error(operation: str, reply: str) -> TargetError:

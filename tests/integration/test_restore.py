@@ -189,9 +189,10 @@ def test_a_user_who_may_not_write(world: World) -> None:
         admin.acl_deluser("reader")
 
 
-def test_counted_replies_are_the_servers(world: World) -> None:
+@pytest.mark.parametrize("shortest_reply_bytes", [4, 5])
+def test_counted_replies_are_the_servers(world: World, shortest_reply_bytes: int) -> None:
     """Thousands of replies in pieces of every size, then one error: none is lost, and the error is told."""
-    connection = TargetConnection(world.redis)
+    connection = TargetConnection(world.redis, shortest_reply_bytes=shortest_reply_bytes)
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(Payload.LISTPACK), native=True)
     encoder.begin(0)
     stream = b""

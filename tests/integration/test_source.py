@@ -127,6 +127,21 @@ def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
         assert seen == max(0, 1500 - low)
 
 
+def test_other_columns_on_the_same_connection(world: World, connection: Any) -> None:
+    """The head of the answer before is known again, and no other is taken for it: not a longer one, nor a shorter."""
+    world.make_table("heads", "id INT PRIMARY KEY, a VARCHAR(9), b VARCHAR(9)")
+    world.execute("INSERT INTO heads VALUES (1, 'x', 'y')")
+    stream = source.RangeStream(connection)
+    values = {"id": b"1", "a": b"x", "b": b"y"}
+    for names in (["id", "a"], ["id", "a"], ["a", "id"], ["id"], ["id", "a", "b"], ["id", "b"], ["id", "a"], ["id"]):
+        sequence = stream.begin(source.select_sql("heads", names, "id", KeyRange(0, 9)))
+        found = split_rows(bytes(stream.read()), len(names), sequence)
+        stream.consume(found.consumed_bytes)
+        assert (found.rows, found.ended) == ([[values[name] for name in names]], True)
+    with pytest.raises(SpecError, match="doesn't exist"):
+        stream.begin("SELECT id FROM nowhere")
+
+
 @pytest.mark.parametrize("mebibytes", [1, 17, 33])
 def test_large_values_come_whole(world: World, connection: Any, mebibytes: int) -> None:
     """Over 16 MiB a row is several packets; it is one value all the same, and the small row after it is right."""

@@ -261,6 +261,28 @@ def test_a_database_that_is_not_there(world: World) -> None:
     assert not isinstance(caught.value, TargetLost)
 
 
+@pytest.mark.parametrize(
+    "form", [Form(), Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.PLAIN), Form(Payload.LISTPACK, 5000)]
+)
+def test_no_reply_is_shorter_than_its_form_says(own_redis: RedisServer, form: Form) -> None:
+    """To a new key, an old one, and one that does not fit, as the server sends them: a wait for more is in vain."""
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
+    encoder.begin(0)
+    batch = encoder.encode(wire.stream([wire.row([b"7"])])[0])
+    with (
+        socket.create_connection(("127.0.0.1", own_redis.port), 10) as connection,
+        connection.makefile("rb") as replies,
+    ):
+        shortest = []
+        for room in (b"0", b"0", b"1"):
+            connection.sendall(b"CONFIG SET maxmemory %b\r\n" % room)
+            assert replies.readline() == b"+OK\r\n"
+            connection.sendall(batch.commands + b"PING\r\n")
+            lines = list(iter(replies.readline, b"+PONG\r\n"))
+            shortest.append(min(map(len, lines)))
+    assert min(shortest) == form.shortest_reply_bytes
+
+
 @pytest.mark.parametrize("form", [Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> None:
     """What it cannot take whole, it does not take: in a transaction as with RESTORE; and later it does."""
