@@ -210,6 +210,8 @@ class Coordinator:
         elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
             now_s = time.monotonic()
             slot.wait_after_loss(now_s)
+            if self.ending is None:  # else all is taken back, and the STOP stays
+                self._recall(ack.slot)
             reason = told[-1].reason if told else "no reason given"
             if slot.losses == 1:
                 self._say(f"loader {ack.slot}: {reason}; trying again")
@@ -268,7 +270,7 @@ class Coordinator:
         self._crew.staff(workers, wanted, now_s)
         if not self.steering.is_paused:
             for number, slot in enumerate(self._crew.slots[:workers]):
-                while slot.is_ready(now_s) and (task := self._ledger.dispatcher.next_task(number)):
+                for task in self._ledger.dispatcher.next_tasks(number, slot.most_ranges(now_s)):
                     self._ipc.tasks.send(number, task)
         if not self._is_ready and self._watch.is_up(wanted):
             self._tell_ready()

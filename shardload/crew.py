@@ -14,7 +14,7 @@ from shardload import retry
 from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError
 from shardload.ipc import IpcSet, Phase
 from shardload.janitor import Janitor
-from shardload.limits import MOST_WORKERS
+from shardload.limits import MOST_HELD, MOST_WORKERS
 from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
 
 MOST_BAD_STARTS = 5
@@ -47,9 +47,10 @@ class Slot:
         self.losses += 1
         self.not_before_s = now_s + retry.delay_s(self.losses, random.random())
 
-    def is_ready(self, now_s: float) -> bool:
-        """True if a loader is there and may be given work."""
-        return self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
+    def most_ranges(self, now_s: float) -> int:
+        """How many ranges its loader may hold now, as far as it is concerned: one, until it has its servers again."""
+        is_ready = self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
+        return 0 if not is_ready else 1 if self.losses else MOST_HELD
 
     def silent_s(self, heartbeat_s: float, now_s: float) -> float:
         """For how long this loader has shown the same heartbeat, by looks at it such as this one."""

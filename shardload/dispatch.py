@@ -1,7 +1,7 @@
 """Who holds which range: credits, returns and blame. Pure; the coordinator carries out what is decided here.
 
-A slot holds at most two ranges, one in hand and one waiting. Near the end no range waits behind another while a
-loader could begin it at once.
+A slot holds at most two ranges, one in hand and one waiting; more, if they are tiny and there are many, so that the
+coordinator need not wake for each. Near the end no range waits behind another while a loader could begin it at once.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from shardload.limits import CREDITS, MOST_HELD, SHARED_CREDITS, TINY_ROWS
 from shardload.model import Ack, RangeRecord, Task
 
-CREDITS = 2
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
 
 
@@ -60,13 +60,34 @@ class Dispatcher:
     def next_task(self, slot: int) -> Task | None:
         """The task to send to a slot now, noted as out; None if it has no credit or there is nothing for it."""
         held = len(self._out[slot])
-        if not self._todo or held >= CREDITS or (held and len(self._todo) < self.slots_in_use):
+        if not self._todo or (held and len(self._todo) < self.slots_in_use):
+            return None
+        if held >= CREDITS and not self._has_more_credit(slot):
             return None
         range_id = self._todo.popleft()
         self._attempts[range_id] += 1
         task = Task(range_id, self._attempts[range_id], self._records[range_id].keys)
         self._out[slot].append(task)
         return task
+
+    def next_tasks(self, slot: int, most: int = MOST_HELD) -> list[Task]:
+        """All that may be sent to a slot now, so that it holds no more than `most`. With more than two ranges, only the
+        acks half-way and at the end ring."""
+        sent = []
+        while len(self._out[slot]) < most and (task := self.next_task(slot)):
+            sent.append(task)
+        half = max(1, len(self._out[slot]) // 2)
+        first = len(self._out[slot]) - len(sent) + 1
+        return [Task(t.range_id, t.attempt, t.keys, not place % half) for place, t in enumerate(sent, first)]
+
+    def _has_more_credit(self, slot: int) -> bool:
+        """True if one more of its ranges would still be little work, for nobody's want."""
+        return (
+            len(self._out[slot]) < MOST_HELD
+            and len(self._todo) >= MOST_HELD * self.slots_in_use
+            and sum(map(self.estimated_rows, self._out[slot])) < TINY_ROWS
+            and sum([len(held) - CREDITS for held in self._out if len(held) > CREDITS]) < SHARED_CREDITS
+        )
 
     def release(self, slot: int, task: Task) -> None:
         """A task that was in the hand of a loader which died is no longer out."""

@@ -27,8 +27,9 @@ from shardload.errors import (
     TargetError,
     TargetLost,
 )
-from shardload.ipc import EMPTY_CELL, AckQueue, Board, Cell, LoaderView, Phase, Stop, TaskQueue
+from shardload.ipc import AckQueue, Board, Cell, LoaderView, Phase, Stop, TaskQueue
 from shardload.jobdir import JobDirectory
+from shardload.limits import MOST_HELD
 from shardload.model import Ack, Counts, Outcome, SetAside, Task
 from shardload.process import die_with_parent, set_title, start_time
 from shardload.target import TargetConnection, describe_server
@@ -83,7 +84,7 @@ class Loader:
         self._idle_since_s = 0.0
         self._row_bytes = 100.0  # of the source, a mean of what was seen
         self._sequence = 0
-        self._cells: tuple[Cell, Cell] = (EMPTY_CELL, EMPTY_CELL)
+        self._cells: tuple[Cell, ...] = ()
         self._pid, self._start = os.getpid(), start_time(os.getpid())
 
     def run(self) -> int:
@@ -92,12 +93,12 @@ class Loader:
         signal.signal(signal.SIGTERM, self._leave)
         if not die_with_parent(self._coordinator):
             return 1
-        self._publish(self._cells, Phase.IDLE)
-        self._ring()
+        self._publish(Phase.IDLE)
         try:
             while not self._must_leave():
                 if self._sent is None:
                     self._beat(Phase.IDLE)
+                    self._ring()  # for those acks, too, that were to wait for a later one's ring
                 message = self._tasks.receive(self._slot, wait=self._sent is None)
                 if isinstance(message, Stop):
                     break
@@ -171,7 +172,8 @@ class Loader:
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
         self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._life))
         self._idle_since_s = time.monotonic()
-        self._ring()
+        if task.rings or outcome is not Outcome.DONE:
+            self._ring()
 
     def _ring(self) -> None:
         with suppress(BlockingIOError):  # it is full of rings: one more says no more
@@ -188,8 +190,7 @@ class Loader:
             self._source = source.connect(self._work.mysql)
             self._stream = source.RangeStream(self._source)
         if self._target is None:
-            shortest = self._work.form.shortest_reply_bytes
-            self._target = TargetConnection(self._work.redis, shortest_reply_bytes=shortest)
+            self._target = TargetConnection(self._work.redis, shortest_reply_bytes=self._work.form.shortest_reply_bytes)
             self._life = describe_server(self._target).life
         if not self._is_up:
             self._is_up = True
@@ -205,14 +206,13 @@ class Loader:
 
     def _transfer(self, task: Task) -> Counts:
         """Every row of the range, from MySQL to Redis. The counts hold when Redis has confirmed what is outstanding."""
-        assert self._stream is not None
-        assert self._target is not None
         stream, target, work = self._stream, self._target, self._work
+        assert stream is not None and target is not None  # noqa: PT018
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, task.keys)
         self._beat(Phase.READING)
         self._encoder.begin(stream.begin(sql))
         counts_sent = Counts()
-        shown_bytes, shown_s = 0, time.monotonic()
+        shown, shown_s = 0, time.monotonic()
         ended = False
         while not ended:
             if self._must_hand_back():
@@ -222,12 +222,13 @@ class Loader:
             counts, ended = self._send_batch(task, stream, target)
             replies = counts.keys_written * self._encoder.replies_per_key
             self._settle(leave=replies)  # the range before: Redis was not kept waiting between the two
-            now_s = time.monotonic()
-            is_much = counts_sent.target_bytes - shown_bytes >= _IN_FLIGHT_BYTES or now_s - shown_s >= _SHOW_AFTER_S
+            is_much = (
+                counts_sent.target_bytes - shown >= _IN_FLIGHT_BYTES or time.monotonic() - shown_s >= _SHOW_AFTER_S
+            )
             if is_much and not ended:  # at the end MySQL begins the next range while Redis works on this one
                 target.confirm(leave=replies)
                 self._show(task, counts_sent)
-                shown_bytes, shown_s = counts_sent.target_bytes, now_s
+                shown, shown_s = counts_sent.target_bytes, time.monotonic()
             counts_sent += counts
         if not counts_sent.adds_up():
             raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts_sent}")
@@ -273,17 +274,17 @@ class Loader:
                 left_s *= was_rows / rate_rows  # what is owed is rows
 
     def _show(self, task: Task, counts: Counts) -> None:
-        """The range's counts so far, on the board. The cell of the range before stays until the next one begins."""
-        cell = (task.range_id, task.attempt, counts)
-        newest, older = self._cells
-        self._cells = (cell, older if newest[:2] == cell[:2] else newest)
-        self._publish(self._cells)
+        """The range's counts so far, on the board. Those of the ranges before stay until they are surely settled."""
+        which = (task.range_id, task.attempt)
+        before = [cell for cell in self._cells if cell[:2] != which]
+        self._cells = ((*which, counts), *before[: MOST_HELD - 1])
+        self._publish(Phase.READING)
 
     def _beat(self, phase: Phase) -> None:
         self._board.beat(self._slot, time.monotonic(), phase)
 
-    def _publish(self, cells: tuple[Cell, Cell], phase: Phase = Phase.READING) -> None:
-        view = LoaderView(self._pid, self._start, time.monotonic(), cells, phase)
+    def _publish(self, phase: Phase) -> None:
+        view = LoaderView(self._pid, self._start, time.monotonic(), self._cells, phase)
         if self._board.publish(self._slot, self._sequence + 1, view):
             self._sequence += 1
 

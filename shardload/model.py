@@ -6,7 +6,7 @@ Every range of keys is half-open, `[low, high)`. It is said here once and holds 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,12 @@ class Outcome(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Coordinator to loader: load this range."""
+    """Coordinator to loader: load this range. `rings`: and ring when it is acknowledged; else a later one will."""
 
     range_id: int
     attempt: int
     keys: KeyRange
+    rings: bool = field(default=True, compare=False)
 
 
 UNKNOWN_LIFE = 0  # the target would not tell

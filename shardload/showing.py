@@ -6,7 +6,7 @@ import time
 
 from shardload.crew import Crew
 from shardload.display import Display
-from shardload.ipc import NO_HOLDING, Board, Holding, Standing
+from shardload.ipc import Board, Holding, Standing
 from shardload.ledger import Ledger
 from shardload.progress import Meter, Progress
 from shardload.steering import Steering
@@ -78,8 +78,6 @@ class Showing:
         shown = range(max([steering.workers, *used]))
         self._board.write_standing(standing, [self._holdings(number) for number in shown])
 
-    def _holdings(self, number: int) -> tuple[Holding, Holding]:
+    def _holdings(self, number: int) -> list[Holding]:
         dispatcher = self._ledger.dispatcher
-        held = [Holding(t.range_id, t.attempt, dispatcher.estimated_rows(t)) for t in dispatcher.held(number)]
-        first, second, *_ = [*held, NO_HOLDING, NO_HOLDING]
-        return first, second
+        return [Holding(t.range_id, t.attempt, dispatcher.estimated_rows(t)) for t in dispatcher.held(number)]

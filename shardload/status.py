@@ -219,12 +219,14 @@ def _loaders(shown: Snapshot, now_s: float) -> list[LoaderStatus]:
         if not slot.loader.pid:
             continue
         doing = "stopped by a signal" if is_stopped(slot.loader.pid) else _WORDS[slot.loader.phase]
-        held = slot.holdings[0]
-        rows = sum(counts.rows_read for holding, counts in slot.in_hand() if holding == held)
-        share = min(1.0, rows / held.estimated_rows) if held.range_id and held.estimated_rows else 0.0
+        held, counts = slot.newest()
+        rows = counts.rows_read
+        share = min(1.0, rows / held.estimated_rows) if held and held.estimated_rows else 0.0
         silent_s = round(max(0.0, now_s - slot.loader.heartbeat_s), 1)
         found.append(
-            LoaderStatus(number, slot.loader.pid, doing, held.range_id or None, rows, round(share, 3), silent_s)
+            LoaderStatus(
+                number, slot.loader.pid, doing, held.range_id if held else None, rows, round(share, 3), silent_s
+            )
         )
     return found
 

@@ -37,7 +37,7 @@ class Watch:
         for number, slot in enumerate(self._crew.slots):
             if slot.pid and not slot.is_up:
                 view = self._board.loader(number)
-                slot.is_up = view.phase in _UP or view.cells[0][0] != 0
+                slot.is_up = view.phase in _UP or bool(view.cells)
         loaders = [slot for slot in self._crew.slots if slot.pid]
         refused = [slot for slot in self._crew.slots if slot.is_refused]
         return (

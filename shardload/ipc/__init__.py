@@ -7,8 +7,6 @@ from shardload.ipc.board import Board
 from shardload.ipc.messages import AckQueue, Stop, TaskQueue
 from shardload.ipc.objects import IpcSet, announce, count_recorded, create, describe_build, remove_recorded
 from shardload.ipc.records import (
-    EMPTY_CELL,
-    NO_HOLDING,
     BoardHeader,
     Cell,
     Holding,
@@ -19,8 +17,6 @@ from shardload.ipc.records import (
 )
 
 __all__ = [
-    "EMPTY_CELL",
-    "NO_HOLDING",
     "AckQueue",
     "Board",
     "BoardHeader",

@@ -10,8 +10,8 @@ never takes a half-written record for a whole one.
 The memory is used through one view of it: sysv_ipc's own read and write ask the kernel for its size each time, which
 costs ten times as much as the few bytes themselves.
 
-A slot keeps the counts of two ranges, in hand and before it: when a loader has acknowledged one range and begun the
-next, the first one's counts stay visible until the coordinator has settled them (it sends no third range before).
+A slot keeps the counts of as many ranges as it may hold: when a loader has acknowledged one and begun the next, the
+first one's counts stay visible until the coordinator has settled them (it sends no more ranges before).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import sysv_ipc
 
 from shardload.ipc.lock import PAUSES_S, Lock
 from shardload.ipc.records import (
-    EMPTY_CELL,
     BoardHeader,
     Cell,
     Holding,
@@ -33,15 +32,16 @@ from shardload.ipc.records import (
     Snapshot,
     Standing,
 )
-from shardload.limits import after_taking
+from shardload.limits import MOST_HELD, after_taking
 from shardload.model import Counts
 
-MAGIC = b"SHARDLD3"
+MAGIC = b"SHARDLD4"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when
 _STANDING = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, counts and the rest as in Standing
-_HOLDING = struct.Struct("<QQQQQQ")  # two of: range id, attempt, estimated rows
-_RECORD = struct.Struct("<QQQdII2Q6Q2Q6Q")  # sequence, pid, start, heartbeat, phase, spare, two cells
+_HOLDINGS = struct.Struct(f"<{3 * MOST_HELD}Q")  # of each: range id, attempt, estimated rows
+_CELL_NUMBERS = 8  # range id, attempt, six counts
+_RECORD = struct.Struct(f"<QQQdII{_CELL_NUMBERS * MOST_HELD}Q")  # sequence, pid, start, heartbeat, phase, spare, cells
 _BUCKET = struct.Struct("<3d")  # of the orders
 _BEAT = struct.Struct("<dI")  # of a record: heartbeat, phase
 _SEQUENCE = struct.Struct("<Q")  # of a record or the standing
@@ -50,7 +50,7 @@ _RATE = struct.Struct("<d")
 _ORDERS_AT = _HEADER.size
 _STANDING_AT = _ORDERS_AT + _ORDERS.size
 _SLOTS_AT = _STANDING_AT + _STANDING.size
-_SLOT_BYTES = _HOLDING.size + _RECORD.size
+_SLOT_BYTES = _HOLDINGS.size + _RECORD.size
 _HEARTBEAT_AT = 24  # in a record
 _PAUSED_AT = _ORDERS_AT + 4
 _BUCKET_AT = _ORDERS_AT + 8
@@ -144,7 +144,7 @@ class Board:
 
     # ---- what is settled, and who holds what
 
-    def write_standing(self, standing: Standing, holdings: list[tuple[Holding, Holding]]) -> None:
+    def write_standing(self, standing: Standing, holdings: list[list[Holding]]) -> None:
         """The coordinator's part of the board, as one: `holdings` has an entry for each slot in use."""
         self._standings += 1
         packed = _STANDING.pack(
@@ -152,8 +152,9 @@ class Board:
         )
         with self._lock:  # without the semaphore, too: nobody else writes here
             self._write(_STANDING_AT, _SEQUENCE.pack(2 * self._standings - 1))
-            for slot, (first, second) in enumerate(holdings):
-                self._write(_SLOTS_AT + slot * _SLOT_BYTES, _HOLDING.pack(*first, *second))
+            for slot, held in enumerate(holdings):
+                numbers = [number for holding in held for number in holding]
+                self._write(_SLOTS_AT + slot * _SLOT_BYTES, _HOLDINGS.pack(*_filled(numbers, 3 * MOST_HELD)))
             self._write(_STANDING_AT + 8, packed[8:])
             self._write(_STANDING_AT, packed[:8])
 
@@ -164,15 +165,15 @@ class Board:
             before = bytes(self._bytes[_STANDING_AT:_SLOTS_AT])
             sequence, workers, used, *numbers = _STANDING.unpack(before)
             standing = Standing(workers, Counts(*numbers[:6]), *numbers[6:])
-            slots = [SlotView(self._holding(slot), self._whole_record(slot)) for slot in range(used)]
+            slots = [SlotView(self._holdings(slot), self._whole_record(slot)) for slot in range(used)]
             if sequence % 2 == 0 and self._bytes[_STANDING_AT:_SLOTS_AT] == before:
                 return Snapshot(standing, self.rate(), self.is_paused(), self.stop_asked(), slots)
             time.sleep(pause_s)
         return None
 
-    def _holding(self, slot: int) -> tuple[Holding, Holding]:
-        numbers = _HOLDING.unpack_from(self._bytes, _SLOTS_AT + slot * _SLOT_BYTES)
-        return Holding(*numbers[:3]), Holding(*numbers[3:])
+    def _holdings(self, slot: int) -> tuple[Holding, ...]:
+        numbers = _HOLDINGS.unpack_from(self._bytes, _SLOTS_AT + slot * _SLOT_BYTES)
+        return tuple(Holding(*numbers[at : at + 3]) for at in range(0, len(numbers), 3) if numbers[at])
 
     # ---- the loaders' records
 
@@ -183,10 +184,12 @@ class Board:
         same counts and more.
         """
         at = self._record_at(slot)
-        (a, a_attempt, a_counts), (b, b_attempt, b_counts) = view.cells
+        numbers: list[int] = []
+        for range_id, attempt, counts in view.cells:
+            numbers += (range_id, attempt, *counts.as_tuple())
         record = _RECORD.pack(
             2 * sequence, view.pid, view.start, view.heartbeat_s, view.phase, 0,
-            a, a_attempt, *a_counts.as_tuple(), b, b_attempt, *b_counts.as_tuple(),
+            *_filled(numbers, _CELL_NUMBERS * MOST_HELD),
         )  # fmt: skip
         with self._lock as held:
             if held:
@@ -218,7 +221,7 @@ class Board:
         self._bytes[at : at + len(packed)] = packed
 
     def _record_at(self, slot: int) -> int:
-        return _SLOTS_AT + slot * _SLOT_BYTES + _HOLDING.size
+        return _SLOTS_AT + slot * _SLOT_BYTES + _HOLDINGS.size
 
     def _whole_record(self, slot: int) -> LoaderView:
         for pause_s in PAUSES_S:
@@ -226,9 +229,15 @@ class Board:
             sequence, pid, start, heartbeat_s, phase, _, *rest = _RECORD.unpack_from(self._bytes, at)
             again = _SEQUENCE.unpack_from(self._bytes, at)[0]
             if sequence % 2 == 0 and sequence == again:
-                cells: tuple[Cell, Cell] = (
-                    (rest[0], rest[1], Counts(*rest[2:8])), (rest[8], rest[9], Counts(*rest[10:])),
-                )  # fmt: skip
+                cells: tuple[Cell, ...] = tuple(
+                    (rest[at], rest[at + 1], Counts(*rest[at + 2 : at + _CELL_NUMBERS]))
+                    for at in range(0, len(rest), _CELL_NUMBERS)
+                    if rest[at]
+                )
                 return LoaderView(pid, start, heartbeat_s, cells, Phase(phase))
             time.sleep(pause_s)
-        return LoaderView(pid, start, heartbeat_s, (EMPTY_CELL, EMPTY_CELL))  # its writer is dead or stopped
+        return LoaderView(pid, start, heartbeat_s, ())  # its writer is dead or stopped
+
+
+def _filled(numbers: list[int], length: int) -> list[int]:
+    return numbers + [0] * (length - len(numbers))

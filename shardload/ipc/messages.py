@@ -1,8 +1,8 @@
 """The two queues and everything that travels in them, on one screen.
 
 Messages are small fixed structs: a magic, the run's id, and numbers. Rows, keys and texts never enter a queue.
-A task is addressed by its type, `slot + 1`. With at most two tasks and one STOP a slot outstanding, and one ack for
-each, neither queue can fill, so nobody ever blocks on a send.
+A task is addressed by its type, `slot + 1`. With as many tasks outstanding as `limits.py` grants, one STOP a slot, and
+one ack for each task, neither queue can fill, so nobody ever blocks on a send.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from dataclasses import dataclass
 import sysv_ipc
 
 from shardload.errors import IpcError
+from shardload.limits import CREDITS, MOST_WORKERS, SHARED_CREDITS
 from shardload.model import Ack, Counts, KeyRange, Outcome, Task
 
 MESSAGE_BYTES = 112  # both queues, both sides: a longer message would block the head of a queue for ever
 _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
-_LOAD, _STOP = 1, 2
+_LOAD, _STOP, _LOAD_QUIETLY = 1, 2, 3
 
 # magic, kind, run id, range id, attempt, low, high (128-bit signed, so that every 64-bit key fits, and 2**64)
 _TASK = struct.Struct("<4sIQQI16s16s")
 # magic, slot, run id, range id, attempt, outcome, life of the target, six counts
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
+_MOST_TASKS = CREDITS * MOST_WORKERS + SHARED_CREDITS
+assert (
+    max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size) <= 16 * 1024
+)  # msgmnb, which a queue cannot exceed
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ class TaskQueue(_Queue):
     def send(self, slot: int, task: Task) -> None:
         """Give a loader a range. IpcError if the queue is gone."""
         low, high = (n.to_bytes(16, "little", signed=True) for n in (task.keys.low, task.keys.high))
-        self._send(_TASK.pack(_MAGIC, _LOAD, self._run_id, task.range_id, task.attempt, low, high), slot + 1)
+        kind = _LOAD if task.rings else _LOAD_QUIETLY
+        self._send(_TASK.pack(_MAGIC, kind, self._run_id, task.range_id, task.attempt, low, high), slot + 1)
 
     def send_stop(self, slot: int) -> None:
         """Tell a loader to leave when it has done what was sent before."""
@@ -109,7 +115,7 @@ class TaskQueue(_Queue):
         if kind == _STOP:
             return Stop()
         keys = KeyRange(*(int.from_bytes(n, "little", signed=True) for n in (low, high)))
-        return Task(range_id, attempt, keys)
+        return Task(range_id, attempt, keys, kind != _LOAD_QUIETLY)
 
 
 class AckQueue(_Queue):

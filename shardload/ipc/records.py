@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from shardload.model import Counts
 
-Cell = tuple[int, int, Counts]  # range id, attempt, counts; range id 0: never used
-EMPTY_CELL: Cell = (0, 0, Counts())
+Cell = tuple[int, int, Counts]  # range id (never 0), attempt, counts
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,16 @@ class LoaderView:
     pid: int
     start: int
     heartbeat_s: float
-    cells: tuple[Cell, Cell]
+    cells: tuple[Cell, ...]  # the newest first; no more than a slot may hold ranges
     phase: Phase = Phase.NONE
 
 
 class Holding(NamedTuple):
-    """A range that a slot holds, as the coordinator knows it. Range id 0: none."""
+    """A range that a slot holds, as the coordinator knows it."""
 
     range_id: int
     attempt: int
     estimated_rows: int
-
-
-NO_HOLDING = Holding(0, 0, 0)
 
 
 class Standing(NamedTuple):
@@ -89,12 +85,17 @@ class Standing(NamedTuple):
 class SlotView:
     """One slot: what it holds, and what its loader shows."""
 
-    holdings: tuple[Holding, Holding]
+    holdings: tuple[Holding, ...]  # the oldest first
     loader: LoaderView
+
+    def newest(self) -> tuple[Holding | None, Counts]:
+        """What the loader is at: the range that it shows last, or, if it shows none that is out, the first that is."""
+        shown = next(self.in_hand(), None)
+        return shown or (next(iter(self.holdings), None), Counts())
 
     def in_hand(self) -> Iterator[tuple[Holding, Counts]]:
         """The counts of ranges that are out; not those of a settled one, which its loader still shows."""
-        held = {(holding.range_id, holding.attempt): holding for holding in self.holdings if holding.range_id}
+        held = {(holding.range_id, holding.attempt): holding for holding in self.holdings}
         for range_id, attempt, counts in self.loader.cells:
             if (range_id, attempt) in held:
                 yield held[range_id, attempt], counts

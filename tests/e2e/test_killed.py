@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -243,6 +244,24 @@ def test_giving_up_is_resumable(world: World, many_users: str, own_redis: RedisS
     assert gave_up.code == 3
     assert gave_up.summary["status"] == "failed"
     assert "nothing has succeeded for 0.5 s" in gave_up.err
+    own_redis.start()
+    assert_whole(world, many_users, world.run("resume", JOB, "--json"))
+
+
+def test_a_server_that_is_away_is_tried_with_one_range(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """The others that a loader held wait with the coordinator, and are not tried in vain, again and again."""
+    running = start(world, many_users, "--workers", "1", "--range-rows", "100")
+    own_redis.stop(kill=True)
+    journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
+
+    def attempts() -> list[int]:
+        with sqlite3.connect(journal, uri=True, timeout=10) as db:
+            return [number for (number,) in db.execute("SELECT attempts FROM range ORDER BY attempts DESC LIMIT 3")]
+
+    wait_until(lambda: attempts()[0] >= 6, "six attempts")
+    assert attempts()[2] < 4
+    running.signal(signal.SIGTERM)
+    assert running.finish().code == 143
     own_redis.start()
     assert_whole(world, many_users, world.run("resume", JOB, "--json"))
 

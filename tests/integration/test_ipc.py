@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -17,7 +18,6 @@ import sysv_ipc
 
 from shardload.errors import IpcError
 from shardload.ipc import (
-    EMPTY_CELL,
     AckQueue,
     Board,
     BoardHeader,
@@ -30,8 +30,9 @@ from shardload.ipc import (
     create,
     remove_recorded,
 )
-from shardload.ipc.board import _HOLDING
+from shardload.ipc.board import _HOLDINGS
 from shardload.ipc.messages import MESSAGE_BYTES
+from shardload.limits import MOST_HELD, SHARED_CREDITS
 from shardload.model import Ack, Counts, KeyRange, Outcome, Task
 from shardload.process import fork_child
 from tests.harness import ipc_objects, wait_until
@@ -206,20 +207,35 @@ def test_a_message_too_long_is_dropped(ipc: IpcSet) -> None:
 
 
 def test_nothing_is_left_of_a_queue_that_cannot_fill(make: Make) -> None:
-    """64 slots with two tasks and a STOP each, and two acks each, all outstanding at once."""
+    """64 slots with two tasks and a STOP each, as many tasks more as all may share, and all their acks, outstanding at
+    once."""
     ipc = make(MOST_SLOTS)
+    for number in range(SHARED_CREDITS):
+        ipc.tasks.send(MOST_SLOTS - 1, task(9 + number, -(2**63), 2**64))
+        ipc.acks.send(ack(MOST_SLOTS - 1, 9 + number))
     for slot in range(MOST_SLOTS):
         for number in (1, 2):
             ipc.tasks.send(slot, task(number, -(2**63), 2**64))
             ipc.acks.send(ack(slot, number))
         ipc.tasks.send_stop(slot)
-    assert len(ipc.acks.receive_all()) == 2 * MOST_SLOTS
+    assert len(ipc.acks.receive_all()) == 2 * MOST_SLOTS + SHARED_CREDITS
+    for _ in range(SHARED_CREDITS):
+        assert isinstance(ipc.tasks.receive(MOST_SLOTS - 1), Task)
     for slot in range(MOST_SLOTS):
         assert [ipc.tasks.receive(slot) for _ in range(3)] == [
             task(1, -(2**63), 2**64),
             task(2, -(2**63), 2**64),
             Stop(),
         ]
+
+
+@pytest.mark.parametrize("rings", [False, True])
+def test_a_task_says_whether_its_ack_is_to_ring(ipc: IpcSet, rings: bool) -> None:
+    """Which makes it no other task."""
+    ipc.tasks.send(0, dataclasses.replace(task(), rings=rings))
+    received = ipc.tasks.receive(0)
+    assert isinstance(received, Task)
+    assert (received, received.rings) == (task(), rings)
 
 
 def test_a_full_queue_is_an_error_not_a_wait(ipc: IpcSet) -> None:
@@ -468,7 +484,7 @@ def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_p
 def view(number: int) -> LoaderView:
     """A record in which every figure is the same."""
     counts = Counts(*[number] * 6)
-    return LoaderView(number, number, float(number), ((number, number, counts), (number, number, counts)))
+    return LoaderView(number, number, float(number), ((number, number, counts),) * MOST_HELD)
 
 
 def figures(seen: LoaderView) -> set[int]:
@@ -483,9 +499,9 @@ def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
     """Header and each slot's record, whole; an unused slot is empty; clear wipes one."""
     assert ipc.board.header() == BoardHeader(3, RUN, os.getpid(), 42)
     largest = Counts(*[2**64 - 1] * 6)
-    full = LoaderView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest), (1, 2, Counts(1, 2, 3, 4, 5, 6))))
+    full = LoaderView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * MOST_HELD)
     assert ipc.board.publish(1, 1, full)
-    empty = LoaderView(0, 0, 0.0, (EMPTY_CELL, EMPTY_CELL))
+    empty = LoaderView(0, 0, 0.0, ())
     assert ipc.board.loaders() == [empty, full, empty]
     assert ipc.board.publish(1, 2, view(7))
     assert ipc.board.loaders()[1] == view(7)
@@ -568,7 +584,7 @@ def test_a_stopped_holder_blocks_nobody(ipc: IpcSet) -> None:
         assert not ipc.board.publish(0, 2, view(6))
         ipc.board.clear(0)
         assert time.monotonic() - started_s < BOUND_S
-        assert ipc.board.loaders()[0] == LoaderView(0, 0, 0.0, (EMPTY_CELL, EMPTY_CELL))
+        assert ipc.board.loaders()[0] == LoaderView(0, 0, 0.0, ())
     finally:
         os.kill(pid, signal.SIGKILL)
         ended(pid)
@@ -578,10 +594,10 @@ def test_a_record_whose_writing_broke_off_shows_no_counts(ipc: IpcSet) -> None:
     """Its sequence number is odd for ever: the loader is named, its half-written figures are not shown."""
     ipc.board.publish(1, 1, view(5))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
-    memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HOLDING.size)  # where the record of slot 1 begins
+    memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HOLDINGS.size)  # where the record of slot 1 begins
     memory.detach()
     started_s = time.monotonic()
-    assert ipc.board.loaders()[1].cells == (EMPTY_CELL, EMPTY_CELL)
+    assert ipc.board.loaders()[1].cells == ()
     assert ipc.board.loaders()[1].pid == 5
     assert time.monotonic() - started_s < BOUND_S
     assert ipc.board.publish(1, 2, view(6))
@@ -608,13 +624,13 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
         wanted, give_up_s = moments.randrange(2, 20), time.monotonic() + 60
         while len(seen) < wanted:  # it may be a while until the writer has its turn
             one = looking.loaders()[0]
-            assert len(figures(one)) == 1 or one.cells == (EMPTY_CELL, EMPTY_CELL)
+            assert len(figures(one)) == 1 or one.cells == ()
             seen |= figures(one)
             assert time.monotonic() < give_up_s, seen
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
         one = looking.loaders()[0]
-        assert len(figures(one)) == 1 or one.cells == (EMPTY_CELL, EMPTY_CELL)
+        assert len(figures(one)) == 1 or one.cells == ()
         assert ipc.board.publish(0, 1, view(1))
         assert ipc.board.loaders()[0] == view(1)
         ipc.board.clear(0)

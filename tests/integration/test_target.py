@@ -277,7 +277,7 @@ def test_no_reply_is_shorter_than_its_form_says(own_redis: RedisServer, form: Fo
         for room in (b"0", b"0", b"1"):
             connection.sendall(b"CONFIG SET maxmemory %b\r\n" % room)
             assert replies.readline() == b"+OK\r\n"
-            connection.sendall(batch.commands + b"PING\r\n")
+            connection.sendall(bytes(batch.commands) + b"PING\r\n")
             lines = list(iter(replies.readline, b"+PONG\r\n"))
             shortest.append(min(map(len, lines)))
     assert min(shortest) == form.shortest_reply_bytes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.dispatch import CREDITS, MOST_BLAME, Dispatcher
+from shardload.dispatch import MOST_BLAME, Dispatcher
+from shardload.limits import CREDITS, MOST_HELD, MOST_WORKERS, SHARED_CREDITS
 from shardload.model import Ack, Counts, KeyRange, Outcome, RangeRecord, Task
 
 
@@ -38,6 +39,57 @@ def test_two_ranges_a_slot_and_no_more() -> None:
     assert [take(one, 1).range_id for _ in range(CREDITS)] == [3, 4]
     assert [task.range_id for task in one.held(0)] == [1, 2]
     assert one.open_ranges == 10
+
+
+def tiny(slots: int, rows: int = 100, ranges: int = 5000) -> Dispatcher:
+    """Many ranges of so many rows."""
+    every = [RangeRecord(n, KeyRange(n * 100, n * 100 + 100), rows, 0) for n in range(1, ranges + 1)]
+    return Dispatcher(every, slots)
+
+
+@pytest.mark.parametrize(
+    ("rows", "held"), [(0, 8), (1, 8), (1000, 8), (1999, 5), (2000, 4), (3999, 3), (4000, 2), (50_000, 2)]
+)
+def test_a_slot_may_hold_more_tiny_ranges(rows: int, held: int) -> None:
+    """Until they are enough work, or eight."""
+    one = tiny(2, rows)
+    assert len(one.next_tasks(0)) == len(one.held(0)) == held
+    assert one.next_tasks(0) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "ringing"), [(50_000, [1, 2]), (3000, [1, 2, 3]), (2000, [2, 4]), (1999, [2, 4]), (1000, [4, 8])]
+)
+def test_half_of_what_a_slot_holds_rings(rows: int, ringing: list[int]) -> None:
+    """With two every one; with more one half-way, so that more come before it has none, and one at the end."""
+    one = tiny(1, rows)
+    sent = one.next_tasks(0)
+    assert [place for place, task in enumerate(sent, 1) if task.rings] == ringing
+    for task in sent[: ringing[0]]:
+        assert one.acknowledged(ack(0, task)) == task
+    more = one.next_tasks(0)
+    assert len(more) == ringing[0]
+    assert more[-1].rings or len(one.held(0)) % 2
+
+
+def test_few_ranges_are_shared() -> None:
+    """More credit is for many ranges: the last ones go to whoever is free."""
+    one = tiny(3, ranges=MOST_HELD * 3 + 4)
+    assert [len(one.next_tasks(slot)) for slot in range(3)] == [5, 2, 2]
+
+
+def test_all_slots_together_hold_what_the_queues_have_room_for() -> None:
+    """However many slots there are, and whenever they come into use."""
+    one = tiny(MOST_WORKERS, rows=1)
+    one.slots_in_use = 9
+    for slot in range(9):
+        one.next_tasks(slot)
+    assert one.ranges_out == 9 * MOST_HELD
+    one.slots_in_use = MOST_WORKERS
+    for slot in range(MOST_WORKERS):
+        one.next_tasks(slot)
+    assert one.ranges_out == CREDITS * MOST_WORKERS + SHARED_CREDITS
+    assert {len(one.held(slot)) >= CREDITS for slot in range(MOST_WORKERS)} == {True}
 
 
 def test_an_ack_gives_a_credit_back() -> None:

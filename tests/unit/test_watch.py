@@ -12,7 +12,7 @@ import pytest
 
 from shardload.crew import Slot
 from shardload.dispatch import Dispatcher
-from shardload.ipc import EMPTY_CELL, Board, BoardHeader, LoaderView, Phase, create
+from shardload.ipc import Board, BoardHeader, LoaderView, Phase, create
 from shardload.model import KeyRange, RangeRecord
 from shardload.watch import LONGEST_NETWORK_WAIT_S, Watch
 
@@ -31,7 +31,7 @@ def board(tmp_path: Path) -> Iterator[Board]:
 
 def watch_of(board: Board, phase: Phase) -> Watch:
     """An eye on a loader that holds a range, and showed this phase at second 0; it has looked then."""
-    board.publish(0, 1, LoaderView(os.getpid(), 0, 0.0, (EMPTY_CELL, EMPTY_CELL), phase))
+    board.publish(0, 1, LoaderView(os.getpid(), 0, 0.0, (), phase))
     dispatcher = Dispatcher([RangeRecord(1, KeyRange(0, 10), 10, 0)], 1)
     assert dispatcher.next_task(0)
     crew: Any = SimpleNamespace(slots=[Slot(pid=os.getpid(), heartbeat=(0.0, 0.0))])
