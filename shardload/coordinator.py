@@ -209,11 +209,10 @@ class Coordinator:
             self._trouble_since_s = None
         elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
             now_s = time.monotonic()
-            slot.wait_after_loss(now_s)
             if self.ending is None:  # else all is taken back, and the STOP stays
                 self._recall(ack.slot)
             reason = told[-1].reason if told else "no reason given"
-            if slot.losses == 1:
+            if slot.wait_after_loss(now_s) and slot.losses == 1:
                 self._say(f"loader {ack.slot}: {reason}; trying again")
             self._consider_giving_up(now_s, reason)
 
@@ -268,13 +267,14 @@ class Coordinator:
         workers = self.steering.workers
         wanted = min(workers, self._ledger.dispatcher.open_ranges)
         self._crew.staff(workers, wanted, now_s)
-        if not self.steering.is_paused:
-            for number, slot in enumerate(self._crew.slots[:workers]):
-                for task in self._ledger.dispatcher.next_tasks(number, slot.most_ranges(now_s)):
-                    self._ipc.tasks.send(number, task)
+        slots = [] if self.steering.is_paused else self._crew.slots[:workers]
+        granted = [self._ledger.dispatcher.next_tasks(n, slot.most_ranges(now_s)) for n, slot in enumerate(slots)]
+        self._showing.write_board()  # before a loader can begin a range, and show it in the place of a settled one
+        for number, tasks in enumerate(granted):
+            for task in tasks:
+                self._ipc.tasks.send(number, task)
         if not self._is_ready and self._watch.is_up(wanted):
             self._tell_ready()
-        self._showing.write_board()
 
     def _confirm_target(self) -> None:
         """When every range is acknowledged: is the Redis that confirmed them still the one that runs?"""

@@ -42,10 +42,13 @@ class Slot:
     losses: int = 0  # attempts in a row that lost a server or could not reach it
     not_before_s: float = 0.0
 
-    def wait_after_loss(self, now_s: float) -> None:
-        """No task for a while: longer each time, at random."""
+    def wait_after_loss(self, now_s: float) -> bool:
+        """No task for a while: longer each time, at random. False if it waits already: one loss may hit several."""
+        if now_s < self.not_before_s:
+            return False
         self.losses += 1
         self.not_before_s = now_s + retry.delay_s(self.losses, random.random())
+        return True
 
     def most_ranges(self, now_s: float) -> int:
         """How many ranges its loader may hold now, as far as it is concerned: one, until it has its servers again."""

@@ -23,7 +23,7 @@ from shardload.status import look
 from shardload.target import TargetConnection, choose_payload, describe_server
 from shardload.urls import parse_mysql, parse_redis
 
-_LEAST_QUEUE_BYTES = 16384  # what MOST_WORKERS needs, with room
+_LEAST_QUEUE_BYTES = 16384  # what all credits together need (limits.py)
 _LEAST_FREE_BYTES = 100 * 2**20
 _SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users

@@ -81,7 +81,7 @@ class Loader:
         self._sent: tuple[Task, Counts] | None = None  # a range whose last batch is not confirmed yet
         self._asked_to_leave = False
         self._is_up = False  # both servers were reached once
-        self._idle_since_s = 0.0
+        self._idle_since_s = self._rang_s = 0.0
         self._row_bytes = 100.0  # of the source, a mean of what was seen
         self._sequence = 0
         self._cells: tuple[Cell, ...] = ()
@@ -171,11 +171,12 @@ class Loader:
 
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
         self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._life))
-        self._idle_since_s = time.monotonic()
-        if task.rings or outcome is not Outcome.DONE:
+        self._idle_since_s = now_s = time.monotonic()
+        if task.rings or outcome is not Outcome.DONE or now_s - self._rang_s >= _SHOW_AFTER_S:
             self._ring()
 
     def _ring(self) -> None:
+        self._rang_s = time.monotonic()
         with suppress(BlockingIOError):  # it is full of rings: one more says no more
             os.write(self._doorbell, b".")
 
@@ -275,9 +276,8 @@ class Loader:
 
     def _show(self, task: Task, counts: Counts) -> None:
         """The range's counts so far, on the board. Those of the ranges before stay until they are surely settled."""
-        which = (task.range_id, task.attempt)
-        before = [cell for cell in self._cells if cell[:2] != which]
-        self._cells = ((*which, counts), *before[: MOST_HELD - 1])
+        before = [cell for cell in self._cells if cell[:2] != (task.range_id, task.attempt)]
+        self._cells = ((task.range_id, task.attempt, counts), *before[: MOST_HELD - 1])
         self._publish(Phase.READING)
 
     def _beat(self, phase: Phase) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,28 @@ def test_what_is_settled_is_soon_in_the_journal(world: World, many_users: str) -
     # A paused job wakes every ten seconds, and writes then at the latest: that is not what is waited for.
     wait_until(lambda: committed() == settled, "the journal has what the board shows", deadline_s=8)
     daemon.order("unpause")
+    daemon.order("rate", "off")
+    assert_whole(world, many_users, daemon.end())
+
+
+def test_slow_tiny_ranges_are_settled_one_by_one(world: World, many_users: str) -> None:
+    """Where ranges are many and quick, the coordinator wakes for every fourth; where they are slow, for each."""
+    daemon = launch(world, many_users, "--workers", "1", "--range-rows", "100", "--rate", "500")
+    journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
+
+    def done() -> int:
+        with sqlite3.connect(journal, uri=True, timeout=10) as db:
+            return int(db.execute("SELECT COUNT(*) FROM range WHERE state = 'done'").fetchone()[0])
+
+    seen = [done()]
+
+    def has_grown() -> bool:
+        if (now := done()) > seen[-1]:
+            seen.append(now)
+        return len(seen) > 11
+
+    wait_until(has_grown, "eleven steps")
+    assert sorted(after - before for before, after in pairwise(seen))[5] == 1, seen
     daemon.order("rate", "off")
     assert_whole(world, many_users, daemon.end())
 

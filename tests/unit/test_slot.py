@@ -1,0 +1,28 @@
+"""A loader's place: what it may hold, and its patience after a loss."""
+
+from __future__ import annotations
+
+from shardload.crew import Slot
+from shardload.limits import MOST_HELD
+
+
+def test_a_slot_without_a_loader_holds_nothing() -> None:
+    """Nor does one whose loader is to leave."""
+    assert Slot().most_ranges(0.0) == 0
+    assert Slot(pid=1, is_leaving=True).most_ranges(0.0) == 0
+    assert Slot(pid=1).most_ranges(0.0) == MOST_HELD
+
+
+def test_after_a_loss_a_slot_waits_and_then_gets_one_range() -> None:
+    """What is lost while it waits is the same loss; the next one prolongs its patience."""
+    slot = Slot(pid=1)
+    assert slot.wait_after_loss(100.0)
+    assert not slot.wait_after_loss(100.0)
+    assert (slot.losses, slot.most_ranges(100.0)) == (1, 0)
+    later_s = slot.not_before_s
+    assert later_s > 100.0
+    assert slot.most_ranges(later_s) == 1
+    assert slot.wait_after_loss(later_s)
+    assert slot.losses == 2
+    slot.losses = 0
+    assert slot.most_ranges(slot.not_before_s) == MOST_HELD
