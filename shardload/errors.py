@@ -121,3 +121,22 @@ class StoppedBySignal(ShardloadError):
         super().__init__(f"stopped by signal {signal_number}", hint)
         self.signal_number = signal_number
         self.exit_code = EXIT_SIGNAL_BASE + signal_number
+
+
+class Translation:
+    """A context manager that turns a library's errors into ours, which begin with `operation`. One serves many times:
+    the fast path enters it at every read and write, and contextlib's are made anew for each."""
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            self.raise_ours(error)
+
+    def raise_ours(self, error: BaseException) -> None:
+        """Raise what this error means to us; return if it means nothing."""
+        raise NotImplementedError

@@ -8,7 +8,7 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.err import MySQLError
 
-from shardload.errors import SourceDenied, SourceError, SourceLost, SpecError
+from shardload.errors import SourceDenied, SourceError, SourceLost, SpecError, Translation
 from shardload.urls import SourceUrl
 
 CONNECT_TIMEOUT_S = 10
@@ -87,24 +87,17 @@ def _session(connection: Connection[Any]) -> list[str]:
     ]
 
 
-class translated:  # noqa: N801 - a context manager, named as contextlib's are
-    """Errors of pymysql and of the socket, as errors of ours that begin with `operation`. One may serve many times."""
+class translated(Translation):  # noqa: N801 - a context manager, named as contextlib's are
+    """Errors of pymysql and of the socket, as errors of ours that begin with `operation`."""
 
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None:
-            return
+    def raise_ours(self, error: BaseException) -> None:
+        """The error of ours, if it is one of theirs."""
         if isinstance(error, MySQLError):
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             text = str(error.args[1]) if len(error.args) > 1 else str(error)
-            _raise(self._operation, code, text, error)
+            _raise(self.operation, code, text, error)
         elif isinstance(error, (OSError, EOFError)):
-            raise SourceLost(f"{self._operation}: {error or type(error).__name__}", _REACH) from error
+            raise SourceLost(f"{self.operation}: {error or type(error).__name__}", _REACH) from error
 
 
 _REACH = "check that MySQL runs and that host and port in --mysql are right"

@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, Translation
 from shardload.urls import TargetUrl
 
 CONNECT_TIMEOUT_S = 10
@@ -157,26 +157,19 @@ class TargetConnection:
             return data
 
 
-class _translated:  # noqa: N801 - a context manager, named as contextlib's are
-    """Errors of redis-py and of the socket, as errors of ours that begin with `operation`. One may serve many times."""
+class _translated(Translation):  # noqa: N801 - a context manager, named as contextlib's are
+    """Errors of redis-py and of the socket, as errors of ours that begin with `operation`."""
 
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None:
-            return
+    def raise_ours(self, error: BaseException) -> None:
+        """The error of ours, if it is one of theirs."""
         if isinstance(error, (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)):
-            raise TargetDenied(f"{self._operation}: {error}", _HINTS["WRONGPASS"]) from error
+            raise TargetDenied(f"{self.operation}: {error}", _HINTS["WRONGPASS"]) from error
         if isinstance(error, redis.exceptions.BusyLoadingError):
-            raise TargetBusy(f"{self._operation}: {error}", _HINTS["LOADING"]) from error
+            raise TargetBusy(f"{self.operation}: {error}", _HINTS["LOADING"]) from error
         if isinstance(error, (OSError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
-            raise TargetLost(f"{self._operation}: {error or type(error).__name__}", _REACH) from error
+            raise TargetLost(f"{self.operation}: {error or type(error).__name__}", _REACH) from error
         if isinstance(error, (redis.exceptions.RedisError, hiredis.HiredisError)):
-            raise TargetError(f"{self._operation}: {error}") from error
+            raise TargetError(f"{self.operation}: {error}") from error
 
 
 _WRITING, _READING = _translated("writing to Redis"), _translated("reading Redis's replies")
