@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from shardload import planning, source
 from shardload.encoding.packets import split_rows
 from shardload.errors import SourceDenied, SourceLost, SpecError
 from shardload.model import KeyRange
+from shardload.sandbox.servers import MysqlServer
 from shardload.source.stream import INTERNALS
 from shardload.urls import SourceUrl
 from tests.harness import World
@@ -226,6 +234,46 @@ def test_what_is_used_of_pymysqls_inside_exists(connection: Any) -> None:
     for name in INTERNALS:
         assert hasattr(connection, name), name
     assert hasattr(connection._sock, "recv_into")
+
+
+class _TlsServer(MysqlServer):
+    """One with a certificate that nobody vouches for, as MySQL makes itself at its first start."""
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), f"--ssl-cert={self.directory}/cert.pem", f"--ssl-key={self.directory}/key.pem"]
+
+
+def _write_certificate(directory: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nobody")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - day).not_valid_after(now + day)
+    pem = serialization.Encoding.PEM
+    (directory / "cert.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+def test_tls_is_taken_where_the_server_offers_it(tmp_path: Path) -> None:
+    """A user who must use it can log in, and rows come through it whole, those of many records too."""
+    _write_certificate(tmp_path)
+    server = _TlsServer(tmp_path)
+    server.start()
+    try:
+        admin = source.connect(server.url)
+        with admin.cursor() as cursor:
+            cursor.execute("CREATE USER careful@'%' IDENTIFIED BY 'x' REQUIRE SSL")
+            cursor.execute("GRANT SELECT ON app.* TO careful@'%'")
+        source.abandon(admin)
+        connection = source.connect(replace(server.url, user="careful", password="x"))
+        assert streamed(connection, "SHOW STATUS LIKE 'Ssl_cipher'", 2)[0][1]
+        assert streamed(connection, "SELECT REPEAT('x', 300000), 7", 2) == [[b"x" * 300_000, b"7"]]
+        source.abandon(connection)
+    finally:
+        server.stop()
 
 
 def test_the_session_is_pinned(connection: Any) -> None:
