@@ -232,7 +232,8 @@ class Coordinator:
             self._mourn(death)
 
     def _mourn(self, death: Death) -> None:
-        """A loader's waiting range goes back as if never sent; the one in its hand goes back with a mark."""
+        """The range in a dead loader's hand goes back with a mark, those that Redis had not confirmed yet without, and
+        those that it had not begun as if never sent."""
         was_orderly = not death.status and (death.was_asked or self.ending is not None)
         if was_orderly:
             _log.info("loader %d (pid %d) left as it was asked", death.slot, death.pid)
@@ -240,9 +241,8 @@ class Coordinator:
             self._say(f"loader {death.slot} (pid {death.pid}) {death.words}")
             self._parts.note_trouble(f"loader {death.slot} (pid {death.pid}) {death.words}")
         self._recall(death.slot)
-        for task in self._ledger.dispatcher.held(death.slot):
-            self._ledger.dispatcher.release(death.slot, task)
-            self._ledger.fail(task, f"its loader {death.words}", is_blamed=True)
+        for task, was_in_hand in self._ledger.dispatcher.lost(death.slot, death.range_id):
+            self._ledger.fail(task, f"its loader {death.words}", is_blamed=was_in_hand)
         if self.ending is None and not was_orderly:
             self._crew.note_start(death, time.monotonic())
 

@@ -72,6 +72,7 @@ class Death:
     status: int
     was_asked: bool
     had_begun: bool  # it had come as far as waiting for a range
+    range_id: int  # of the range in its hand, as the board has it; 0: none, or not known
 
 
 class Crew:
@@ -160,8 +161,10 @@ class Crew:
                 self._janitor.forget()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
-                    had_begun = self._ipc.board.loader(number).phase not in (Phase.NONE, Phase.CONNECTING)
-                    deaths.append(Death(number, pid, describe_death(status), status, slot.is_leaving, had_begun))
+                    seen = self._ipc.board.loader(number)
+                    had_begun = seen.phase not in (Phase.NONE, Phase.CONNECTING)
+                    words = describe_death(status)
+                    deaths.append(Death(number, pid, words, status, slot.is_leaving, had_begun, seen.range_id))
                     slot.pid = slot.start = 0
                     slot.is_leaving = False
                     self._ipc.board.clear(number)

@@ -24,6 +24,7 @@ class Dispatcher:
         self._blame: dict[int, int] = {}
         self._todo: deque[int] = deque()
         self._out: list[list[Task]] = [[] for _ in range(slots)]
+        self._shared_out = 0  # of those, how many are out beyond their slot's own credits
         self.slots_in_use = slots
         """How many slots are to have work: with fewer ranges left than that, none waits behind another."""
         self.add(records)
@@ -68,17 +69,28 @@ class Dispatcher:
         self._attempts[range_id] += 1
         task = Task(range_id, self._attempts[range_id], self._records[range_id].keys)
         self._out[slot].append(task)
+        self._shared_out += held >= CREDITS
         return task
 
     def next_tasks(self, slot: int, most: int = MOST_HELD) -> list[Task]:
-        """All that may be sent to a slot now, so that it holds no more than `most`. With more than two ranges, only the
-        acks half-way and at the end ring."""
-        sent = []
-        while len(self._out[slot]) < most and (task := self.next_task(slot)):
-            sent.append(task)
-        half = max(1, len(self._out[slot]) // 2)
-        first = len(self._out[slot]) - len(sent) + 1
-        return [Task(t.range_id, t.attempt, t.keys, not place % half) for place, t in enumerate(sent, first)]
+        """All that may be sent to a slot now, so that it holds no more than `most`.
+
+        Of more than two only the acks half-way and at the end ring, and more come when the last ring is still to come:
+        so the coordinator is not woken for each, and they are neighbours, which one query reads.
+        """
+        held = self._out[slot]
+        first = len(held)
+        if sum([task.rings for task in held]) > 1:
+            return []
+        while len(held) < most and self.next_task(slot):
+            pass
+        half = max(1, len(held) // 2)
+        quiet = 0  # in a row, up to here
+        for place, task in enumerate(held):
+            if place >= first:
+                held[place] = task = Task(task.range_id, task.attempt, task.keys, quiet + 1 >= half)
+            quiet = 0 if task.rings else quiet + 1
+        return held[first:]
 
     def _has_more_credit(self, slot: int) -> bool:
         """True if one more of its ranges would still be little work, for nobody's want."""
@@ -86,24 +98,41 @@ class Dispatcher:
             len(self._out[slot]) < MOST_HELD
             and len(self._todo) >= MOST_HELD * self.slots_in_use
             and sum(map(self.estimated_rows, self._out[slot])) < TINY_ROWS
-            and sum([len(held) - CREDITS for held in self._out if len(held) > CREDITS]) < SHARED_CREDITS
+            and self._shared_out < SHARED_CREDITS
         )
 
     def release(self, slot: int, task: Task) -> None:
         """A task that was in the hand of a loader which died is no longer out."""
         self._out[slot].remove(task)
+        self._shared_out -= len(self._out[slot]) >= CREDITS
+
+    def lost(self, slot: int, range_id: int) -> list[tuple[Task, bool]]:
+        """What a loader that died had begun is no longer out: each task, and whether it was in its hand.
+
+        That is the range which it was at, as far as is known, or else the first. The others go back as if never sent.
+        """
+        held = list(enumerate(self._out[slot]))
+        in_hand = next((place for place, task in held if task.range_id == range_id), 0)
+        begun = []
+        for place, task in reversed(held):
+            if place > in_hand:
+                self.take_from(slot, task)
+            else:
+                self.release(slot, task)
+                begun.append((task, place == in_hand))
+        return begun
 
     def acknowledged(self, ack: Ack) -> Task | None:
         """The task that an ack is about, no longer out; None for an ack that is out of date."""
         for task in self._out[ack.slot]:
             if (task.range_id, task.attempt) == (ack.range_id, ack.attempt):
-                self._out[ack.slot].remove(task)
+                self.release(ack.slot, task)
                 return task
         return None
 
     def take_from(self, slot: int, task: Task) -> None:
         """A task that a slot was sent and will not do goes back, as if it had never been sent."""
-        self._out[slot].remove(task)
+        self.release(slot, task)
         self._attempts[task.range_id] -= 1
         self._todo.appendleft(task.range_id)
 

@@ -24,12 +24,13 @@ from shardload.errors import (
 from shardload.ipc import IpcSet
 from shardload.job import Job, ask_target, uses_native
 from shardload.jobdir import JobDirectory
-from shardload.loader import Loader, Work
+from shardload.loader import Loader
 from shardload.orders import Limits
 from shardload.parts import Settings, reason_to_stop
 from shardload.process import SignalInbox
 from shardload.run import run
 from shardload.summary import Status, Summary, make_summary
+from shardload.work import Work
 
 _log = logging.getLogger("shardload.load")
 

@@ -49,7 +49,8 @@ def rows_of(
     A caller that stops early must not use the connection again.
     """
     stream = source.RangeStream(connection)
-    sequence = stream.begin(source.select_sql(table, layout.columns, key_column, keys))
+    stream.ask(source.select_sql(table, layout.columns, key_column, keys))
+    sequence = stream.begin()
     ended = False
     while not ended:
         found = split_rows(bytes(stream.read()), len(layout.columns), sequence)

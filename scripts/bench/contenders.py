@@ -99,7 +99,8 @@ def write_restore_file(sandbox: Sandbox, file: Path) -> int:
     stream = source.RangeStream(connection)
     whole = source.TableKeys(connection, TABLE, "id").bounds()
     assert whole is not None
-    encoder.begin(stream.begin(source.select_sql(TABLE, COLUMNS, "id", whole)))
+    stream.ask(source.select_sql(TABLE, COLUMNS, "id", whole))
+    encoder.begin(stream.begin())
     keys, ended = 0, False
     with file.open("wb") as output:
         while not ended:

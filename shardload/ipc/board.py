@@ -41,9 +41,11 @@ _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second 
 _STANDING = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, counts and the rest as in Standing
 _HOLDINGS = struct.Struct(f"<{3 * MOST_HELD}Q")  # of each: range id, attempt, estimated rows
 _CELL_NUMBERS = 8  # range id, attempt, six counts
-_RECORD = struct.Struct(f"<QQQdII{_CELL_NUMBERS * MOST_HELD}Q")  # sequence, pid, start, heartbeat, phase, spare, cells
+_RECORD = struct.Struct(
+    f"<QQQdII{_CELL_NUMBERS * MOST_HELD}Q"
+)  # sequence, pid, start, heartbeat, phase, range in hand, cells
 _BUCKET = struct.Struct("<3d")  # of the orders
-_BEAT = struct.Struct("<dI")  # of a record: heartbeat, phase
+_BEAT = struct.Struct("<dII")  # of a record: heartbeat, phase, range in hand
 _SEQUENCE = struct.Struct("<Q")  # of a record or the standing
 _FLAG = struct.Struct("<I")
 _RATE = struct.Struct("<d")
@@ -52,6 +54,7 @@ _STANDING_AT = _ORDERS_AT + _ORDERS.size
 _SLOTS_AT = _STANDING_AT + _STANDING.size
 _SLOT_BYTES = _HOLDINGS.size + _RECORD.size
 _HEARTBEAT_AT = 24  # in a record
+_RANGE_ID = 0xFFFF_FFFF  # as much of it as a record has room for
 _PAUSED_AT = _ORDERS_AT + 4
 _BUCKET_AT = _ORDERS_AT + 8
 _PAUSES_FOR_ALL_S = (*PAUSES_S, *[PAUSES_S[-1]] * 20)  # most writers who only lost the processor are back before
@@ -188,7 +191,7 @@ class Board:
         for range_id, attempt, counts in view.cells:
             numbers += (range_id, attempt, *counts.as_tuple())
         record = _RECORD.pack(
-            2 * sequence, view.pid, view.start, view.heartbeat_s, view.phase, 0,
+            2 * sequence, view.pid, view.start, view.heartbeat_s, view.phase, view.range_id & _RANGE_ID,
             *_filled(numbers, _CELL_NUMBERS * MOST_HELD),
         )  # fmt: skip
         with self._lock as held:
@@ -198,9 +201,9 @@ class Board:
                 self._write(at, record[:8])
         return held
 
-    def beat(self, slot: int, now_s: float, phase: Phase) -> None:
-        """A sign of life, and what the loader is about to do. Without the semaphore: twelve bytes, for eyes only."""
-        self._write(self._record_at(slot) + _HEARTBEAT_AT, _BEAT.pack(now_s, phase))
+    def beat(self, slot: int, now_s: float, phase: Phase, range_id: int = 0) -> None:
+        """A sign of life, what the loader is about to do, and with which range. Sixteen bytes, no semaphore."""
+        self._write(self._record_at(slot) + _HEARTBEAT_AT, _BEAT.pack(now_s, phase, range_id & _RANGE_ID))
 
     def clear(self, slot: int) -> None:
         """Wipe the record of a slot whose loader is gone."""
@@ -226,7 +229,7 @@ class Board:
     def _whole_record(self, slot: int) -> LoaderView:
         for pause_s in PAUSES_S:
             at = self._record_at(slot)
-            sequence, pid, start, heartbeat_s, phase, _, *rest = _RECORD.unpack_from(self._bytes, at)
+            sequence, pid, start, heartbeat_s, phase, range_id, *rest = _RECORD.unpack_from(self._bytes, at)
             again = _SEQUENCE.unpack_from(self._bytes, at)[0]
             if sequence % 2 == 0 and sequence == again:
                 cells: tuple[Cell, ...] = tuple(
@@ -234,7 +237,7 @@ class Board:
                     for at in range(0, len(rest), _CELL_NUMBERS)
                     if rest[at]
                 )
-                return LoaderView(pid, start, heartbeat_s, cells, Phase(phase))
+                return LoaderView(pid, start, heartbeat_s, cells, Phase(phase), range_id)
             time.sleep(pause_s)
         return LoaderView(pid, start, heartbeat_s, ())  # its writer is dead or stopped
 

@@ -47,6 +47,7 @@ class LoaderView:
     heartbeat_s: float
     cells: tuple[Cell, ...]  # the newest first; no more than a slot may hold ranges
     phase: Phase = Phase.NONE
+    range_id: int = 0  # of the range in hand (its lowest 32 bits); 0: none, or not known
 
 
 class Holding(NamedTuple):
@@ -89,9 +90,13 @@ class SlotView:
     loader: LoaderView
 
     def newest(self) -> tuple[Holding | None, Counts]:
-        """What the loader is at: the range that it shows last, or, if it shows none that is out, the first that is."""
-        shown = next(self.in_hand(), None)
-        return shown or (next(iter(self.holdings), None), Counts())
+        """What the loader is at: the range in its hand, or the one that it shows last, or the first that is out."""
+        shown = list(self.in_hand())
+        counts = dict(shown)
+        for holding in self.holdings:
+            if holding.range_id == self.loader.range_id:
+                return holding, counts.get(holding, Counts())
+        return shown[0] if shown else (next(iter(self.holdings), None), Counts())
 
     def in_hand(self) -> Iterator[tuple[Holding, Counts]]:
         """The counts of ranges that are out; not those of a settled one, which its loader still shows."""

@@ -33,11 +33,8 @@ class RangeStream:
         self._has_unseen = False
         self._head: tuple[bytes, int] = (b"", 0)  # of the answer before, and the number of its first row's packet
 
-    def begin(self, sql: str) -> int:
-        """Send the query. The result is the sequence number of the first row's packet.
-
-        SourceLost or SourceError if MySQL does not answer with a result set.
-        """
+    def ask(self, sql: str) -> None:
+        """Send the query, whose answer `begin` waits for. SourceLost if it cannot be sent."""
         self._release()
         if len(self._buffer) > BUFFER_BYTES:
             self._buffer = bytearray(BUFFER_BYTES)  # the room that one large row needed is not kept
@@ -46,7 +43,13 @@ class RangeStream:
         with _READING:
             self._raw._execute_command(COMMAND.COM_QUERY, sql)
             self._raw._sock.settimeout(IO_TIMEOUT_S)
-        self.read()
+
+    def begin(self) -> int:
+        """Wait for the answer's first rows. The result is the sequence number of the first row's packet.
+
+        SourceLost or SourceError if MySQL does not answer with a result set.
+        """
+        self._receive()
         head, sequence = self._head
         if head and self._buffer.startswith(head, 0, self._end):  # the same table's, byte for byte
             self._start = len(head)
@@ -76,16 +79,20 @@ class RangeStream:
         return sequence
 
     def read(self, most_bytes: int | None = None) -> memoryview:
-        """Every byte not consumed yet, with at least one new one. Valid until the next call.
+        """Every byte not consumed yet, with at least one new one unless they are read again. Valid until the next call.
 
         `most_bytes` bounds how many new ones are taken at once (those that came with the answer's head are there).
         SourceLost if the connection ends or stalls: only an end packet ends a range.
         """
         self._release()
-        if self._has_unseen:
-            self._has_unseen = False
-            self._piece = memoryview(self._buffer)[self._start : self._end]
-            return self._piece
+        if not self._has_unseen:
+            self._receive(most_bytes)
+        self._has_unseen = False
+        self._piece = memoryview(self._buffer)[self._start : self._end]
+        return self._piece
+
+    def _receive(self, most_bytes: int | None = None) -> None:
+        """At least one new byte, behind what is not consumed, which is moved to the buffer's beginning."""
         if self._start:
             self._buffer[: self._end - self._start] = self._buffer[self._start : self._end]
             self._start, self._end = 0, self._end - self._start
@@ -96,13 +103,12 @@ class RangeStream:
         if not received:
             raise SourceLost("reading a range: MySQL closed the connection before the end of the result")
         self._end += received
-        self._piece = memoryview(self._buffer)[self._start : self._end]
-        return self._piece
 
-    def consume(self, count_bytes: int) -> None:
-        """The first bytes of what `read` gave are done with."""
+    def consume(self, count_bytes: int, *, reads_on: bool = False) -> None:
+        """The first bytes of what `read` gave are done with. With `reads_on` the rest of them is read again at once."""
         self._release()
         self._start += count_bytes
+        self._has_unseen = reads_on and self._end > self._start
 
     def _next_packet(self) -> bytes:
         """The payload of one packet of the answer's head."""
@@ -112,7 +118,7 @@ class RangeStream:
             if len(there) == _HEADER_BYTES and self._end - self._start >= _HEADER_BYTES + length:
                 self._start += _HEADER_BYTES + length
                 return bytes(self._buffer[self._start - length : self._start])
-            self.read()
+            self._receive()
 
     def _release(self) -> None:
         if self._piece is not None:

@@ -7,6 +7,7 @@ attribute `_sock`, held by a test), so that no Python object is made for a comma
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
@@ -76,8 +77,8 @@ class TargetConnection:
             self._socket.sendall(commands)
         self.outstanding_replies += replies
 
-    def confirm(self, leave: int = 0) -> None:
-        """Read replies until only `leave` are outstanding, or fewer.
+    def confirm(self, leave: int = 0, alive: Callable[[], None] = lambda: None) -> None:
+        """Read replies until only `leave` are outstanding, or fewer. `alive` is called before each wait for some.
 
         The replies to DEL, HSET, PEXPIRE and RESTORE are one line each, those to a transaction a known number of lines,
         all without a minus unless they are errors: while all is well line ends are counted, and nothing is parsed.
@@ -86,6 +87,7 @@ class TargetConnection:
         outstanding after it, the connection cannot be used again.
         """
         while self.outstanding_replies > leave and not self._parses:
+            alive()
             self._wake_at((self.outstanding_replies - leave) * self._shortest_reply_bytes - len(self._unfinished))
             data = self._receive()
             if _MINUS in data:

@@ -34,10 +34,16 @@ def connection(world: World) -> Iterator[Any]:
     source.abandon(connection)
 
 
+def begun(stream: source.RangeStream, sql: str) -> int:
+    """A query sent, and its head read."""
+    stream.ask(sql)
+    return stream.begin()
+
+
 def streamed(connection: Any, sql: str, columns: int) -> list[Row]:
     """Every row of a query, read raw to its clean end."""
     stream = source.RangeStream(connection)
-    sequence, rows = stream.begin(sql), []
+    sequence, rows = begun(stream, sql), []
     while True:
         found = split_rows(bytes(stream.read()), columns, sequence)
         stream.consume(found.consumed_bytes)
@@ -115,6 +121,34 @@ def test_a_range_has_its_lower_end_and_not_its_upper(world: World, connection: A
     assert ids(3, 2**64 - 1) == [3, 2**64 - 2]
 
 
+@pytest.mark.parametrize("kind", ["", "PARTITION BY HASH (id) PARTITIONS 3", "ENGINE=MyISAM"])
+def test_several_ranges_in_order_of_the_key(world: World, connection: Any, kind: str) -> None:
+    """From several partitions too, and nothing is sorted for it."""
+    world.make_table("ordered", "id INT PRIMARY KEY, body VARCHAR(20)")
+    if kind:
+        world.execute(f"ALTER TABLE ordered {kind}")
+    world.execute("INSERT INTO ordered VALUES " + ", ".join(f"({n}, 'x{n}')" for n in range(5000)))
+    sql = source.select_sql("ordered", ["body", "id"], "id", KeyRange(10, 4990), in_order=True)
+    assert sql.endswith(" ORDER BY `id`")
+    assert [int(row[1] or b"") for row in streamed(connection, sql, 2)] == list(range(10, 4990))
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN FORMAT = TRADITIONAL " + sql)
+        assert "filesort" not in str(cursor.fetchall())
+
+
+def test_what_is_left_is_read_again(world: World, connection: Any) -> None:
+    """The rest of a piece, at once, where MySQL has no more to send; the same bytes, up to the end."""
+    world.make_table("rest", "id INT PRIMARY KEY")
+    world.execute("INSERT INTO rest VALUES (1), (2), (3)")
+    stream = source.RangeStream(connection)
+    sequence = begun(stream, source.select_sql("rest", ["id"], "id", KeyRange(0, 9)))
+    for key in (1, 2, 3):
+        found = split_rows(bytes(stream.read()), 1, sequence, key + 1, 0)
+        assert (found.rows, found.reached, found.ended) == ([[b"%d" % key]], key < 3, key == 3)
+        stream.consume(found.consumed_bytes, reads_on=found.reached)
+        sequence = found.sequence
+
+
 def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
     """One after another, empty ones between, and ordinary queries too."""
     world.make_table("many", "id INT PRIMARY KEY, body VARCHAR(2000)")
@@ -122,7 +156,7 @@ def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
     stream = source.RangeStream(connection)
     for low in (1, 5000, 700, 1, 1499):
         sequence, seen, ended = (
-            stream.begin(source.select_sql("many", ["id", "body"], "id", KeyRange(low, 5000 + low))),
+            begun(stream, source.select_sql("many", ["id", "body"], "id", KeyRange(low, 5000 + low))),
             0,
             False,
         )
@@ -142,12 +176,12 @@ def test_other_columns_on_the_same_connection(world: World, connection: Any) -> 
     stream = source.RangeStream(connection)
     values = {"id": b"1", "a": b"x", "b": b"y"}
     for names in (["id", "a"], ["id", "a"], ["a", "id"], ["id"], ["id", "a", "b"], ["id", "b"], ["id", "a"], ["id"]):
-        sequence = stream.begin(source.select_sql("heads", names, "id", KeyRange(0, 9)))
+        sequence = begun(stream, source.select_sql("heads", names, "id", KeyRange(0, 9)))
         found = split_rows(bytes(stream.read()), len(names), sequence)
         stream.consume(found.consumed_bytes)
         assert (found.rows, found.ended) == ([[values[name] for name in names]], True)
     with pytest.raises(SpecError, match="doesn't exist"):
-        stream.begin("SELECT id FROM nowhere")
+        begun(stream, "SELECT id FROM nowhere")
 
 
 @pytest.mark.parametrize("mebibytes", [1, 17, 33])
@@ -186,7 +220,7 @@ def test_a_connection_killed_in_the_middle_is_lost(world: World, connection: Any
 
     def read_all() -> None:
         nonlocal rows
-        sequence = stream.begin(source.select_sql(big, ["id", "body"], "id", KeyRange(0, 4000)))
+        sequence = begun(stream, source.select_sql(big, ["id", "body"], "id", KeyRange(0, 4000)))
         while True:
             found = split_rows(bytes(stream.read()), 2, sequence)
             stream.consume(found.consumed_bytes)
@@ -206,7 +240,7 @@ def test_a_server_that_refuses_a_query(connection: Any) -> None:
     """A missing table is the spec's fault, and the connection can be used again."""
     stream = source.RangeStream(connection)
     with pytest.raises(SpecError, match=r"reading a range: .*nowhere.* \[1146\]"):
-        stream.begin("SELECT 1 FROM nowhere")
+        begun(stream, "SELECT 1 FROM nowhere")
     assert streamed(connection, "SELECT 1", 1) == [[b"1"]]
 
 

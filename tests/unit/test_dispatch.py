@@ -48,28 +48,50 @@ def tiny(slots: int, rows: int = 100, ranges: int = 5000) -> Dispatcher:
 
 
 @pytest.mark.parametrize(
-    ("rows", "held"), [(0, 8), (1, 8), (1000, 8), (1999, 5), (2000, 4), (3999, 3), (4000, 2), (50_000, 2)]
+    ("rows", "held"),
+    [(0, 16), (1, 16), (1000, 16), (1999, 9), (2000, 8), (3999, 5), (4000, 4), (7999, 3), (8000, 2), (50_000, 2)],
 )
 def test_a_slot_may_hold_more_tiny_ranges(rows: int, held: int) -> None:
-    """Until they are enough work, or eight."""
+    """Until they are enough work, or sixteen."""
     one = tiny(2, rows)
     assert len(one.next_tasks(0)) == len(one.held(0)) == held
     assert one.next_tasks(0) == []
 
 
 @pytest.mark.parametrize(
-    ("rows", "ringing"), [(50_000, [1, 2]), (3000, [1, 2, 3]), (2000, [2, 4]), (1999, [2, 4]), (1000, [4, 8])]
+    ("rows", "ringing"), [(50_000, [1, 2]), (6000, [1, 2, 3]), (4000, [2, 4]), (3999, [2, 4]), (1000, [8, 16])]
 )
 def test_half_of_what_a_slot_holds_rings(rows: int, ringing: list[int]) -> None:
     """With two every one; with more one half-way, so that more come before it has none, and one at the end."""
     one = tiny(1, rows)
     sent = one.next_tasks(0)
     assert [place for place, task in enumerate(sent, 1) if task.rings] == ringing
-    for task in sent[: ringing[0]]:
+    for place, task in enumerate(sent[: ringing[-2]], 1):
+        assert one.next_tasks(0) == []
         assert one.acknowledged(ack(0, task)) == task
+        assert task.rings == (place in ringing)
     more = one.next_tasks(0)
-    assert len(more) == ringing[0]
-    assert more[-1].rings or len(one.held(0)) % 2
+    assert len(more) == ringing[-2]
+    assert [task.range_id for task in more] == list(range(len(sent) + 1, len(sent) + len(more) + 1))
+    assert any(task.rings for task in more)
+
+
+@pytest.mark.parametrize(("at", "in_hand"), [(1, 1), (3, 3), (5, 5), (0, 1), (77, 1)])
+def test_of_what_a_dead_loader_held(at: int, in_hand: int) -> None:
+    """The range that it was at is told from those before, which Redis had, and those behind are as if never sent. If
+    it is not known, it was the first."""
+    one = tiny(1)
+    sent = one.next_tasks(0)
+    begun = one.lost(0, at)
+    assert [(task.range_id, was_in_hand) for task, was_in_hand in reversed(begun)] == [
+        (number, number == in_hand) for number in range(1, in_hand + 1)
+    ]
+    assert one.held(0) == []
+    for task, _ in begun:
+        one.put_back(task)
+    again = one.next_tasks(0)
+    assert [task.range_id for task in again] == [task.range_id for task in sent]
+    assert [task.attempt for task in again] == [2] * in_hand + [1] * (len(sent) - in_hand)
 
 
 def test_few_ranges_are_shared() -> None:
@@ -81,10 +103,10 @@ def test_few_ranges_are_shared() -> None:
 def test_all_slots_together_hold_what_the_queues_have_room_for() -> None:
     """However many slots there are, and whenever they come into use."""
     one = tiny(MOST_WORKERS, rows=1)
-    one.slots_in_use = 9
-    for slot in range(9):
+    one.slots_in_use = 4
+    for slot in range(4):
         one.next_tasks(slot)
-    assert one.ranges_out == 9 * MOST_HELD
+    assert one.ranges_out == 4 * MOST_HELD
     one.slots_in_use = MOST_WORKERS
     for slot in range(MOST_WORKERS):
         one.next_tasks(slot)

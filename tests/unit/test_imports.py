@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
     "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile",
+    "runfile", "flight",
 }  # fmt: skip
 EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
 
@@ -38,6 +38,10 @@ RANKS = {
     "watch": 38,
     "parts": 38,
     "crew": 35,
+    "reading": 35,
+    "place": 35,
+    "pace": 35,
+    "work": 30,
     "ledger": 30,
     "janitor": 30,
     "spec": 20,

@@ -43,7 +43,11 @@ ROWS = st.lists(st.tuples(*[VALUES] * len(NAMES)), max_size=6)
 
 def test_a_layout_that_uses_more_columns_than_it_has_is_refused() -> None:
     """The native encoder looks nothing up twice: what it is given must hold."""
-    for layout in (Layout(("id",), 2, (0,), 0, False), Layout(("id",), 1, (1,), 0, False)):
+    for layout in (
+        Layout(("id",), 2, (0,), 0, False),
+        Layout(("id",), 1, (1,), 0, False),
+        Layout(("id",), 1, (0,), 1, False),
+    ):
         with pytest.raises(ValueError, match="a layout of 1 columns"):
             make_encoder(layout, Form(), native=True)
 
@@ -102,6 +106,63 @@ def test_the_same_bytes(
     reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
     assert reference.replies_per_key == native.replies_per_key
     assert fed(native, stream, sequence, cuts) == fed(reference, stream, sequence, cuts)
+
+
+KEYS = st.one_of(
+    st.integers(-(2**63), 2**64 - 1), st.integers(-3, 3),
+    st.sampled_from([2**63 - 1, 2**63, 2**64 - 1, -(2**63), -(2**63) + 1, 0, 10**19]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(KEYS, max_size=8), st.lists(KEYS, max_size=3), st.sampled_from(FORMS), st.integers(0, 255),
+       st.integers(0, 300), st.booleans())  # fmt: skip
+def test_one_result_several_ranges(
+    keys: list[int], bounds: list[int], form: Form, sequence: int, cut: int, zerofill: bool
+) -> None:
+    """Up to each bound, then to the end: every row once, in its own range, and the same commands as without bounds."""
+    rows = [[b"%020d" % key if zerofill and key >= 0 else b"%d" % key, b"x" * (key % 40)] for key in sorted(keys)]
+    stream = wire(rows, sequence)
+    layout = Layout(("id", "name"), 2, (b"k:", 0), 0, False)
+    whole = fed(make_encoder(layout, form, native=False), stream, sequence, [])
+    for native in (False, True):
+        encoder = make_encoder(layout, form, native=native)
+        encoder.begin(sequence)
+        start, commands, ended = 0, b"", False
+        low = -(2**63)
+        for bound in [*sorted(bounds), None]:
+            high = 2**64 if bound is None else bound
+            found, reached = 0, False
+            for end in (max(start, cut), len(stream)):
+                if ended or reached:
+                    break
+                batch = encoder.encode(stream[start:end], bound)
+                start, commands, found = (
+                    start + batch.consumed_bytes,
+                    commands + bytes(batch.commands),
+                    found + batch.keys,
+                )
+                ended, reached = batch.ended, batch.reached
+            assert found == sum(low <= key < high for key in keys)
+            assert ended or reached
+            low = max(low, high)
+        assert (commands, ended, start) == (whole[0], True, len(stream))
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(
+    "key",
+    [None, b"", b"-", b"x", b"1x", b" 1", b"+1", b"1.0", b"18446744073709551616", b"-9223372036854775809", b"0" * 21],
+)
+def test_a_key_that_is_no_integer(key: bytes | None, native: bool) -> None:
+    """With a bound it is refused; without one nobody looks at it."""
+    encoder = make_encoder(Layout(("id", "name"), 2, (b"k:", 1), 0, False), Form(), native=native)
+    stream = wire([[key, b"x"]], 0)
+    encoder.begin(0)
+    with pytest.raises(MalformedPacket, match="a key that is no integer in the row at offset 4"):
+        encoder.encode(stream, 5)
+    encoder.begin(0)
+    assert encoder.encode(stream).ended
 
 
 @settings(deadline=None, max_examples=500)

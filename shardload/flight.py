@@ -1,0 +1,82 @@
+"""A loader's batches in flight: sent to Redis, and not confirmed yet. Pure.
+
+Redis works while MySQL is read and rows are encoded; several small batches are confirmed in one wait, because each wait
+costs a waking. The oldest comes first, and a range's batches are next to each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from shardload.model import Counts, Task
+
+MOST_BYTES = 2 * 1024 * 1024  # in flight; then half of it is waited for
+SLOW_S = 0.1  # a batch that was sent before that long is waited for, so that progress shows
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One batch. `counts` are the range's up to its end; with `ended` it was the range's last."""
+
+    task: Task
+    counts: Counts
+    ended: bool
+    replies: int
+    size_bytes: int
+    sent_s: float
+
+
+class Flight:
+    """All of one connection's."""
+
+    def __init__(self) -> None:
+        self._batches: deque[Sent] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def add(self, sent: Sent) -> None:
+        """The newest."""
+        self._batches.append(sent)
+        self._bytes += sent.size_bytes
+
+    def due(self, now_s: float) -> int:
+        """How many of the oldest are to be confirmed before more is sent; never the newest: Redis shall not idle."""
+        oldest = self._batches[0]
+        if self._bytes <= MOST_BYTES and now_s - oldest.sent_s < SLOW_S:
+            return 0
+        left_bytes, count = self._bytes, 0
+        for sent in self._batches:
+            if count == len(self._batches) - 1 or (left_bytes <= MOST_BYTES // 2 and now_s - sent.sent_s < SLOW_S):
+                break
+            left_bytes -= sent.size_bytes
+            count += 1
+        return count
+
+    def replies_behind(self, count: int) -> int:
+        """How many replies are still to come when the oldest `count` batches are confirmed."""
+        return sum([sent.replies for place, sent in enumerate(self._batches) if place >= count])
+
+    def land(self, count: int) -> list[Sent]:
+        """The oldest `count` batches, which are confirmed and no longer in flight."""
+        landed = [self._batches.popleft() for _ in range(count)]
+        self._bytes -= sum([sent.size_bytes for sent in landed])
+        return landed
+
+    def land_confirmed(self, replies: int) -> list[Sent]:
+        """Those that so many replies confirm wholly, no longer in flight."""
+        count = 0
+        for sent in self._batches:
+            replies -= sent.replies
+            if replies < 0:
+                break
+            count += 1
+        return self.land(count)
+
+    def give_up(self) -> list[Task]:
+        """The ranges in flight, the oldest first; none is any more."""
+        tasks = list(dict.fromkeys(sent.task for sent in self._batches))
+        self.land(len(self._batches))
+        return tasks

@@ -1,0 +1,75 @@
+"""A loader's way out of MySQL: one query at a time, for a range or for several neighbours, encoded range by range."""
+
+from __future__ import annotations
+
+from shardload import source
+from shardload.encoding import Batch, make_encoder
+from shardload.model import KeyRange
+from shardload.work import Work
+
+
+class Reading:
+    """One loader's. Connect, ask, begin, then take each range's batches until one says that the range ended."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._encoder = make_encoder(work.layout, work.form, native=work.native)
+        self._connection: source.Connection | None = None
+        self._stream: source.RangeStream | None = None
+        self._end: int | None = None  # of the open result's last range; None: there is no open result
+        self._has_ended = False  # MySQL has sent all of it
+        self.replies_per_key = self._encoder.replies_per_key
+
+    @property
+    def is_connected(self) -> bool:
+        """True between `connect` and `close`."""
+        return self._stream is not None
+
+    @property
+    def is_open(self) -> bool:
+        """True if the next range was asked for together with one that is done."""
+        return self._end is not None
+
+    def connect(self) -> None:
+        """SourceLost, SourceError or SpecError if MySQL cannot be reached, or refuses."""
+        self._connection = source.connect(self._work.mysql)
+        self._stream = source.RangeStream(self._connection)
+
+    def close(self) -> None:
+        """Let go of the connection, whatever its state."""
+        if self._connection is not None:
+            source.abandon(self._connection)
+        self._connection = self._stream = self._end = None
+        self._has_ended = False
+
+    def ask(self, keys: KeyRange, end: int) -> None:
+        """Send the query for a range and its neighbours up to the key `end`. SourceLost if it cannot be sent."""
+        assert self._stream is not None
+        work, whole = self._work, KeyRange(keys.low, end)
+        sql = source.select_sql(work.table, work.layout.columns, work.key_column, whole, in_order=whole != keys)
+        self._stream.ask(sql)
+        self._end = end
+
+    def begin(self) -> None:
+        """Wait for the answer. SourceLost or SourceError if it is no result."""
+        assert self._stream is not None
+        self._encoder.begin(self._stream.begin())
+
+    def batch(self, keys: KeyRange, most_bytes: int | None) -> Batch:
+        """What came next of a range. It `ended` with the result, or at the first row of the next one.
+
+        SourceLost, SourceError or MalformedPacket if there is no clean end.
+        """
+        assert self._stream is not None
+        if self._has_ended:  # after the last row of a range before
+            batch = Batch(0, 0, 0, 0, b"", ended=True)
+        else:
+            batch = self._encoder.encode(self._stream.read(most_bytes), None if keys.high == self._end else keys.high)
+            self._stream.consume(batch.consumed_bytes, reads_on=batch.reached)
+        if batch.error_packet is not None:
+            source.raise_error_packet("reading a range", batch.error_packet)
+        self._has_ended = batch.ended
+        batch.ended |= batch.reached
+        if batch.ended and keys.high == self._end:
+            self._end, self._has_ended = None, False
+        return batch

@@ -1,0 +1,23 @@
+"""What every loader of a job needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shardload.encoding import Form, Layout
+from shardload.jobdir import JobDirectory
+from shardload.urls import SourceUrl, TargetUrl
+
+
+@dataclass(frozen=True)
+class Work:
+    """The same for all of them, from before the fork."""
+
+    directory: JobDirectory
+    mysql: SourceUrl
+    redis: TargetUrl
+    table: str
+    key_column: str
+    layout: Layout
+    form: Form
+    native: bool
