@@ -253,7 +253,7 @@ class Coordinator:
 
     def _recall(self, number: int) -> None:
         """Take back what the slot has not received yet. A STOP among it is sent again: it still holds."""
-        for task in self._ipc.tasks.take_back(number):
+        for task in reversed(self._ipc.tasks.take_back(number)):
             if task in self._ledger.dispatcher.held(number):
                 self._ledger.dispatcher.take_from(number, task)
         if self._crew.slots[number].is_leaving:

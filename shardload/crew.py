@@ -141,7 +141,7 @@ class Crew:
         return [*due, self._janitor_not_before_s] if self._janitor_not_before_s > now_s else due
 
     def retire(self, number: int) -> None:
-        """Tell one loader to leave when the range in its hand is done. What it has not received was taken back."""
+        """Tell one loader to leave when what it has received is done. What it has not received was taken back."""
         slot = self.slots[number]
         if slot.pid and not slot.is_leaving:
             slot.is_leaving = True

@@ -46,7 +46,7 @@ class Dispatcher:
         return sum(map(len, self._out))
 
     def held(self, slot: int) -> list[Task]:
-        """What a slot holds, the range in hand first."""
+        """What a slot holds, in the order in which it was sent."""
         return list(self._out[slot])
 
     def estimated_rows(self, task: Task) -> int:
@@ -102,24 +102,25 @@ class Dispatcher:
         )
 
     def release(self, slot: int, task: Task) -> None:
-        """A task that was in the hand of a loader which died is no longer out."""
+        """A task is no longer out."""
         self._out[slot].remove(task)
         self._shared_out -= len(self._out[slot]) >= CREDITS
 
     def lost(self, slot: int, range_id: int) -> list[tuple[Task, bool]]:
         """What a loader that died had begun is no longer out: each task, and whether it was in its hand.
 
-        That is the range which it was at, as far as is known, or else the first. The others go back as if never sent.
+        That is the range which it was at, and those behind it go back as if never sent. If it is not known, it may have
+        begun all of them, and the first has to bear it.
         """
         held = list(enumerate(self._out[slot]))
-        in_hand = next((place for place, task in held if task.range_id == range_id), 0)
+        known = next((place for place, task in held if task.range_id == range_id), None)
         begun = []
         for place, task in reversed(held):
-            if place > in_hand:
+            if known is not None and place > known:
                 self.take_from(slot, task)
             else:
                 self.release(slot, task)
-                begun.append((task, place == in_hand))
+                begun.append((task, place == (known or 0)))
         return begun
 
     def acknowledged(self, ack: Ack) -> Task | None:
@@ -133,11 +134,11 @@ class Dispatcher:
     def take_from(self, slot: int, task: Task) -> None:
         """A task that a slot was sent and will not do goes back, as if it had never been sent."""
         self.release(slot, task)
-        self._attempts[task.range_id] -= 1
-        self._todo.appendleft(task.range_id)
+        self.put_back(task, was_begun=False)
 
-    def put_back(self, task: Task) -> None:
-        """A task that is no longer out is to be done again, next."""
+    def put_back(self, task: Task, *, was_begun: bool = True) -> None:
+        """A task that is no longer out is to be done next: again, or as if it had never been sent."""
+        self._attempts[task.range_id] -= not was_begun
         self._todo.appendleft(task.range_id)
 
     def blame(self, task: Task) -> bool:

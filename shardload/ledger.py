@@ -44,8 +44,8 @@ class Ledger:
         """What a loader says of a range that it held; `told` is its report. GaveUp if the job cannot go on."""
         if ack.outcome is Outcome.DONE:
             self._finish(ack, task, told)
-        elif ack.outcome is Outcome.HANDED_BACK:
-            self.dispatcher.put_back(task)
+        elif ack.outcome in (Outcome.HANDED_BACK, Outcome.NOT_BEGUN):
+            self.dispatcher.put_back(task, was_begun=ack.outcome is Outcome.HANDED_BACK)
         else:
             reason = told[-1].reason if told else "no reason given"
             self.fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))

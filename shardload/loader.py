@@ -123,21 +123,21 @@ class Loader:
             self._transfer(task)
             self._in_hand = None  # but in flight
         except _Interrupted:
+            self._give_back_ahead()
             self._acknowledge(task, Outcome.HANDED_BACK)
             self._disconnect()
-            self._give_back_ahead()
         except (ShardloadError, MemoryError) as error:
             if isinstance(error, IpcError):
                 raise
             self._land_quietly()  # the ranges before this one may be whole
-            self._fail(task, error, is_connected=is_connected)
             self._give_back_ahead()
+            self._fail(task, error, is_connected=is_connected)
 
     def _give_back_ahead(self) -> None:
-        """What was received for a result that is cut off."""
-        for task in [message for message in self._ahead if isinstance(message, Task)]:
+        """What was received and will not be begun: its result is cut off, or this loader leaves."""
+        for task in reversed([message for message in self._ahead if isinstance(message, Task)]):
             self._ahead.remove(task)
-            self._acknowledge(task, Outcome.HANDED_BACK)
+            self._acknowledge(task, Outcome.NOT_BEGUN)
 
     def _land(self, count: int) -> None:
         """Have Redis confirm the oldest `count` batches in flight; acknowledge the ranges that end in them.
@@ -148,18 +148,20 @@ class Loader:
         target = self._target
         if target is None or count < 1:
             return
-        outstanding = target.outstanding_replies
         try:
             target.confirm(self._flight.replies_behind(count), lambda: self._place.beat(Phase.WRITING))
         except TargetError as error:
-            self._note_landed(self._flight.land_confirmed(outstanding - target.outstanding_replies - 1))
-            failed, *others = self._flight.give_up()
-            if failed == self._in_hand:
+            had_reply = isinstance(error, TargetBusy) or not isinstance(error, TargetLost)  # the refusal itself
+            confirmed = self._flight.replies_behind(0) - target.outstanding_replies - had_reply
+            self._note_landed(self._flight.land_confirmed(confirmed))
+            tasks = self._flight.give_up()
+            if not tasks or tasks[0] == self._in_hand:  # the rest is whoever's in hand, or nobody's
+                self._disconnect()
                 raise
-            self._fail(failed, error, is_connected=True)
-            for task in others:
+            for task in reversed(tasks[1:]):  # what comes back first is the last to be given out again
                 if task != self._in_hand:
                     self._acknowledge(task, Outcome.HANDED_BACK)
+            self._fail(tasks[0], error, is_connected=True)
             raise _Interrupted from error
         self._note_landed(self._flight.land(count))
 
@@ -227,6 +229,7 @@ class Loader:
         if not self._reading.is_open:
             self._reading.ask(task.keys, self._neighbours_end(task))
             self._land(len(self._flight) - 1)  # meanwhile; Redis still has a batch to go on with
+            self._place.beat(Phase.READING)
             self._reading.begin()
         counts, ended = Counts(), False
         while not ended:

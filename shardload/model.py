@@ -101,16 +101,18 @@ class Outcome(enum.IntEnum):
     """How a loader's work on a range ended. Small numbers: they travel in a struct."""
 
     DONE = 1  # clean end of the result set, every reply confirmed
-    HANDED_BACK = 2  # stopped between two batches, on request
+    HANDED_BACK = 2  # broken off through no fault of its own: on request, or because one before it failed
     UNREACHABLE = 3  # a server could not be reached or asked for patience: nobody's fault, no blame
     BROKEN_OFF = 4  # both connections worked, then one was lost in the middle of the range
     REFUSED = 5  # a server or the encoder said no to something in the range
     HOPELESS = 6  # a server said no to the job itself: table gone, rights withdrawn
+    NOT_BEGUN = 7  # received and handed back, as if it had never been sent
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Coordinator to loader: load this range. `rings`: and ring when it is acknowledged; else a later one will."""
+    """Coordinator to loader: load this range. `rings`: and ring when it is acknowledged; else a later one
+    will, or its loader when it has nothing more to do."""
 
     range_id: int
     attempt: int

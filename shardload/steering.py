@@ -104,7 +104,7 @@ class Steering:
         self._promises.clear()
 
     def scale(self, workers: int, answer: Answer) -> None:
-        """So many loaders from now on. Those that are too many leave when the range in their hand is done."""
+        """So many loaders from now on. Those that are too many leave when what they have received is done."""
         self._say(f"workers: {self.workers} before, {workers} now")
         self.workers = self._dispatcher.slots_in_use = workers
         for number, slot in enumerate(self._crew.slots):

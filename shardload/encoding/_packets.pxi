@@ -81,6 +81,8 @@ cdef bint is_below(Value key, bint bound_is_negative, uint64_t bound_size, Py_ss
     cdef bint is_negative = key.size > 0 and key.data[0] == c'-'
     if is_negative:
         at = 1
+    while key.size - at > 1 and key.data[at] == c'0':  # ZEROFILL may be wide
+        at += 1
     if key.size - at < 1 or key.size - at > 20:
         raise MalformedPacket(f"a key that is no integer in the row at offset {offset}")
     while at < key.size:

@@ -16,7 +16,7 @@ HEADER_BYTES = 4
 CONTINUED = 0xFFFFFF
 _NULL, _TWO_BYTES, _THREE_BYTES, _EIGHT_BYTES = 0xFB, 0xFC, 0xFD, 0xFE
 _END, _ERROR = 0xFE, 0xFF
-_KEY = re.compile(rb"-?[0-9]{1,20}")
+_KEY = re.compile(rb"-?0*[0-9]{1,20}")  # ZEROFILL may be wide
 _END_SHORTER_THAN = 9  # a row may start with 0xFE too: its first value is then 16 MiB or more
 
 

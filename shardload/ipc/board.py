@@ -35,7 +35,7 @@ from shardload.ipc.records import (
 from shardload.limits import MOST_HELD, after_taking
 from shardload.model import Counts
 
-MAGIC = b"SHARDLD4"
+MAGIC = b"SHARDLD5"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when
 _STANDING = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, counts and the rest as in Standing

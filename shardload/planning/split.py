@@ -31,10 +31,6 @@ class KeySpace(Protocol):
         """From the smallest key to one past the largest; None if there is no row."""
         ...
 
-    def table_rows(self) -> int:
-        """About how many rows the whole table has."""
-        ...
-
     def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
         """About how many rows lie in each of these ranges."""
         ...

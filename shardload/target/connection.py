@@ -83,8 +83,8 @@ class TargetConnection:
         The replies to DEL, HSET, PEXPIRE and RESTORE are one line each, those to a transaction a known number of lines,
         all without a minus unless they are errors: while all is well line ends are counted, and nothing is parsed.
 
-        TargetBusy, TargetError for the first reply that is an error; TargetLost if Redis goes away. If replies are
-        outstanding after it, the connection cannot be used again.
+        TargetBusy, TargetError for the first reply that is an error (it is no longer outstanding); TargetLost if Redis
+        goes away. If replies are outstanding after it, the connection cannot be used again.
         """
         while self.outstanding_replies > leave and not self._parses:
             alive()
@@ -98,7 +98,8 @@ class TargetConnection:
                 end = data.rfind(_LINE_END) + 1
                 self._unfinished = data[end:] if end else self._unfinished + data
         while self.outstanding_replies > leave:
-            self._take_reply("writing to Redis")
+            reply = self._take_reply("writing to Redis")
+            self.outstanding_replies -= len(reply) if isinstance(reply, list) else 0  # a transaction's: a line each
         if self.outstanding_replies < 0:
             raise TargetError("Redis sent more replies than it got commands", "is this a Redis?")
 

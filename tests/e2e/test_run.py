@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -83,8 +84,11 @@ def test_a_null_in_the_key_sets_the_row_aside(world: World) -> None:
     assert "nothing is left to do: 1 of 1 ranges are done" in world.run("resume", "j").err
 
 
-def test_a_row_that_redis_refuses_is_found_and_set_aside(world: World) -> None:
-    """One key of 2000 is outside what the Redis user may write: its range is halved until the row is alone."""
+@pytest.mark.parametrize("encoding", ["restore", "commands"])
+@pytest.mark.parametrize("range_rows", ["50000", "20"])
+def test_a_row_that_redis_refuses_is_found_and_set_aside(world: World, encoding: str, range_rows: str) -> None:
+    """One key of 2000 is outside what the Redis user may write: its range is halved until the row is alone. Neighbours
+    that were on the way with it bear no blame."""
     world.make_table("poison", "id INT PRIMARY KEY, kind VARCHAR(8) NOT NULL")
     values = ", ".join(f"({n}, '{'bad' if n == 1234 else 'ok'}')" for n in range(2000))
     world.execute(f"INSERT INTO poison VALUES {values}")
@@ -95,12 +99,18 @@ def test_a_row_that_redis_refuses_is_found_and_set_aside(world: World) -> None:
     try:
         url = f"redis://narrow:pw@{world.redis.host}:{world.redis.port}/{world.redis.database}"
         # the second pattern is for the probe's scratch key: the template with every column filled in
-        done = world.run("run", "--table", "poison", "--key", "{kind}:{id}", "--job", "p", "--json", "--redis", url)
+        done = world.run(
+            "run", "--table", "poison", "--key", "{kind}:{id}", "--job", "p", "--json", "--redis", url,
+            "--encoding", encoding, "--range-rows", range_rows,
+        )  # fmt: skip
         assert done.code == 1, done.err
         summary = done.summary
         assert (summary["rows_read"], summary["keys_written"], summary["rows_failed"]) == (2000, 1999, 1)
         listed = world.run("failures", "p").out
         assert listed.startswith("id=1234\t")
+        halved = re.findall(r"(\[\d+, \d+\)) keeps failing", done.err)
+        assert 4 <= len(halved) < 15
+        assert all(int(low) <= 1234 < int(high) for low, high in (re.findall(r"\d+", keys) for keys in halved))
         assert "NOPERM" in listed
         assert admin.dbsize() == 1999
     finally:

@@ -283,6 +283,26 @@ def test_no_reply_is_shorter_than_its_form_says(own_redis: RedisServer, form: Fo
     assert min(shortest) == form.shortest_reply_bytes
 
 
+@pytest.mark.parametrize("form", [Form(), Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
+def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) -> None:
+    """However many lines a key's replies are: the keys before it are told from the one that was refused."""
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
+    encoder.begin(0)
+    batch = encoder.encode(wire.stream([wire.row([b"%d" % n]) for n in range(20)])[0])
+    connection = TargetConnection(own_redis.url)
+    for behind in (0, 1, 7):
+        lines = (batch.keys + 1 + behind) * encoder.replies_per_key
+        connection.send(
+            bytes(batch.commands) + b"NONSENSE\r\n" + b"PING\r\n" * (lines - 20 * encoder.replies_per_key - 1), lines
+        )
+        with pytest.raises(TargetError, match="unknown command"):
+            connection.confirm()
+        assert lines - connection.outstanding_replies - 1 == 20 * encoder.replies_per_key
+        connection.close()
+        connection = TargetConnection(own_redis.url)
+    connection.close()
+
+
 @pytest.mark.parametrize("form", [Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> None:
     """What it cannot take whole, it does not take: in a transaction as with RESTORE; and later it does."""

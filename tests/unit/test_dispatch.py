@@ -76,22 +76,22 @@ def test_half_of_what_a_slot_holds_rings(rows: int, ringing: list[int]) -> None:
     assert any(task.rings for task in more)
 
 
-@pytest.mark.parametrize(("at", "in_hand"), [(1, 1), (3, 3), (5, 5), (0, 1), (77, 1)])
-def test_of_what_a_dead_loader_held(at: int, in_hand: int) -> None:
+@pytest.mark.parametrize(("at", "blamed", "begun"), [(1, 1, 1), (3, 3, 3), (5, 5, 5), (0, 1, 16), (77, 1, 16)])
+def test_of_what_a_dead_loader_held(at: int, blamed: int, begun: int) -> None:
     """The range that it was at is told from those before, which Redis had, and those behind are as if never sent. If
-    it is not known, it was the first."""
+    it is not known, all count as begun, and the first is to blame."""
     one = tiny(1)
     sent = one.next_tasks(0)
-    begun = one.lost(0, at)
-    assert [(task.range_id, was_in_hand) for task, was_in_hand in reversed(begun)] == [
-        (number, number == in_hand) for number in range(1, in_hand + 1)
+    lost = one.lost(0, at)
+    assert [(task.range_id, was_in_hand) for task, was_in_hand in reversed(lost)] == [
+        (number, number == blamed) for number in range(1, begun + 1)
     ]
     assert one.held(0) == []
-    for task, _ in begun:
+    for task, _ in lost:
         one.put_back(task)
     again = one.next_tasks(0)
     assert [task.range_id for task in again] == [task.range_id for task in sent]
-    assert [task.attempt for task in again] == [2] * in_hand + [1] * (len(sent) - in_hand)
+    assert [task.attempt for task in again] == [2] * begun + [1] * (len(sent) - begun)
 
 
 def test_few_ranges_are_shared() -> None:

@@ -121,7 +121,7 @@ def test_one_result_several_ranges(
     keys: list[int], bounds: list[int], form: Form, sequence: int, cut: int, zerofill: bool
 ) -> None:
     """Up to each bound, then to the end: every row once, in its own range, and the same commands as without bounds."""
-    rows = [[b"%020d" % key if zerofill and key >= 0 else b"%d" % key, b"x" * (key % 40)] for key in sorted(keys)]
+    rows = [[b"%030d" % key if zerofill and key >= 0 else b"%d" % key, b"x" * (key % 40)] for key in sorted(keys)]
     stream = wire(rows, sequence)
     layout = Layout(("id", "name"), 2, (b"k:", 0), 0, False)
     whole = fed(make_encoder(layout, form, native=False), stream, sequence, [])
@@ -152,7 +152,21 @@ def test_one_result_several_ranges(
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize(
     "key",
-    [None, b"", b"-", b"x", b"1x", b" 1", b"+1", b"1.0", b"18446744073709551616", b"-9223372036854775809", b"0" * 21],
+    [
+        None,
+        b"",
+        b"-",
+        b"x",
+        b"1x",
+        b" 1",
+        b"+1",
+        b"1.0",
+        b"18446744073709551616",
+        b"-9223372036854775809",
+        b"1" * 21,
+        b"-" + b"0" * 30 + b"1" * 21,
+        b"00x",
+    ],
 )
 def test_a_key_that_is_no_integer(key: bytes | None, native: bool) -> None:
     """With a bound it is refused; without one nobody looks at it."""

@@ -27,10 +27,6 @@ class Keys:
         """From the smallest key to one past the largest."""
         return KeyRange(self.keys[0], self.keys[-1] + 1) if self.keys else None
 
-    def table_rows(self) -> int:
-        """All of them, as the server says."""
-        return self._estimate(len(self.keys))
-
     def rows(self, keys: KeyRange) -> int:
         """How many there really are."""
         return bisect.bisect_left(self.keys, keys.high) - bisect.bisect_left(self.keys, keys.low)
@@ -181,7 +177,6 @@ def test_a_full_key_space(low: int, high: int) -> None:
     space = Keys(range(0))
     space.bounds = lambda: KeyRange(low, high)  # type: ignore[method-assign]  # len() of such a range object overflows
     space.rows = lambda keys: keys.span_keys  # type: ignore[method-assign]
-    space.table_rows = lambda: 2**64  # type: ignore[method-assign]
     plan = split(space, 2**58)
     assert [planned.keys.span_keys for planned in plan] == [2**58] * 64
     assert (plan[0].keys.low, plan[-1].keys.high) == (low, high)
