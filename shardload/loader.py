@@ -249,11 +249,13 @@ class Loader:
         """Up to which key one query is to read: to the end of the last of the ranges that wait and lie side by side.
 
         Where ranges are tiny there is a third one, beside this one and that which Redis has not confirmed yet. A query
-        for each would cost MySQL, and us, a waking and more than its rows do.
+        for each would cost MySQL, and us, a waking and more than its rows do. Not so under a rate limit: who is told to
+        leave would have much to do first.
         """
         end, at = task.keys.high, 0
         while True:
-            if at == len(self._ahead) and self._flight and (message := self._tasks.receive(self._slot, wait=False)):
+            takes_more = at == len(self._ahead) and self._flight and not self._board.rate()
+            if takes_more and (message := self._tasks.receive(self._slot, wait=False)):
                 self._ahead.append(message)
             following = self._ahead[at] if at < len(self._ahead) else None
             if not isinstance(following, Task) or following.keys.low != end:

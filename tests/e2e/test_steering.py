@@ -71,7 +71,7 @@ def test_what_is_settled_is_soon_in_the_journal(world: World, many_users: str) -
 
 
 def test_slow_tiny_ranges_are_settled_one_by_one(world: World, many_users: str) -> None:
-    """Where ranges are many and quick, the coordinator wakes for every fourth; where they are slow, for each."""
+    """Where ranges are many and quick, the coordinator wakes for every eighth; where they are slow, for each."""
     daemon = launch(world, many_users, "--workers", "1", "--range-rows", "100", "--rate", "500")
     journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
 
@@ -88,6 +88,17 @@ def test_slow_tiny_ranges_are_settled_one_by_one(world: World, many_users: str) 
 
     wait_until(has_grown, "eleven steps")
     assert sorted(after - before for before, after in pairwise(seen))[5] == 1, seen
+    daemon.order("rate", "off")
+    assert_whole(world, many_users, daemon.end())
+
+
+def test_who_is_told_to_leave_takes_few_slow_ranges_along(world: World, many_users: str) -> None:
+    """Tiny ranges are not received by the dozen where a rate limit makes each of them take long."""
+    daemon = launch(world, many_users, "--workers", "2", "--range-rows", "100", "--rate", "400")
+    before = daemon.wait_for("some ranges", lambda seen: seen["ranges_done"] > 8 and seen["rows_read"])
+    daemon.order("scale", "1")
+    daemon.wait_for("one loader", lambda seen: len(seen["loaders"]) == 1)
+    assert daemon.status()["rows_read"] - before < 1000
     daemon.order("rate", "off")
     assert_whole(world, many_users, daemon.end())
 
