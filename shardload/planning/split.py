@@ -18,9 +18,7 @@ from shardload.model import KeyRange, PlannedRange
 MOST_PARTS = 64  # that a range is cut into at once
 MOST_AT_ONCE = 64  # that are asked about in one question: a question of one costs ten times as much for each
 MOST_USELESS_CUTS = 500  # that found only gaps, or met estimates which do not fall as ranges do; then enough is enough
-MOST_EXCESS = (
-    2.5  # of the parts' estimates over their whole's: InnoDB counts long ranges up to twice, and short ones rightly
-)
+MOST_EXCESS = 2.5  # of the parts' estimates over their whole's: InnoDB counts long ranges up to twice
 ROOM = 1.25  # a range may be estimated a little above the wish before it is cut again, or no longer joined
 
 
