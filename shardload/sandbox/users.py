@@ -21,6 +21,7 @@ from shardload.urls import SourceUrl
 
 BLOCK_ROWS = 10_000  # rows of one INSERT
 _WRITERS = 2
+_INDEX_S = 3600  # 20 million rows take a slow machine more than a minute to index
 _WIDE_GAP_EVERY_ROWS = 32_000
 _WIDE_GAP_IDS = 1_000_000
 
@@ -59,7 +60,7 @@ _DIGIT = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {digit}" for digit in range
 
 def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Callable[[int], object]) -> None:
     """Create the table and fill it; `progress` is told the rows so far. SpecError if the table exists already."""
-    connections = [source.connect(url) for _ in range(_WRITERS)]
+    connections = [source.connect(url, patience_s=_INDEX_S) for _ in range(_WRITERS)]
     idle = connections.copy()  # pop and append are atomic; there are as many threads as connections
 
     def insert(block: tuple[str, int]) -> int:

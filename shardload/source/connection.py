@@ -47,8 +47,9 @@ class _Connection(Connection):
         return context
 
 
-def connect(url: SourceUrl, *, autocommit: bool = True) -> Connection[Any]:
-    """A connection whose session is pinned: utf8mb4, UTC, READ COMMITTED, patient writes.
+def connect(url: SourceUrl, *, autocommit: bool = True, patience_s: int = IO_TIMEOUT_S) -> Connection[Any]:
+    """A connection whose session is pinned: utf8mb4, UTC, READ COMMITTED, patient writes. No wait for MySQL is longer
+    than `patience_s`.
 
     SourceLost if the server cannot be reached, SourceError or SpecError if it refuses.
     """
@@ -62,7 +63,7 @@ def connect(url: SourceUrl, *, autocommit: bool = True) -> Connection[Any]:
             charset="utf8mb4",
             autocommit=autocommit,
             connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=IO_TIMEOUT_S,
+            read_timeout=patience_s,
             write_timeout=IO_TIMEOUT_S,
         )
         try:
