@@ -249,8 +249,8 @@ class Loader:
         """Up to which key one query is to read: to the end of the last of the ranges that wait and lie side by side.
 
         Where ranges are tiny there is a third one, beside this one and that which Redis has not confirmed yet. A query
-        for each would cost MySQL, and us, a waking and more than its rows do. Not so under a rate limit: who is told to
-        leave would have much to do first.
+        for each would cost MySQL, and us, a waking and some work more. Not so under a rate limit: who is told to leave
+        would have much to do first.
         """
         end, at = task.keys.high, 0
         while True:

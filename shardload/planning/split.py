@@ -91,7 +91,7 @@ def _equal_shares(candidate: PlannedRange, count: int) -> list[PlannedRange]:
 
 
 def _joined(ranges: list[PlannedRange], range_rows: int) -> list[PlannedRange]:
-    """Neighbours in one range as long as they stay within the wish."""
+    """Neighbours in one range as long as they stay within the wish and its room."""
     joined: list[PlannedRange] = []
     for planned in ranges:
         if joined and joined[-1].estimated_rows + planned.estimated_rows <= range_rows * ROOM:
