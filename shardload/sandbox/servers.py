@@ -111,7 +111,8 @@ class MysqlServer(_Server):
         self._spawn(
             [
                 *self._command(),
-                f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self.directory / 'mysql.sock'}",
+                f"--port={self.port}", "--bind-address=127.0.0.1",
+                "--socket=mysql.sock",  # in the data directory; a socket's path may have 107 bytes, ours may be longer
                 f"--pid-file={self.directory / 'mysql.pid'}", f"--init-file={init}",
                 f"--secure-file-priv={self.directory}", "--loose-mysqlx=OFF",
                 "--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,11 @@ from tests.harness import World, ipc_objects, processes_named, wait_until
 
 
 @pytest.fixture
-def place() -> Path:
-    """A directory for the demo's temporary files, with a short name: sockets live in it."""
-    return Path(tempfile.mkdtemp(prefix="sl-"))
+def place(tmp_path: Path) -> Path:
+    """A directory for the demo's temporary files, with a path that is longer than a socket's may be (107 bytes)."""
+    place = tmp_path / ("long-" * 22)
+    place.mkdir()
+    return place
 
 
 def test_the_demo(world: World, place: Path) -> None:
