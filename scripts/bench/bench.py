@@ -20,6 +20,9 @@ import redis
 from measure import Cost, measured, median
 
 from shardload import planning, source
+from shardload.errors import StoppedBySignal
+from shardload.orders import STOP_SIGNALS
+from shardload.process import stop_by_exception
 from shardload.sandbox import Sandbox, seed
 from shardload.target import TargetConnection, describe_server
 
@@ -30,7 +33,7 @@ Contender = Callable[[], str]
 def main() -> None:
     """See --help."""
     arguments = _arguments()
-    with Sandbox() as sandbox:
+    with stop_by_exception(STOP_SIGNALS), Sandbox() as sandbox:
         started_s = time.monotonic()
         seed(sandbox.mysql.url, contenders.TABLE, arguments.rows, 1, lambda _: None)
         _say(f"{arguments.rows:,} rows made in {time.monotonic() - started_s:.0f} s")
@@ -183,4 +186,8 @@ def _say(text: str) -> None:
 if __name__ == "__main__":
     if shutil.which("redis-cli") is None and shutil.which("valkey-cli") is None:
         raise SystemExit("no redis-cli here: start scripts/bench/bench, which installs it")
-    main()
+    try:
+        main()
+    except StoppedBySignal as stopped:
+        _say(f"bench: {stopped}; its servers and files are gone")
+        sys.exit(stopped.exit_code)
