@@ -18,7 +18,7 @@ from shardload import retry
 from shardload.confirmation import Confirmation
 from shardload.crew import Death, Slot
 from shardload.display import describe
-from shardload.errors import GaveUp, ShardloadError, TargetLost
+from shardload.errors import GaveUp, IpcError, ShardloadError, TargetLost
 from shardload.model import Ack, Outcome, SetAside
 from shardload.orders import Answer, Order, order_of_signal, parse_order
 from shardload.parts import Ending, Parts, Settings, reason_to_stop
@@ -148,15 +148,14 @@ class Coordinator:
             who = signal.Signals(signal_number).name if signal_number else "asked to stop"
             told = "leaving at once" if at_once else "finishing the batches in hand (INT twice, or stop --now: at once)"
             self._say(f"{who}: {told}")
-        if self.ending is None:
-            self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
-        elif at_once:
-            self.ending.at_once = True
+        self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
         return "stopping at once" if at_once else "stopping: the batches in hand are finished"
 
     def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:
         """Take back what nobody has begun, and have the loaders leave after the batch in hand."""
+        at_once = at_once or isinstance(error, IpcError)  # what the loaders still do cannot be heard
         if self.ending is not None:
+            self.ending.at_once |= at_once
             return
         self.ending = Ending(time.monotonic(), signal_number, error, at_once)
         if error is not None:

@@ -288,6 +288,16 @@ class World:
         self.tables.append(name)
         self.execute(f"DROP TABLE IF EXISTS `{name}`", f"CREATE TABLE `{name}` ({columns})")
 
+    def kill_readers(self) -> int:
+        """KILL the connections that read a range. How many there were."""
+        killed = 0
+        for number, info in self.execute("SELECT id, info FROM information_schema.processlist"):
+            if info is not None and b"FORCE INDEX" in info:
+                with suppress(pymysql.MySQLError):  # it has left by itself
+                    self.execute(f"KILL {int(number)}")
+                    killed += 1
+        return killed
+
     def drop_tables(self) -> None:
         """Those that the test made."""
         for name in self.tables:

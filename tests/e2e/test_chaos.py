@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pymysql
 import pytest
 import sysv_ipc
 
@@ -168,10 +167,7 @@ class Chaos:
 
     def kill_mysql_connections(self) -> None:
         """Those that read."""
-        for number, info in self.daemon.world.execute("SELECT id, info FROM information_schema.processlist"):
-            if info is not None and b"FORCE INDEX" in info:
-                with suppress(pymysql.MySQLError):
-                    self.daemon.world.execute(f"KILL {int(number)}")
+        self.daemon.world.kill_readers()
 
     def fill_the_disk(self) -> None:
         """For the coordinator alone: no file of its can grow any more."""

@@ -23,11 +23,11 @@ from tests.harness import Daemon, World, by_id, descriptors, kill, processes_nam
 
 JOB = "daemon"
 ROWS = 100_000
-SLOW = ("--rate", "20000", "--range-rows", "2000")  # slow enough to be looked at, fast enough to be waited for
+SLOW = ("--rate", "8000", "--range-rows", "800")  # slow enough to be looked at, fast enough to be waited for
 
 
 def launch(world: World, table: str, *more: str) -> Daemon:
-    """A daemon that will be there for some seconds."""
+    """A daemon that will be there for some ten seconds, on a busy machine too."""
     return world.launch("run", "--table", table, "--key", "user:{id}", *SLOW, *more, job=JOB)
 
 

@@ -190,13 +190,13 @@ def test_titles_show_no_secret(world: World, users: str) -> None:
     """`ps` shows roles and the job's name, not the URL that was typed."""
     from tests.harness import processes_named, wait_until
 
-    words = ("run", "--table", users, "--job", "t", "--mysql", world.mysql.with_password(), "--range-rows", "4000")
+    words = ("run", "--table", users, "--job", "t", "--mysql", world.mysql.with_password(), "--rate", "5000")
     running = world.start(*words, job="t")
-    running.wait_for_ranges(2)
     wait_until(lambda: processes_named("shardload: coordinator t"), "a title")
     wait_until(lambda: len(running.loaders()) == 2, "two titles")
     assert world.mysql.password
     assert not processes_named(world.mysql.password)
+    assert world.run("rate", "t", "off").code == 0
     assert running.finish().code == 0
 
 
