@@ -1,4 +1,4 @@
-"""What is killed, stopped or lost on the way: nothing of the data, and nothing is left behind."""
+"""Processes killed, stopped, or robbed of what they need: no data is lost, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import random
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -236,71 +235,6 @@ def test_a_second_signal_leaves_at_once(world: World, many_users: str, own_redis
         assert time.monotonic() - started_s < 4.5  # less than the grace of one signal
     finally:
         os.kill(own_redis.pid, signal.SIGCONT)
-    assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
-
-
-def test_a_redis_that_comes_back_empty_is_noticed(world: World, many_users: str, own_redis: RedisServer) -> None:
-    """The keys that it had confirmed are gone: their ranges are loaded again, and the command says so."""
-    running = start(world, many_users)
-    own_redis.stop(kill=True)
-    own_redis.start()
-    done = go_on(world, running)
-    assert "Redis was restarted" in done.err
-    assert "loading them again" in done.err
-    assert_whole(world, many_users, done)
-
-
-def test_a_redis_restarted_between_stop_and_resume_is_noticed(
-    world: World, many_users: str, own_redis: RedisServer
-) -> None:
-    """The journal remembers which life of Redis confirmed a range."""
-    running = start(world, many_users)
-    running.signal(signal.SIGTERM)
-    assert running.finish().code == 143
-    own_redis.stop()
-    own_redis.start()
-    done = world.run("resume", JOB, "--rate", "off", "--json")
-    assert "Redis was restarted since" in done.err
-    assert_whole(world, many_users, done)
-
-
-def test_killed_mysql_connections_are_made_anew(world: World, many_users: str) -> None:
-    """KILL of every connection that reads a range, three times: in the middle of its rows."""
-    running = world.start(*WORDS, "--range-rows", "50000", "--rate", "20000", "--table", many_users, job=JOB)
-    for _ in range(3):
-        wait_until(world.kill_readers, "a connection that reads")
-    done = go_on(world, running)
-    assert "MySQL closed the connection before the end of the result; trying again" in done.err
-    assert_whole(world, many_users, done)
-
-
-def test_giving_up_is_resumable(world: World, many_users: str, own_redis: RedisServer) -> None:
-    """A Redis that stays away for longer than --give-up-after: exit 3, one clear line, and a resume completes."""
-    running = start(world, many_users, "--give-up-after", "500ms")
-    own_redis.stop(kill=True)
-    gave_up = running.finish()
-    assert gave_up.code == 3
-    assert gave_up.summary["status"] == "failed"
-    assert "nothing has succeeded for 0.5 s" in gave_up.err
-    own_redis.start()
-    assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
-
-
-def test_a_server_that_is_away_is_tried_with_one_range(world: World, many_users: str, own_redis: RedisServer) -> None:
-    """The others that a loader held wait with the coordinator, and are not tried in vain, again and again."""
-    running = start(world, many_users, "--workers", "1", "--range-rows", "100")
-    own_redis.stop(kill=True)
-    journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
-
-    def attempts() -> list[int]:
-        with sqlite3.connect(journal, uri=True, timeout=10) as db:
-            return [number for (number,) in db.execute("SELECT attempts FROM range ORDER BY attempts DESC LIMIT 3")]
-
-    wait_until(lambda: attempts()[0] >= 6, "six attempts")
-    assert attempts()[2] < 4
-    running.signal(signal.SIGTERM)
-    assert running.finish().code == 143
-    own_redis.start()
     assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
 
 

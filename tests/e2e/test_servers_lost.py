@@ -1,0 +1,76 @@
+"""Servers that restart, stay away or break off in the middle: noticed, waited for, and every row is loaded."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+
+from shardload.sandbox import RedisServer
+from tests.e2e.test_killed import JOB, ROWS, WORDS, assert_whole, go_on, start
+from tests.harness import World, wait_until
+
+
+def test_a_redis_that_comes_back_empty_is_noticed(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """The keys that it had confirmed are gone: their ranges are loaded again, and the command says so."""
+    running = start(world, many_users)
+    own_redis.stop(kill=True)
+    own_redis.start()
+    done = go_on(world, running)
+    assert "Redis was restarted" in done.err
+    assert "loading them again" in done.err
+    assert_whole(world, many_users, done)
+
+
+def test_a_redis_restarted_between_stop_and_resume_is_noticed(
+    world: World, many_users: str, own_redis: RedisServer
+) -> None:
+    """The journal remembers which life of Redis confirmed a range."""
+    running = start(world, many_users)
+    running.signal(signal.SIGTERM)
+    assert running.finish().code == 143
+    own_redis.stop()
+    own_redis.start()
+    done = world.run("resume", JOB, "--rate", "off", "--json")
+    assert "Redis was restarted since" in done.err
+    assert_whole(world, many_users, done)
+
+
+def test_a_killed_mysql_connection_is_made_anew(world: World, many_users: str) -> None:
+    """KILL in the middle of a range: more rows than the sockets hold are on their way to a loader in debt."""
+    whole = ("--workers", "1", "--range-rows", str(10 * ROWS), "--rate", "1")
+    running = world.start(*WORDS, *whole, "--table", many_users, job=JOB)
+    wait_until(world.kill_readers, "a connection that reads")
+    done = go_on(world, running)
+    assert "MySQL closed the connection before the end of the result; trying again" in done.err
+    assert done.summary["ranges"] == done.summary["ranges_retried"] == 1
+    assert_whole(world, many_users, done)
+
+
+def test_giving_up_is_resumable(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """A Redis that stays away for longer than --give-up-after: exit 3, one clear line, and a resume completes."""
+    running = start(world, many_users, "--give-up-after", "500ms")
+    own_redis.stop(kill=True)
+    gave_up = running.finish()
+    assert gave_up.code == 3
+    assert gave_up.summary["status"] == "failed"
+    assert "nothing has succeeded for 0.5 s" in gave_up.err
+    own_redis.start()
+    assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
+
+
+def test_a_server_that_is_away_is_tried_with_one_range(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """The others that a loader held wait with the coordinator, and are not tried in vain, again and again."""
+    running = start(world, many_users, "--workers", "1", "--range-rows", "100")
+    own_redis.stop(kill=True)
+    journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
+
+    def attempts() -> list[int]:
+        with sqlite3.connect(journal, uri=True, timeout=10) as db:
+            return [number for (number,) in db.execute("SELECT attempts FROM range ORDER BY attempts DESC LIMIT 3")]
+
+    wait_until(lambda: attempts()[0] >= 6, "six attempts")
+    assert attempts()[2] < 4
+    running.signal(signal.SIGTERM)
+    assert running.finish().code == 143
+    own_redis.start()
+    assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
