@@ -143,11 +143,11 @@ def test_who_is_killed_with_full_hands_loses_nothing(
     world: World, many_users: str, own_redis: RedisServer, role: str
 ) -> None:
     """kill -9 while Redis does not answer, and the loaders have sent it what they may: it takes that from the dead."""
-    running = start(world, many_users)
+    running = start(world, many_users, "--workers", "2")
+    loaders = wait_until(lambda: len(found := running.loaders()) == 2 and found, "two loaders")
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         assert world.run("rate", JOB, "off").code == 0
-        loaders = running.loaders()
         wait_until(lambda: has_waiting(world.redis.port, len(loaders)), "full hands")
         if role == "coordinator":
             kill(running.process.pid)
