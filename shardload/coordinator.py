@@ -152,7 +152,7 @@ class Coordinator:
         return "stopping at once" if at_once else "stopping: the batches in hand are finished"
 
     def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:
-        """Take back what nobody has begun, and have the loaders leave after the batch in hand."""
+        """Take back what nobody has begun, and have the loaders leave after the batch in hand, or at once."""
         at_once = at_once or isinstance(error, IpcError)  # what the loaders still do cannot be heard
         if self.ending is not None:
             self.ending.at_once |= at_once

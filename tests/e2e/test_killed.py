@@ -139,16 +139,16 @@ def test_a_killed_coordinator_leaves_nothing_and_is_resumed(world: World, many_u
 
 
 @pytest.mark.parametrize("role", ["coordinator", "loader"])
-def test_who_is_killed_with_full_hands_loses_nothing(
+def test_who_is_killed_with_rows_in_flight_loses_nothing(
     world: World, many_users: str, own_redis: RedisServer, role: str
 ) -> None:
-    """kill -9 while Redis does not answer, and the loaders have sent it what they may: it takes that from the dead."""
+    """kill -9 while Redis does not answer, and both loaders wait for it: it takes what they had sent from the dead."""
     running = start(world, many_users, "--workers", "2")
     loaders = wait_until(lambda: len(found := running.loaders()) == 2 and found, "two loaders")
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         assert world.run("rate", JOB, "off").code == 0
-        wait_until(lambda: has_waiting(world.redis.port, len(loaders)), "full hands")
+        wait_until(lambda: has_waiting(world.redis.port, len(loaders)), "rows in flight")
         if role == "coordinator":
             kill(running.process.pid)
             running.process.communicate()
