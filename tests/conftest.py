@@ -13,16 +13,29 @@ import pytest
 from shardload.errors import MissingServer
 from shardload.sandbox import RedisServer, Sandbox, seed
 from shardload.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
+from tests import own_world
 from tests.harness import World, ipc_objects, kill, processes_named, wait_for_the_dead
 
 Servers = tuple[SourceUrl, TargetUrl]
 
 
 def pytest_configure() -> None:
-    """Signals as at a shell's prompt: `nohup scripts/test` would hand on that a hang-up is ignored, which is heeded."""
+    """Signals as at a shell's prompt (`nohup scripts/test` would hand on that a hang-up is ignored), and a world
+    of the tests' own."""
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    own_world.enter()
+
+
+def pytest_unconfigure() -> None:
+    """Nothing of it stays."""
+    own_world.leave()
+
+
+def pytest_report_header() -> str:
+    """Whether somebody else's SysV objects can be seen by the tests."""
+    return own_world.description()
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +76,7 @@ def own_redis(world: World, tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After every test that uses servers: no SysV object, no process and no temporary directory of ours more."""
+    """After every test that uses servers: no SysV object, no process and no temporary directory of the tests more."""
     if "unit" in request.path.parts:
         yield
         return
@@ -74,7 +87,7 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     try:
         wait_for_the_dead(before)
     except AssertionError:
-        kill(*processes_named("shardload: "))  # one test's leftovers must not fail the next
+        kill(*processes_named("shardload: "))  # of these tests: what one left must not fail the next
         raise
     assert ipc_objects() == before
     after = {name for name in os.listdir(tempfile.gettempdir()) if name.startswith(ours)}  # noqa: PTH208

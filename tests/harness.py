@@ -20,6 +20,7 @@ import pymysql
 from redis import Redis
 
 from shardload.urls import SourceUrl, TargetUrl
+from tests.own_world import is_ours
 
 DEADLINE_S = 60.0
 
@@ -35,7 +36,7 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
 
 
 def ipc_objects() -> set[tuple[str, str]]:
-    """Every SysV object on this machine: kind and id."""
+    """Every SysV object here, kind and id: the tests' own, where they have a namespace (`own_world`)."""
     found = set()
     for flag in "qms":
         shown = subprocess.run(["ipcs", f"-{flag}"], capture_output=True, text=True, check=True).stdout
@@ -54,16 +55,15 @@ def wait_for_the_dead(before: set[tuple[str, str]], deadline_s: float = DEADLINE
 
 
 def processes_named(title: str) -> list[int]:
-    """Pids whose title contains this text; zombies too."""
+    """Pids of the tests' own processes whose title contains this text."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if title in command:
-                found.append(int(entry.name))
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if title in command and is_ours(entry):
+            found.append(int(entry.name))
     return found
 
 
@@ -77,14 +77,14 @@ def descriptors(pid: int) -> list[str]:
 
 
 def zombies() -> list[str]:
-    """Names of dead processes that were Python or shardload, and that nobody has reaped."""
+    """Names of the tests' own dead processes that were Python or shardload, and that nobody has reaped."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
         except OSError:
             continue
-        if rest.split()[0] == "Z" and name.startswith(("shardload", "python")):
+        if rest.split()[0] == "Z" and name.startswith(("shardload", "python")) and is_ours(stat.parent):
             found.append(name)
     return found
 
