@@ -182,9 +182,9 @@ class Coordinator:
         for ack in self._ipc.acks.receive_all():
             slot = self._crew.slots[ack.slot]
             slot.has_spoken, slot.bad_starts = True, 0
-            is_plain = ack.outcome is Outcome.DONE and not ack.counts.rows_failed
-            told = [] if is_plain else self._parts.directory.take_report(ack.range_id, ack.attempt)
             task = self._ledger.dispatcher.acknowledged(ack)
+            is_plain = self._ledger.is_plain(ack, task)
+            told = [] if is_plain else self._parts.directory.take_report(ack.range_id, ack.attempt)
             if task is None:
                 _log.warning("an ack of attempt %d is out of date", ack.attempt, extra={"range_id": ack.range_id})
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shardload.limits import CREDITS, MOST_HELD, SHARED_CREDITS, TINY_ROWS
 from shardload.model import Ack, RangeRecord, Task
@@ -67,7 +68,8 @@ class Dispatcher:
             return None
         range_id = self._todo.popleft()
         self._attempts[range_id] += 1
-        task = Task(range_id, self._attempts[range_id], self._records[range_id].keys)
+        record = self._records[range_id]
+        task = Task(range_id, self._attempts[range_id], record.keys, estimated_rows=record.estimated_rows)
         self._out[slot].append(task)
         self._shared_out += held >= CREDITS
         return task
@@ -88,7 +90,7 @@ class Dispatcher:
         quiet = 0  # in a row, up to here
         for place, task in enumerate(held):
             if place >= first:
-                held[place] = task = Task(task.range_id, task.attempt, task.keys, quiet + 1 >= half)
+                held[place] = task = replace(task, rings=quiet + 1 >= half)
             quiet = 0 if task.rings else quiet + 1
         return held[first:]
 

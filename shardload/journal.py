@@ -13,12 +13,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shardload.errors import JournalError
-from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside
+from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside, Totals
 
 _VERSION = 1
 _BUSY_TIMEOUT_S = 10
@@ -49,31 +48,11 @@ _COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, tar
 _FINISH = (
     f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
 )
+_SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
 _WIPED = (
     "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
     "source_bytes = 0, target_bytes = 0, target_life = '0'"
 )
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What the journal has settled."""
-
-    counts: Counts
-    ranges: int
-    ranges_done: int
-    ranges_set_aside: int
-    ranges_retried: int
-    estimated_rows: int
-    estimated_rows_done: int
-    seconds: float
-
-    def with_done(self, estimated_rows: int, counts: Counts) -> Totals:
-        """The totals after one more range is done, without asking the file again."""
-        return Totals(
-            self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
-            self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds,
-        )  # fmt: skip
 
 
 class Journal:
@@ -140,8 +119,11 @@ class Journal:
                 " COALESCE(SUM(CASE WHEN state = 'todo' THEN 0 ELSE estimated_rows END), 0)"
                 " FROM range WHERE state <> 'split'"
             ).fetchone()
+            vanished = db.execute(
+                f"SELECT COALESCE(SUM(estimated_rows - rows_read), 0) FROM range WHERE {_SHRUNK}"
+            ).fetchone()[0]
             seconds = db.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0]
-        return Totals(Counts(*row[:6]), row[6], row[7], row[8], row[9], row[10], row[11], seconds)
+        return Totals(Counts(*row[:6]), row[6], row[7], row[8], row[9], row[10], row[11], seconds, vanished)
 
     def failures(self) -> Iterator[SetAside]:
         """Every row that was set aside, with its reason, by range."""
@@ -218,13 +200,15 @@ class Journal:
         return self._reopen("state = 'done' AND keys_written > 0 AND target_life NOT IN (?, '0')", (str(target_life),))
 
     def reopen_failures(self) -> int:
-        """Ranges with rows that were set aside are to be done again; the result is their number."""
-        return self._reopen("state IN ('done', 'set aside') AND rows_failed > 0", ())
+        """Ranges that shrank or had rows set aside are to be done again; the result is their number."""
+        return self._reopen(f"state IN ('done', 'set aside') AND rows_failed > 0 OR {_SHRUNK}", ())
 
     def _reopen(self, condition: str, values: tuple[str, ...]) -> int:
         with self._writing() as db:
-            db.execute(f"DELETE FROM failure WHERE range_id IN (SELECT id FROM range WHERE {condition})", values)
-            return db.execute(f"UPDATE range SET {_WIPED} WHERE {condition}", values).rowcount
+            found = db.execute(f"SELECT id FROM range WHERE {condition}", values).fetchall()
+            db.executemany(f"UPDATE range SET {_WIPED} WHERE id = ?", found)
+            db.executemany("DELETE FROM failure WHERE range_id = ?", found)
+        return len(found)
 
     @contextmanager
     def _writing(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:

@@ -15,6 +15,7 @@ from shardload.journal import Journal
 from shardload.limits import MOST_WORKERS
 from shardload.model import UNKNOWN_LIFE, Ack, Outcome, SetAside, Task
 from shardload.progress import share_done
+from shardload.shortfall import is_short
 
 MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
 
@@ -31,6 +32,7 @@ class Ledger:
         self._past_lives: set[int] = set()
         self._say = say
         self._single_failures = 0
+        self._has_shrunk = False
         self.dispatcher = Dispatcher(journal.todo(), MOST_WORKERS)
         self.totals = journal.totals()
         self.retries = 0
@@ -51,6 +53,11 @@ class Ledger:
             self.fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))
             if ack.outcome is Outcome.HOPELESS:
                 raise GaveUp(f"the job cannot go on: {reason}", "mend it, then resume")
+
+    def is_plain(self, ack: Ack, task: Task | None) -> bool:
+        """True if a loader has nothing to tell of a range beside its counts."""
+        is_short_ = task is not None and is_short(ack.counts.rows_read, self.dispatcher.estimated_rows(task))
+        return ack.outcome is Outcome.DONE and not ack.counts.rows_failed and not is_short_
 
     def fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
         """An attempt failed: the range is to be done again, if it is to blame in halves, or is set aside."""
@@ -96,7 +103,16 @@ class Ledger:
             return
         self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
         self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
+        if told and not ack.counts.rows_failed:
+            self._note_shrunk(told[-1])
         self.heed_life(ack.target_life)
+
+    def _note_shrunk(self, told: SetAside) -> None:
+        _log.warning("%s: %s", told.key, told.reason)
+        self.totals = self._journal.totals()
+        if not self._has_shrunk and self.totals.rows_lost:
+            self._has_shrunk = True
+            self._say(f"the table has lost rows since it was planned: {told.key}: {told.reason}")
 
     def _set_aside(self, task: Task, reason: str) -> None:
         row = f"{self._key_name}={task.keys.low}"

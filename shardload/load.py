@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shardload import joblog
@@ -139,11 +139,12 @@ def summarize(job: Job, workers: int, stopped: ShardloadError | None) -> Summary
     """The job as its journal has it."""
     totals = job.journal.totals()
     counts = totals.counts
-    is_all_done = totals.ranges_done == totals.ranges and not counts.rows_failed
+    is_all_done = totals.ranges_done == totals.ranges and not counts.rows_failed and not totals.rows_lost
     status: Status = "complete" if is_all_done else "incomplete"
     if stopped is not None:
         status = "failed" if stopped.exit_code == EXIT_CANNOT_START else "stopped"
-    return make_summary(
+    summary = make_summary(
         job.directory.name, status, counts, (totals.ranges, totals.ranges_done, totals.ranges_retried),
         totals.seconds, job.encoder, workers,
     )  # fmt: skip
+    return replace(summary, rows_lost=totals.rows_lost)

@@ -238,8 +238,12 @@ class Loader:
                 raise _Interrupted
             batch, ended = self._send_batch(task)
             counts += batch
-            if ended and not counts.adds_up():
-                raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts}")
+            if ended:
+                if not counts.adds_up():
+                    raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts}")
+                self._place.beat(Phase.READING)
+                if told := self._reading.check_length(task, counts.rows_read, counts.source_bytes):
+                    self._work.directory.write_report(task.range_id, task.attempt, [told])
             now_s = time.monotonic()
             replies = batch.keys_written * self._reading.replies_per_key
             self._flight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s))

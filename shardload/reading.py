@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from shardload import source
 from shardload.encoding import Batch, make_encoder
-from shardload.model import KeyRange
+from shardload.errors import SourceError
+from shardload.model import KeyRange, SetAside, Task
+from shardload.shortfall import Proven, has_shrunk, is_short
 from shardload.work import Work
 
 
@@ -18,6 +20,8 @@ class Reading:
         self._stream: source.RangeStream | None = None
         self._end: int | None = None  # of the open result's last range; None: there is no open result
         self._has_ended = False  # MySQL has sent all of it
+        self._is_idle = True  # and so it can be asked something else
+        self._proven = Proven()
         self.replies_per_key = self._encoder.replies_per_key
 
     @property
@@ -68,8 +72,28 @@ class Reading:
             self._stream.consume(batch.consumed_bytes, reads_on=batch.reached)
         if batch.error_packet is not None:
             source.raise_error_packet("reading a range", batch.error_packet)
-        self._has_ended = batch.ended
+        self._has_ended = self._is_idle = batch.ended
         batch.ended |= batch.reached
         if batch.ended and keys.high == self._end:
             self._end, self._has_ended = None, False
         return batch
+
+    def check_length(self, task: Task, rows: int, size_bytes: int) -> SetAside | None:
+        """Has a range that ended with so many rows and bytes come whole? Where that is doubtful MySQL counts.
+
+        What to tell of it if it has lost rows since it was planned. SourceError if MySQL counts more rows than it sent.
+        """
+        keys, planned_rows = task.keys, task.estimated_rows
+        if not self._is_idle or not self._proven.is_doubtful(rows, size_bytes, planned_rows, keys.span_keys):
+            return None  # of an open result a row behind this range has come: nothing was cut off
+        assert self._connection is not None
+        space = source.TableKeys(self._connection, self._work.table, self._work.key_column)
+        if (counted := space.counted_rows(keys)) > rows:
+            raise SourceError(
+                f"MySQL sent {rows:,} rows of {keys} and counts {counted:,}",
+                "something cuts results short: a proxy with a limit for rows, perhaps",
+            )
+        self._proven.add(rows, size_bytes)
+        if not is_short(rows, planned_rows) or not has_shrunk(rows, planned_rows, space.estimated_rows([keys])[0]):
+            return None
+        return SetAside(f"range {keys}", f"about {planned_rows:,} rows were planned, {rows:,} are left")

@@ -261,6 +261,7 @@ def _from_journal(directory: JobDirectory, run: dict[str, Any], state: str) -> J
         directory.name, status, totals.counts, (totals.ranges, totals.ranges_done, totals.ranges_retried),
         totals.seconds, encoder, workers,
     )  # fmt: skip
+    summary = dataclasses.replace(summary, rows_lost=totals.rows_lost)
     share = share_done(
         totals.estimated_rows, totals.estimated_rows_done, [], totals.ranges,
         totals.ranges_done + totals.ranges_set_aside,

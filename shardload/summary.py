@@ -28,6 +28,8 @@ class Summary:
     rows_per_second: float
     encoder: str
     workers: int
+    rows_lost: int = 0
+    """About how many rows the table has lost since it was planned (an estimate); 0 if a few or none."""
 
     def as_json(self) -> dict[str, object]:
         """The object that `--json` prints."""

@@ -9,7 +9,7 @@ from typing import Any
 from shardload import source
 from shardload.encoding import Layout
 from shardload.encoding.packets import split_rows
-from shardload.errors import ShardloadError
+from shardload.errors import ShardloadError, SourceError
 from shardload.model import KeyRange
 from shardload.target import TargetConnection
 
@@ -93,9 +93,12 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
 def verify(
     connection: source.Connection[Any], target: TargetConnection, table: str, key_column: str, layout: Layout
 ) -> Differences:
-    """Compare the whole table, as it is now."""
+    """Compare the whole table, as it is now: rows and MySQL's own count of them are of one moment (where the storage
+    engine has snapshots). SourceError if MySQL sends fewer rows than it counts."""
     found = Differences()
-    whole = source.TableKeys(connection, table, key_column).bounds()
+    source.begin_snapshot(connection)
+    space = source.TableKeys(connection, table, key_column)
+    whole = space.bounds()
     if whole is None:
         return found
     waiting: list[Values] = []
@@ -108,4 +111,10 @@ def verify(
             waiting.clear()
             waiting_bytes = 0
     compare(target, layout, waiting, found)
+    counted = space.counted_rows(whole)
+    if counted > found.rows_compared:
+        raise SourceError(
+            f"MySQL sent {found.rows_compared:,} rows of table {table} and counts {counted:,}: not all were compared",
+            "something cuts results short, a proxy with a limit for rows perhaps; or rows came in meanwhile",
+        )
     return found

@@ -233,7 +233,14 @@ def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None)
         _tell(f"to go on: {_resume_command(ready)}", err=True)
     elif summary.status == "incomplete":
         name = ready.directory.name
-        _tell(f"{summary.rows_failed:,} rows failed; to see them: shardload failures {name}", err=True)
+        if summary.rows_failed:
+            _tell(f"{summary.rows_failed:,} rows failed; to see them: shardload failures {name}", err=True)
+        if summary.rows_lost:
+            _tell(
+                f"the table has lost about {summary.rows_lost:,} rows since it was planned (deleted, truncated or "
+                f"exchanged): shardload failures {name} lists the ranges; if the table is right, start a new job",
+                err=True,
+            )
     return exit_code_of(summary, stopped)
 
 

@@ -22,8 +22,10 @@ _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
 _LOAD, _STOP, _LOAD_QUIETLY = 1, 2, 3
 
-# magic, kind, run id, range id, attempt, low, high (128-bit signed, so that every 64-bit key fits, and 2**64)
-_TASK = struct.Struct("<4sIQQI16s16s")
+# magic, kind, run id, range id, attempt, estimated rows, low, high (128-bit signed, so that every 64-bit key fits, and
+# 2**64)
+_TASK = struct.Struct("<4sIQQII16s16s")
+_MOST_ROWS = 2**32 - 1  # that an estimate can say here
 # magic, slot, run id, range id, attempt, outcome, life of the target, six counts
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
@@ -82,11 +84,12 @@ class TaskQueue(_Queue):
         """Give a loader a range. IpcError if the queue is gone."""
         low, high = (n.to_bytes(16, "little", signed=True) for n in (task.keys.low, task.keys.high))
         kind = _LOAD if task.rings else _LOAD_QUIETLY
-        self._send(_TASK.pack(_MAGIC, kind, self._run_id, task.range_id, task.attempt, low, high), slot + 1)
+        rows = min(task.estimated_rows, _MOST_ROWS)
+        self._send(_TASK.pack(_MAGIC, kind, self._run_id, task.range_id, task.attempt, rows, low, high), slot + 1)
 
     def send_stop(self, slot: int) -> None:
         """Tell a loader to leave when it has done what was sent before."""
-        self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, b"", b""), slot + 1)
+        self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, 0, b"", b""), slot + 1)
 
     def receive(self, slot: int, *, wait: bool = True) -> Task | Stop | None:
         """The slot's next message; None if there is none and `wait` is False, or if a signal came first.
@@ -109,13 +112,13 @@ class TaskQueue(_Queue):
             return None
         if len(message) != _TASK.size:
             return None
-        magic, kind, run_id, range_id, attempt, low, high = _TASK.unpack(message)
+        magic, kind, run_id, range_id, attempt, rows, low, high = _TASK.unpack(message)
         if magic != _MAGIC or run_id != self._run_id:
             return None  # not ours: a stranger's message is dropped, never obeyed
         if kind == _STOP:
             return Stop()
         keys = KeyRange(*(int.from_bytes(n, "little", signed=True) for n in (low, high)))
-        return Task(range_id, attempt, keys, kind != _LOAD_QUIETLY)
+        return Task(range_id, attempt, keys, kind != _LOAD_QUIETLY, rows)
 
 
 class AckQueue(_Queue):

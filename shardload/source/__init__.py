@@ -2,7 +2,7 @@
 
 from pymysql.connections import Connection
 
-from shardload.source.connection import abandon, connect, raise_error_packet, server_version
+from shardload.source.connection import abandon, begin_snapshot, connect, raise_error_packet, server_version
 from shardload.source.estimate import TableKeys
 from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
@@ -14,6 +14,7 @@ __all__ = [
     "Table",
     "TableKeys",
     "abandon",
+    "begin_snapshot",
     "check_readable",
     "connect",
     "describe",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pymysql.connections import Connection
@@ -13,7 +14,20 @@ from shardload.urls import SourceUrl
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
+IDLE_S = 30 * 86400  # a session may be idle for so long (wait_timeout): under a low rate, in a pause
 WRITE_STALL_S = 6 * 3600  # how long the server may wait for us: Redis can be slow, a rate limit very low; default 60
+
+NO_LIMIT = 2**64 - 1  # what both servers take for "all rows"
+_PINNED = (
+    "time_zone = '+00:00'", "sql_mode = ''", f"net_write_timeout = {WRITE_STALL_S}", f"wait_timeout = {IDLE_S}",
+    f"sql_select_limit = {NO_LIMIT}", "sql_safe_updates = 0", "sql_auto_is_null = 0",
+    f"max_join_size = {NO_LIMIT}", "sql_big_selects = 1",  # in this order: the former changes the latter
+)  # fmt: skip
+_PINNED_IF_KNOWN = (  # of MariaDB alone
+    "system_versioning_asof = DEFAULT", "idle_transaction_timeout = 0", "idle_readonly_transaction_timeout = 0",
+    "wsrep_dirty_reads = 0",
+)  # fmt: skip
+_UNKNOWN_VARIABLE = 1193
 
 # Errors that go away by themselves, or with a new connection.
 _LOST = {
@@ -67,13 +81,18 @@ def connect(url: SourceUrl, *, autocommit: bool = True, patience_s: int = IO_TIM
             write_timeout=IO_TIMEOUT_S,
         )
         try:
-            with connection.cursor() as cursor:
-                for statement in _session(connection):
-                    cursor.execute(statement)
+            _pin(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def begin_snapshot(connection: Connection[Any]) -> None:
+    """From here on this connection reads the tables as they are now, as far as their storage engines can."""
+    with translated("cannot begin a snapshot"), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
 
 def abandon(connection: Connection[Any]) -> None:
@@ -91,12 +110,26 @@ def server_version(connection: Connection[Any]) -> str:
     return str(connection.get_server_info()).removeprefix("5.5.5-")
 
 
-def _session(connection: Connection[Any]) -> list[str]:
-    limit = "max_statement_time" if is_mariadb(connection) else "max_execution_time"
-    return [
-        f"SET SESSION time_zone = '+00:00', sql_mode = '', net_write_timeout = {WRITE_STALL_S}, {limit} = 0",
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    ]
+def _pin(connection: Connection[Any]) -> None:
+    """Set what a global setting or init_connect could have made otherwise, so that no result is cut short, refused or
+    different. From both servers' lists of session variables; PyMySQL's SET NAMES has pinned the character sets."""
+    with connection.cursor() as cursor:
+        limit = "max_statement_time" if is_mariadb(connection) else "max_execution_time"
+        cursor.execute(f"SET SESSION {', '.join(_PINNED)}, {limit} = 0")
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        if is_mariadb(connection):
+            _pin_if_known(cursor, _PINNED_IF_KNOWN)
+
+
+def _pin_if_known(cursor: Any, settings: Sequence[str]) -> None:
+    """These depend on version and build: all at once, or else each that is there."""
+    try:
+        cursor.execute(f"SET SESSION {', '.join(settings)}")
+    except MySQLError as error:
+        if error.args[0] != _UNKNOWN_VARIABLE:
+            raise
+        for setting in settings if len(settings) > 1 else ():
+            _pin_if_known(cursor, [setting])
 
 
 class translated(Translation):  # noqa: N801 - a context manager, named as contextlib's are

@@ -24,6 +24,7 @@ class TableKeys:
 
     def __init__(self, connection: Connection[Any], table: str, key_column: str) -> None:
         self._connection = connection
+        self._name = table
         self._table = quoted(table)
         self._key = quoted(key_column)
         self._operation = f"cannot plan table {table}"
@@ -36,6 +37,13 @@ class TableKeys:
             cursor.execute(sql)
             low, high = cursor.fetchone()
         return None if low is None else KeyRange(int(low), int(high) + 1)
+
+    def counted_rows(self, keys: KeyRange) -> int:
+        """How many rows lie in this range: MySQL's own count, of this moment."""
+        between = f"{self._key} BETWEEN {keys.low} AND {keys.high - 1}"
+        with translated(f"cannot count table {self._name}"), self._connection.cursor() as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {self._table} FORCE INDEX (PRIMARY) WHERE {between}")
+            return int(cursor.fetchone()[0])
 
     def table_rows(self) -> int:
         """InnoDB's estimate of the whole table's rows."""

@@ -12,7 +12,7 @@ from pymysql.connections import Connection
 
 from shardload.errors import SourceDenied, SpecError
 from shardload.model import KeyRange
-from shardload.source.connection import translated
+from shardload.source.connection import NO_LIMIT, translated
 
 _PART = ""  # stands for a prefix of a column, or an expression, in an index: no column has this name
 _INTEGER = re.compile(r"(tiny|small|medium|big)?int\b", re.IGNORECASE)
@@ -152,9 +152,11 @@ def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRan
     """The plain SELECT of one range. The upper bound is inclusive in SQL: 2**64 is no BIGINT.
 
     Rows come in the key's order as a rule; `in_order` says that they must. It costs no sorting: the index has it.
+    A LIMIT of its own keeps a `sql_select_limit` from cutting the result short.
     """
     between = f"{_select_between(table, tuple(columns), key_column)} {int(keys.low)} AND {int(keys.high) - 1}"
-    return f"{between} ORDER BY {quoted(key_column)}" if in_order else between
+    order = f" ORDER BY {quoted(key_column)}" if in_order else ""
+    return f"{between}{order} LIMIT {NO_LIMIT}"
 
 
 @functools.lru_cache

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from shardload.errors import JournalError
-from shardload.journal import Journal, Totals
-from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside
+from shardload.journal import Journal
+from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside, Totals
 
 PLAN = [
     PlannedRange(KeyRange(0, 100), 90),

@@ -14,7 +14,7 @@ def test_the_names_of_the_json_are_an_interface() -> None:
     assert json.dumps(SUMMARY.as_json()) == (
         '{"job": "users", "status": "incomplete", "rows_read": 1234567, "keys_written": 1234500, "rows_skipped": 60, '
         '"rows_failed": 7, "ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
-        '"rows_per_second": 100046.0, "encoder": "reference", "workers": 4}'
+        '"rows_per_second": 100046.0, "encoder": "reference", "workers": 4, "rows_lost": 0}'
     )
 
 

@@ -1,0 +1,106 @@
+"""A server, an init script or a proxy that cuts results short with a clean end; and tables that lose rows meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shardload.urls import SourceUrl
+from tests.cutting_proxy import cutting_proxy
+from tests.harness import World, wait_until
+
+ROWS = 3000
+JOB = "short"
+
+
+def by_id(row: dict[str, bytes | None]) -> str:
+    """The key template `short:{id}`."""
+    value = row["id"]
+    assert value is not None
+    return f"short:{value.decode()}"
+
+
+@pytest.fixture
+def table(world: World) -> str:
+    """Every second key is there, so that the keys do not show how many rows there should be."""
+    world.make_table("short", "id INT PRIMARY KEY, n INT")
+    world.execute(f"INSERT INTO short SELECT 2 * seq, seq FROM seq_1_to_{ROWS}", "ANALYZE TABLE short")
+    return "short"
+
+
+SETTINGS = (
+    "sql_select_limit = 1000",
+    "max_join_size = 10",
+    "system_versioning_asof = '2001-01-01 00:00:00'",
+    "init_connect = 'SET sql_select_limit = 100, sql_big_selects = 0, max_join_size = 10'",
+)
+
+
+@pytest.fixture(params=SETTINGS, ids=lambda setting: setting.split(" ")[0])
+def ordinary(world: World, table: str, request: pytest.FixtureRequest) -> Iterator[SourceUrl]:
+    """An ordinary user of a server with a global setting that cuts or refuses results."""
+    name = request.param.split(" ")[0]
+    before = "''" if name == "init_connect" else "DEFAULT"
+    world.execute(
+        f"ALTER TABLE {table} ADD SYSTEM VERSIONING",
+        "CREATE OR REPLACE USER ordinary IDENTIFIED BY 'secret'",
+        f"GRANT SELECT ON `{world.mysql.database}`.* TO ordinary",
+        f"SET GLOBAL {request.param}",
+    )
+    yield SourceUrl(world.mysql.host, world.mysql.port, "ordinary", "secret", world.mysql.database)
+    world.execute(f"SET GLOBAL {name} = {before}", "DROP USER ordinary")
+
+
+def test_a_setting_that_cuts_results_cuts_none_of_ours(world: World, table: str, ordinary: SourceUrl) -> None:
+    """Every row is loaded, and compared."""
+    url = ordinary.with_password()
+    done = world.run("run", "--table", table, "--job", JOB, "--json", SHARDLOAD_MYSQL_URL=url)
+    assert (done.code, done.summary["rows_read"]) == (0, ROWS), done.err
+    assert f"{ROWS:,} rows compared: 0 missing" in world.run("verify", JOB, SHARDLOAD_MYSQL_URL=url).out
+    assert world.target().dbsize() == ROWS
+
+
+@pytest.mark.parametrize("range_rows", ["50000", "600"])
+def test_a_proxy_that_cuts_results_is_found_out(world: World, table: str, range_rows: str) -> None:
+    """What MySQL counts decides: such a range is not done. It is halved until results come whole; every row is there.
+    A comparison through such a proxy says what it did not see."""
+    with cutting_proxy(world.mysql, 500) as url:
+        proxied = url.with_password()
+        done = world.run("run", "--table", table, "--job", JOB, "--range-rows", range_rows, "--workers", "2", "--json",
+                         SHARDLOAD_MYSQL_URL=proxied)  # fmt: skip
+        assert (done.code, done.summary["rows_read"]) == (0, ROWS), done.err
+        assert "MySQL sent 500 rows" in done.err
+        assert world.assert_exact(table, by_id) == ROWS
+        compared = world.run("verify", JOB, "--mysql", proxied)
+        assert compared.code == 3
+        assert f"MySQL sent 500 rows of table {table} and counts {ROWS:,}" in compared.err
+
+
+@pytest.mark.parametrize("loss", ["TRUNCATE short", "RENAME TABLE short TO lost, empty TO short"])
+def test_a_table_that_loses_its_rows_meanwhile_is_not_complete(world: World, table: str, loss: str) -> None:
+    """The job ends, and says with numbers what it missed; resumed, it says so again."""
+    world.make_table("empty", "id INT PRIMARY KEY, n INT")
+    world.tables.append("lost")
+    words = ("--table", table, "--range-rows", "100", "--workers", "1", "--rate", "1000")
+    daemon = world.launch("run", *words, job=JOB)
+    daemon.wait_for("some ranges", lambda seen: seen["ranges_done"] >= 3)
+    world.execute(loss)
+    seen = daemon.end()
+    assert seen["state"] == "incomplete"
+    assert 300 <= seen["rows_read"] < ROWS
+    assert seen["rows_lost"] > ROWS // 3
+    assert "rows were planned, 0 are left" in world.run("failures", JOB).out
+    again = world.run("resume", JOB, "--rate", "off")
+    assert again.code == 1
+    assert "the table has lost about" in again.err
+    assert f"shardload failures {JOB}" in again.err
+
+
+def test_a_few_deleted_rows_are_no_loss(world: World, table: str) -> None:
+    """Live traffic deletes rows; a job that meets fewer than it planned is complete all the same."""
+    daemon = world.launch("run", "--table", table, "--range-rows", "300", "--workers", "1", "--rate", "2000", job=JOB)
+    world.execute(f"DELETE FROM {table} WHERE id > {2 * ROWS - 60}")
+    seen = daemon.end()
+    assert seen["state"] == "complete", daemon.log()
+    wait_until(lambda: world.assert_exact(table, by_id) == ROWS - 30, "the rows that are left")

@@ -1,0 +1,65 @@
+"""When a result is too short to be believed, and when a table has shrunk."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardload.shortfall import Proven, has_shrunk, is_much, is_short
+
+
+@pytest.mark.parametrize(
+    ("rows", "estimated_rows", "short"),
+    [
+        (0, 20, True),
+        (0, 19, False),  # gaps are estimated as a few rows
+        (499, 1000, True),
+        (500, 1000, False),  # InnoDB counts a long range up to twice
+        (2000, 1000, False),
+    ],
+)
+def test_far_fewer_rows_than_estimated(rows: int, estimated_rows: int, short: bool) -> None:
+    """Below half of the estimate MySQL has to count."""
+    assert is_short(rows, estimated_rows) == short
+    proven = Proven()
+    proven.add(5000, 5000)
+    assert proven.is_doubtful(rows, 0, estimated_rows, span_keys=10_000) == short
+
+
+def test_what_is_larger_than_all_that_came_whole_is_doubtful() -> None:
+    """Results of 1000 rows each may be cut at 1000. Once MySQL has counted as many, no lower limit can be at work."""
+    proven = Proven()
+    assert proven.is_doubtful(1000, 9000, 1250, 5000)
+    proven.add(1000, 9000)
+    assert not proven.is_doubtful(1000, 9000, 1250, 5000)
+    assert not proven.is_doubtful(900, 8000, 1250, 5000)
+    assert proven.is_doubtful(1001, 8000, 1250, 5000)
+    assert proven.is_doubtful(900, 9001, 1250, 5000)
+
+
+def test_a_row_for_every_key_is_whole_and_proves_as_much() -> None:
+    """There cannot be more; and a limit cannot be lower."""
+    proven = Proven()
+    assert not proven.is_doubtful(1000, 9000, 1000, 1000)
+    assert not proven.is_doubtful(999, 8999, 1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "planned", "now", "shrunk"),
+    [
+        (0, 1000, 1, True),
+        (0, 1000, 900, False),  # the estimate is wrong, or the deleted rows are not purged yet
+        (249, 1000, 249, True),
+        (250, 1000, 249, False),
+    ],
+)
+def test_a_range_has_shrunk_if_its_estimate_fell_too(rows: int, planned: int, now: int, shrunk: bool) -> None:
+    """Else the estimate was wrong from the beginning."""
+    assert has_shrunk(rows, planned, now) == shrunk
+
+
+@pytest.mark.parametrize(
+    ("vanished", "planned", "much"), [(49, 100, False), (50, 100, True), (50, 1001, False), (51, 1001, True)]
+)
+def test_a_few_rows_of_a_large_plan_are_not_much(vanished: int, planned: int, much: bool) -> None:
+    """A twentieth of the plan, and fifty rows at least."""
+    assert is_much(vanished, planned) == much
