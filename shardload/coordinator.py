@@ -11,7 +11,6 @@ import logging
 import os
 import selectors
 import signal
-import time
 from contextlib import suppress
 
 from shardload import retry
@@ -48,7 +47,7 @@ class Coordinator:
         self._rows_at_trouble = 0
         self._interrupts = 0
         self._is_confirmed = self._is_ready = False
-        self._clock_noted_s = parts.started_s
+        self._clock_noted_s = self._now_s = parts.started_s
         board, dispatcher = parts.ipc.board, parts.ledger.dispatcher
         self._watch = Watch(self._crew, board, dispatcher, settings.hung_after_s)
         self.steering = Steering(self._crew, board, dispatcher, settings.limits, self._recall, self._say)
@@ -62,6 +61,7 @@ class Coordinator:
                 selector.register(source, selectors.EVENT_READ)
             while not self._is_over():
                 is_troubled = False
+                self._now_s = self._settings.clock()  # once: what is due by a later reading would wake nobody
                 try:
                     self._heed_signals()
                     self._heed_control()
@@ -71,7 +71,7 @@ class Coordinator:
                     self.steering.advance()
                     self._dispatch()
                     self._confirm_target()
-                    self._showing.show_if_due()
+                    self._showing.show_if_due(self._now_s)
                 except (ShardloadError, OSError) as error:
                     self._stop(error=reason_to_stop(error))
                     is_troubled = True  # what the verbs after it would have heeded wakes nobody again
@@ -85,24 +85,23 @@ class Coordinator:
     def _is_over(self) -> bool:
         if self.ending is None:
             return self._is_confirmed
-        is_late = time.monotonic() - self.ending.since_s >= STOP_GRACE_S
+        is_late = self._settings.clock() - self.ending.since_s >= STOP_GRACE_S
         return self._crew.is_gone or is_late or self.ending.at_once
 
     def _idle_s(self) -> float | None:
-        """Seconds until something is due; None: until something happens."""
-        now_s = time.monotonic()
-        due = self._crew.due_s(now_s)
+        """Seconds until something is due, 0 if its time has come; None: until something happens."""
+        due = self._crew.due_s(self._now_s)
         if self.ending is not None:
             due.append(self.ending.since_s + STOP_GRACE_S)
         elif (show_s := self._showing.due_s()) is not None:
             due.append(show_s)
-        if self._confirmation.not_before_s > now_s:
+        if self._is_all_acknowledged():
             due.append(self._confirmation.not_before_s)
         if not self._ledger.is_committed:
             due.append(self._clock_noted_s + COMMIT_AT_LAST_S)
         if (look_s := self._watch.due_s()) is not None:
             due.append(look_s)
-        return max(0.0, min(due) - now_s) if due else None
+        return max(0.0, min(due) - self._now_s) if due else None
 
     # ---- the loop's verbs
 
@@ -157,7 +156,7 @@ class Coordinator:
         if self.ending is not None:
             self.ending.at_once |= at_once
             return
-        self.ending = Ending(time.monotonic(), signal_number, error, at_once)
+        self.ending = Ending(self._now_s, signal_number, error, at_once)
         if error is not None:
             _log.error("%s", error)
         self.steering.break_off("the job is stopping")
@@ -190,10 +189,10 @@ class Coordinator:
             else:
                 self._note_outcome(ack, slot, told)
                 self._ledger.settle(ack, task, told)
-        now_s = time.monotonic()
-        if now_s - self._clock_noted_s >= (NOTE_CLOCK_EVERY_S if self._ledger.is_committed else COMMIT_AFTER_S):
-            self._clock_noted_s = now_s
-            self._parts.note_clock(now_s - self._parts.started_s)
+        wait_s = NOTE_CLOCK_EVERY_S if self._ledger.is_committed else COMMIT_AFTER_S
+        if self._now_s - self._clock_noted_s >= wait_s:
+            self._clock_noted_s = self._now_s
+            self._parts.note_clock(self._now_s - self._parts.started_s)
 
     def _tell_ready(self) -> None:
         if not self._is_ready:
@@ -207,16 +206,15 @@ class Coordinator:
             slot.is_up = True
             self._trouble_since_s = None
         elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
-            now_s = time.monotonic()
             if self.ending is None:  # else all is taken back, and the STOP stays
                 self._recall(ack.slot)
             reason = told[-1].reason if told else "no reason given"
-            if slot.wait_after_loss(now_s) and slot.losses == 1:
+            if slot.wait_after_loss(self._now_s) and slot.losses == 1:
                 self._say(f"loader {ack.slot}: {reason}; trying again")
-            self._consider_giving_up(now_s, reason)
+            self._consider_giving_up(reason)
 
-    def _consider_giving_up(self, now_s: float, reason: str) -> None:
-        rows = self._showing.progress().rows
+    def _consider_giving_up(self, reason: str) -> None:
+        now_s, rows = self._now_s, self._showing.progress().rows
         if self._trouble_since_s is None or rows > self._rows_at_trouble:  # another loader gets on
             self._trouble_since_s, self._rows_at_trouble = now_s, rows
         if retry.is_hopeless(now_s, self._trouble_since_s, self._settings.give_up_after_s):
@@ -243,10 +241,10 @@ class Coordinator:
         for task, was_in_hand in self._ledger.dispatcher.lost(death.slot, death.range_id):
             self._ledger.fail(task, f"its loader {death.words}", is_blamed=was_in_hand)
         if self.ending is None and not was_orderly:
-            self._crew.note_start(death, time.monotonic())
+            self._crew.note_start(death, self._now_s)
 
     def _end_hung(self) -> None:
-        for number, words in self._watch.hung(time.monotonic()):
+        for number, words in self._watch.hung(self._now_s):
             self._say(f"loader {number} (pid {self._crew.slots[number].pid}) {words}: it is killed and replaced")
             self._crew.kill(number)
 
@@ -262,8 +260,7 @@ class Coordinator:
         """Loaders for what is to do, and ranges for the loaders that have credit."""
         if self.ending is not None:
             return
-        now_s = time.monotonic()
-        workers = self.steering.workers
+        now_s, workers = self._now_s, self.steering.workers
         wanted = min(workers, self._ledger.dispatcher.open_ranges)
         self._crew.staff(workers, wanted, now_s)
         slots = [] if self.steering.is_paused else self._crew.slots[:workers]
@@ -277,13 +274,12 @@ class Coordinator:
 
     def _confirm_target(self) -> None:
         """When every range is acknowledged: is the Redis that confirmed them still the one that runs?"""
-        now_s = time.monotonic()
-        if self.ending is not None or self._ledger.dispatcher.open_ranges or now_s < self._confirmation.not_before_s:
+        if not self._is_all_acknowledged() or self._now_s < self._confirmation.not_before_s:
             return
         try:
-            target = self._confirmation.ask(now_s)
+            target = self._confirmation.ask(self._now_s)
         except TargetLost as error:
-            self._consider_giving_up(now_s, str(error))
+            self._consider_giving_up(str(error))
             return
         self._ledger.heed_life(target.life)
         if self._ledger.dispatcher.open_ranges:
@@ -293,6 +289,9 @@ class Coordinator:
         for doubt in self._confirmation.doubts(target, self._ledger.totals.counts.keys_written):
             self._say(f"warning: {doubt}")
             self._parts.note_trouble(doubt)
+
+    def _is_all_acknowledged(self) -> bool:
+        return self.ending is None and not self._ledger.dispatcher.open_ranges
 
     def _say(self, text: str) -> None:
         _log.warning("%s", text)

@@ -136,9 +136,10 @@ class Crew:
                 slot.start = start_time(slot.pid)
 
     def due_s(self, now_s: float) -> list[float]:
-        """When patience with a slot, or with the system that refused a janitor, is over."""
-        due = [slot.not_before_s for slot in self.used_slots if slot.not_before_s > now_s]
-        return [*due, self._janitor_not_before_s] if self._janitor_not_before_s > now_s else due
+        """When patience with a slot, or with the system that refused a janitor, is over: what was due before the clock
+        reading of this turn was dealt with in it."""
+        due = [slot.not_before_s for slot in self.used_slots]
+        return [at_s for at_s in (*due, self._janitor_not_before_s) if at_s >= now_s]
 
     def retire(self, number: int) -> None:
         """Tell one loader to leave when what it has received is done. What it has not received was taken back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
 class Settings:
     """What a run is told beside its job. `ask_target` raises TargetLost if the target cannot be reached;
     `keys_stay` says that each row has a key of its own, for good; `read_limits` gives what a reload should read again,
-    and a word about where from."""
+    and a word about where from; `clock` gives seconds, and never goes back."""
 
     key_name: str
     limits: Limits
@@ -49,6 +50,7 @@ class Settings:
     read_limits: Callable[[], tuple[Limits | None, str]]
     on_ready: Callable[[], None]
     reopen_log: Callable[[], None]
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass

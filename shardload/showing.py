@@ -40,9 +40,9 @@ class Showing:
         """Something changed that a person wants to see."""
         self._next_s = 0.0
 
-    def show_if_due(self) -> None:
+    def show_if_due(self, now_s: float) -> None:
         """Show the progress, if its time has come."""
-        now_s, every_s = time.monotonic(), self._display.every_s
+        every_s = self._display.every_s
         if every_s is not None and now_s >= self._next_s:
             self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if self._steering.is_paused else every_s)
             self._display.show(self.progress())
