@@ -146,7 +146,9 @@ class BarDisplay(SilentDisplay):
 class LogDisplay(SilentDisplay):
     """A daemon's: a line of progress in the log now and then. What a person should read is logged already."""
 
-    every_s: float | None = LOG_EVERY_S
+    def __init__(self, stream: TextIO, *, shows: bool = True) -> None:
+        super().__init__(stream)
+        self.every_s = LOG_EVERY_S if shows else None
 
     def show(self, progress: Progress) -> None:
         """One event in the log."""

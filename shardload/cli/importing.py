@@ -195,8 +195,9 @@ def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) ->
     def body(readiness: Readiness) -> int:
         signals = _listen(stops_at_hangup=False)
         frame = Frame(signals, is_daemon=True, stops_at_hangup=False, read_limits=read_limits, on_ready=readiness.ready)
+        display = LogDisplay(sys.stderr, shows=ready.spec.progress != "none")
         try:
-            summary, stopped = load(ready, LogDisplay(sys.stderr), frame)
+            summary, stopped = load(ready, display, frame)
         except ShardloadError as error:
             readiness.failed(error.message, error.hint, error.exit_code)
             click.echo(f"shardload: {' '.join(str(error).split())}", err=True)  # into the log

@@ -238,7 +238,7 @@ def test_chaos(world: World, many_users: str, lasting_redis: RedisServer) -> Non
         number += 1
         world.target().flushall()
         daemon = world.launch("run", "--table", many_users, *WORDS, "--workers", str(chance.randint(1, 4)),
-                              job=f"chaos{number}")  # fmt: skip
+                              "--progress", chance.choice(("plain", "none")), job=f"chaos{number}")  # fmt: skip
         chaos = Chaos(daemon, lasting_redis, chance)
         for _ in range(chance.randint(1, 4)):
             deck = deck or chance.sample(EVENTS, len(EVENTS))

@@ -7,6 +7,7 @@ import sqlite3
 
 from shardload.sandbox import RedisServer
 from tests.e2e.test_killed import JOB, ROWS, WORDS, assert_whole, go_on, start
+from tests.forwarder import Forwarder
 from tests.harness import World, wait_until
 
 
@@ -56,6 +57,33 @@ def test_giving_up_is_resumable(world: World, many_users: str, own_redis: RedisS
     assert "nothing has succeeded for 0.5 s" in gave_up.err
     own_redis.start()
     assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
+
+
+def test_a_job_that_shows_nothing_wakes_for_lost_connections(
+    world: World, many_users: str, own_redis: RedisServer
+) -> None:
+    """Without a display nothing else wakes the coordinator when a worker may try again."""
+    running = start(world, many_users, "--workers", "1", "--progress", "none")
+    client = world.target()
+    for _ in range(6):
+        wait_until(lambda: client.client_kill_filter(_type="normal", skipme=True), "a connection of the worker")
+    client.close()
+    done = go_on(world, running)
+    assert_whole(world, many_users, done)
+
+
+def test_the_last_question_is_asked_until_redis_answers(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """Every range is done, and no new connection to Redis is to be had: asked again until there is, and complete."""
+    url = own_redis.url
+    with Forwarder(url.host, url.port) as door:
+        there = f"redis://127.0.0.1:{door.port}/0"
+        running = start(world, many_users, "--workers", "1", "--progress", "none", "--redis", there)
+        door.shut()
+        assert world.run("rate", JOB, "off").code == 0
+        wait_until(lambda: set(running.journal()) == {"done"}, "all ranges are done")
+        assert running.process.poll() is None
+        door.open()
+        assert_whole(world, many_users, running.finish())
 
 
 def test_a_server_that_is_away_is_tried_with_one_range(world: World, many_users: str, own_redis: RedisServer) -> None:
