@@ -108,7 +108,7 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
 
 def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) -> list[PlannedRange]:
     """The ranges, by index dives alone."""
-    return planning.split(source.TableKeys(connection, spec.table, subject.key_column), spec.range_rows)
+    return planning.split(source.TableKeys(connection, spec.table, subject.key_column), spec.planned_range_rows)
 
 
 def uses_native(spec: JobSpec) -> bool:

@@ -27,7 +27,7 @@ from shardload.errors import (
 )
 from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
-from shardload.model import Ack, Counts, Outcome, SetAside, Task
+from shardload.model import Ack, Counts, KeyRange, Outcome, SetAside, Task
 from shardload.pace import Pace
 from shardload.place import Place
 from shardload.process import die_with_parent, set_title
@@ -184,9 +184,23 @@ class Loader:
         """Acknowledge a failure, with its reason in a report, and begin the next range on new connections."""
         reason = str(error) or type(error).__name__
         _log.info("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
-        self._work.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
         self._disconnect()  # neither connection's state is known now
-        self._acknowledge(task, _outcome_of(error, is_connected=is_connected))
+        outcome = _outcome_of(error, is_connected=is_connected)
+        if outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED) and task.keys.span_keys == 1:
+            outcome = self._outcome_of_key(task.keys, outcome)
+        if outcome is not Outcome.DONE:
+            self._work.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
+        self._acknowledge(task, outcome)
+
+    def _outcome_of_key(self, keys: KeyRange, outcome: Outcome) -> Outcome:
+        """What a failure means for a range of a single key: a key without a row is no failed row, it is done."""
+        try:
+            self._reading.connect()
+            return outcome if self._reading.counted_rows(keys) else Outcome.DONE
+        except SourceLost:
+            return Outcome.UNREACHABLE  # so MySQL is the trouble, not this key
+        except ShardloadError:
+            return outcome
 
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
         self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._life))

@@ -78,6 +78,14 @@ class Reading:
             self._end, self._has_ended = None, False
         return batch
 
+    def counted_rows(self, keys: KeyRange) -> int:
+        """How many rows MySQL counts in a range now. SourceLost or SourceError if it cannot say."""
+        return self._space().counted_rows(keys)
+
+    def _space(self) -> source.TableKeys:
+        assert self._connection is not None
+        return source.TableKeys(self._connection, self._work.table, self._work.key_column)
+
     def check_length(self, task: Task, rows: int, size_bytes: int) -> SetAside | None:
         """Has a range that ended with so many rows and bytes come whole? Where that is doubtful MySQL counts.
 
@@ -86,8 +94,7 @@ class Reading:
         keys, planned_rows = task.keys, task.estimated_rows
         if not self._is_idle or not self._proven.is_doubtful(rows, size_bytes, planned_rows, keys.span_keys):
             return None  # of an open result a row behind this range has come: nothing was cut off
-        assert self._connection is not None
-        space = source.TableKeys(self._connection, self._work.table, self._work.key_column)
+        space = self._space()
         if (counted := space.counted_rows(keys)) > rows:
             raise SourceError(
                 f"MySQL sent {rows:,} rows of {keys} and counts {counted:,}",

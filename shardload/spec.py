@@ -33,6 +33,7 @@ from shardload.limits import (
     DEFAULT_RANGE_ROWS,
     MOST_RATE_ROWS,
     MOST_WORKERS,
+    range_rows_under,
 )
 from shardload.urls import MYSQL_FORM, REDIS_FORM, SourceUrl, TargetUrl, parse_mysql, parse_redis
 
@@ -138,6 +139,13 @@ class JobSpec(BaseModel):
         if self.ttl_jitter and self.ttl is None:
             raise ValueError("spreads the expiry of keys that have one: give a ttl too")
         return self
+
+    @property
+    def planned_range_rows(self) -> int:
+        """About how many rows a range is planned with: as was said; else by the rate, if there is one."""
+        if "range_rows" in self.model_fields_set or self.rate is None:
+            return self.range_rows
+        return range_rows_under(self.rate, self.workers)
 
     def stored(self) -> dict[str, Any]:
         """What `spec.json` holds: everything but secrets, with a note of which URL had a password."""

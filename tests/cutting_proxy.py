@@ -1,7 +1,9 @@
-"""A proxy before MySQL that cuts results after so many rows, with a clean end, as some proxies' row limits do."""
+"""A proxy before MySQL that cuts results after so many rows, with a clean end, as some proxies' row limits do; or that
+refuses to read ranges with a certain key, as a damaged page would."""
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,26 +13,27 @@ from shardload.urls import SourceUrl
 
 
 @contextmanager
-def cutting_proxy(mysql: SourceUrl, most_rows: int) -> Iterator[SourceUrl]:
+def cutting_proxy(mysql: SourceUrl, most_rows: int = 2**62, refused_key: int | None = None) -> Iterator[SourceUrl]:
     """The URL to connect to instead, for as long as the context lasts. Only plain connections, without TLS."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_accept, args=(listener, mysql, most_rows), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, mysql, most_rows, refused_key), daemon=True).start()
         yield SourceUrl("127.0.0.1", listener.getsockname()[1], mysql.user, mysql.password, mysql.database)
 
 
-def _accept(listener: socket.socket, mysql: SourceUrl, most_rows: int) -> None:
+def _accept(listener: socket.socket, mysql: SourceUrl, most_rows: int, refused_key: int | None) -> None:
     with suppress(OSError):  # closed: the test is over
         while True:
             client = listener.accept()[0]
             server = socket.create_connection((mysql.host, mysql.port))
-            one = _Connection(client, server, most_rows)
+            one = _Connection(client, server, most_rows, refused_key)
             for work in (one.pass_on, one.cut):
                 threading.Thread(target=work, daemon=True).start()
 
 
 class _Connection:
-    def __init__(self, client: socket.socket, server: socket.socket, most_rows: int) -> None:
+    def __init__(self, client: socket.socket, server: socket.socket, most_rows: int, refused_key: int | None) -> None:
         self._client, self._server, self._most_rows = client, server, most_rows
+        self._refused_key = refused_key
         self._reads_range = self._is_answer_new = False
 
     def pass_on(self) -> None:
@@ -39,6 +42,9 @@ class _Connection:
             while data := self._client.recv(65536):
                 self._reads_range = b"FORCE INDEX" in data and b"COUNT" not in data
                 self._is_answer_new = True
+                if self._reads_range and self._refuses(data):
+                    self._client.sendall(_packet(1, b"\xff" + (1105).to_bytes(2, "little") + b"#HY000page is damaged"))
+                    continue
                 self._server.sendall(data)
         self._hang_up()
 
@@ -59,8 +65,16 @@ class _Connection:
                 self._client.sendall(header[:3] + bytes([(header[3] - dropped) & 0xFF]) + payload)
         self._hang_up()
 
+    def _refuses(self, query: bytes) -> bool:
+        found = re.search(rb"BETWEEN (\d+) AND (\d+)", query)
+        return bool(self._refused_key and found and int(found[1]) <= self._refused_key <= int(found[2]))
+
     def _hang_up(self) -> None:
         """Both ends are told, and the other thread is woken: closing alone would not."""
         for end in (self._client, self._server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def _packet(sequence: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "little") + bytes([sequence]) + payload

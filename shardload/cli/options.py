@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
-from shardload.limits import DEFAULT_RANGE_ROWS, MOST_WORKERS
+from shardload.limits import DEFAULT_RANGE_ROWS, LOST_AT_A_STOP_S, MOST_WORKERS
 from shardload.urls import MYSQL_FORM, REDIS_FORM
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -68,7 +68,8 @@ _WRITING = [
 _PLAN = [
     click.option(
         "--range-rows", metavar="N",
-        help=f"About how many rows a range has: the unit of work and retry.  [default: {DEFAULT_RANGE_ROWS}]",
+        help="About how many rows a range has: the unit of work and retry.  "
+        f"[default: {DEFAULT_RANGE_ROWS}; fewer under a --rate: a stop undoes about {LOST_AT_A_STOP_S} s of work]",
     ),
     click.option("--job", metavar="NAME", help="The job's name, for resume and verify.  [default: table and time]"),
 ]  # fmt: skip

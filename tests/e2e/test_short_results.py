@@ -77,6 +77,20 @@ def test_a_proxy_that_cuts_results_is_found_out(world: World, table: str, range_
         assert f"MySQL sent 500 rows of table {table} and counts {ROWS:,}" in compared.err
 
 
+@pytest.mark.parametrize(("refused_key", "failed"), [(3, 0), (5, 1)])
+def test_a_key_without_a_row_is_no_failed_row(world: World, refused_key: int, failed: int) -> None:
+    """MySQL refuses to read what lies around a key: its range is halved until the key is alone. Where it has a row,
+    that row failed; where it has none, nothing did."""
+    world.make_table("damaged", "id INT PRIMARY KEY, n INT")
+    world.execute("INSERT INTO damaged VALUES (1, 1), (2, 2), (5, 5), (6, 6)")
+    with cutting_proxy(world.mysql, refused_key=refused_key) as url:
+        done = world.run("run", "--table", "damaged", "--job", JOB, "--json", "--workers", "1",
+                         SHARDLOAD_MYSQL_URL=url.with_password())  # fmt: skip
+    assert done.code == (1 if failed else 0), done.err
+    assert (done.summary["rows_read"], done.summary["rows_failed"]) == (4, failed)
+    assert world.target().dbsize() == 4 - failed
+
+
 @pytest.mark.parametrize("loss", ["TRUNCATE short", "RENAME TABLE short TO lost, empty TO short"])
 def test_a_table_that_loses_its_rows_meanwhile_is_not_complete(world: World, table: str, loss: str) -> None:
     """The job ends, and says with numbers what it missed; resumed, it says so again."""

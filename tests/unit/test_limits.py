@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardload.limits import BURST_S, after_taking
+from shardload.limits import BURST_S, DEFAULT_RANGE_ROWS, after_taking, range_rows_under
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,12 @@ def test_the_rate_holds(rate: float, takings: list[tuple[int, float]]) -> None:
         sent += rows
         now_s += wait_s
         assert sent <= rate * (now_s + BURST_S) * (1 + 1e-9) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("rate_rows", "workers", "range_rows"),
+    [(1000, 4, 10_000), (1000, 1, 40_000), (100, 8, 500), (1, 64, 100), (10**6, 4, DEFAULT_RANGE_ROWS)],
+)
+def test_ranges_are_small_enough_under_a_rate(rate_rows: int, workers: int, range_rows: int) -> None:
+    """The workers' halves of ranges, which a stop undoes, are 20 s of work."""
+    assert range_rows_under(rate_rows, workers) == range_rows

@@ -85,6 +85,7 @@ def test_a_file_says_everything_that_flags_say(tmp_path: Path) -> None:
     assert found.columns == ("id", " a,b ")
     assert (found.key, found.null, found.workers, found.range_rows) == ("u:{id}", "empty", 3, 500)
     assert (found.give_up_after, found.progress, found.json_summary, found.verbose) == (90.0, "none", True, True)
+    assert found.planned_range_rows == 500
     file.write_text("range_rows = 7\n")
     assert load(FLAGS, file, {}).range_rows == 7
 
@@ -350,3 +351,10 @@ def test_a_job_cannot_be_changed_half_way(flags: dict[str, Any], message: str) -
 def test_how_a_job_runs_may_change(flags: dict[str, Any]) -> None:
     """Another user, more workers, another patience: the same job."""
     assert load_stored(stored(), {**AGAIN, **flags}, {}).table == "user"
+
+
+def test_a_rate_makes_ranges_smaller_unless_their_size_was_said() -> None:
+    """What was said holds."""
+    assert load({**FLAGS, "rate": "1000", "workers": "4"}, None, {}).planned_range_rows == 10_000
+    assert load({**FLAGS, "rate": "1000", "range_rows": "50000"}, None, {}).planned_range_rows == 50_000
+    assert load(FLAGS, None, {}).planned_range_rows == 50_000
