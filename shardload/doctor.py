@@ -186,7 +186,7 @@ def _redis(text: str) -> Iterator[Finding]:
         if choice.payload is None:
             yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
         else:
-            yield Finding("ok", "Redis rights", "RESTORE, HSET and DEL work on a scratch key")
+            yield Finding("ok", "Redis rights", "RESTORE and DEL work on a scratch key")
         if facts.life == 0:
             hint = "allow INFO, so that a restart of Redis is noticed"
             yield Finding("warning", "Redis rights", "INFO is not allowed", hint)

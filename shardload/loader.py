@@ -224,7 +224,7 @@ class Loader:
         if not self._reading.is_connected:
             self._reading.connect()
         if self._target is None:
-            self._target = TargetConnection(self._work.redis, shortest_reply_bytes=self._work.form.shortest_reply_bytes)
+            self._target = TargetConnection(self._work.redis, form=self._work.form)
             self._life = describe_server(self._target).life
         if not self._is_up:
             self._is_up = True

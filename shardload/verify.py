@@ -11,11 +11,12 @@ from shardload.encoding import Layout
 from shardload.encoding.packets import split_rows
 from shardload.errors import ShardloadError, SourceError
 from shardload.model import KeyRange
-from shardload.target import TargetConnection
+from shardload.target import TargetConnection, hash_of
 
 Values = list[bytes | None]
 _PIPELINE_ROWS = 500
 _PIPELINE_BYTES = 4 * 1024 * 1024  # of values, so that a pipeline of large rows stays small
+_MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: whatever the keys hold now
 MOST_SHOWN = 20
 
 
@@ -71,7 +72,8 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
             found.rows_without_key += 1
         else:
             expected.append((key, fields))
-    replies = target.call_many([("HGETALL", key) for key, _ in expected], errors=True)
+    hgetalls = [("HGETALL", key) for key, _ in expected]
+    replies = target.call_many(hgetalls, errors=True, most_bytes=_MOST_ANSWER_BYTES)
     for (key, fields), reply in zip(expected, replies, strict=True):
         shown = key.decode("utf-8", "backslashreplace")
         if isinstance(reply, ShardloadError):
@@ -80,7 +82,7 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
             found.other_type += 1
             found.note(f"{shown}: is not a hash")
             continue
-        there, wanted = dict(zip(reply[::2], reply[1::2], strict=True)), dict(fields)
+        there, wanted = hash_of(reply), dict(fields)
         if not there:
             found.missing += 1
             found.note(f"{shown}: missing")

@@ -31,11 +31,6 @@ class Form:
         commands = 3 if self.ttl_ms else 2
         return 2 + 2 * commands if self.whole else commands  # OK, QUEUED for each; an array's head, and each reply
 
-    @property
-    def shortest_reply_bytes(self) -> int:
-        """What no line of those replies is shorter than: an OK or an error to RESTORE, else a number of one digit."""
-        return len("+OK\r\n") if self.payload is not None else len(":0\r\n")
-
     def ttl_of(self, key: bytes) -> int:
         """The key's own time to live in ms: `ttl_ms` give or take `jitter_ms`, evenly, always the same for a key.
 

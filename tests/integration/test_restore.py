@@ -189,10 +189,9 @@ def test_a_user_who_may_not_write(world: World) -> None:
         admin.acl_deluser("reader")
 
 
-@pytest.mark.parametrize("shortest_reply_bytes", [4, 5])
-def test_counted_replies_are_the_servers(world: World, shortest_reply_bytes: int) -> None:
+def test_counted_replies_are_the_servers(world: World) -> None:
     """Thousands of replies in pieces of every size, then one error: none is lost, and the error is told."""
-    connection = TargetConnection(world.redis, shortest_reply_bytes=shortest_reply_bytes)
+    connection = TargetConnection(world.redis)
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(Payload.LISTPACK), native=True)
     encoder.begin(0)
     stream = b""
@@ -200,9 +199,10 @@ def test_counted_replies_are_the_servers(world: World, shortest_reply_bytes: int
         value = b"%d" % n
         stream += (len(value) + 1).to_bytes(3, "little") + bytes([n & 255, len(value)]) + value
     batch = encoder.encode(stream)
-    connection.send(batch.commands, batch.keys)
-    connection.confirm(leave=2500)
-    assert connection.outstanding_replies <= 2500
+    for _ in range(2):
+        connection.send(batch.commands, batch.keys)
+    connection.confirm(leave=5000)
+    assert connection.outstanding_replies <= 5000
     connection.confirm()
     assert connection.outstanding_replies == 0
     connection.send(batch.commands, batch.keys)

@@ -115,7 +115,7 @@ def test_imports_go_down(path: Path) -> None:
 
 @by_path
 def test_a_foreign_library_has_one_room(path: Path) -> None:
-    """Only source imports pymysql, only target redis and hiredis, only ipc sysv_ipc, only the journal sqlite3."""
+    """Only source imports pymysql, only target hiredis (and redis), only ipc sysv_ipc, only the journal sqlite3."""
     for name in {name.split(".")[0] for name in imported(path)} & OWNERS.keys():
         assert room_of(path) in OWNERS[name], f"{name} is imported"
 

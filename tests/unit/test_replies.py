@@ -1,0 +1,112 @@
+"""Replies to written keys: only what must come counts, however it is cut; all else is a lost connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardload.encoding import Form, Payload
+from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.target.replies import Replies
+
+FENCE = b"$16\r\n0123456789abcdef\r\n"
+RESTORE, PLAIN, WHOLE, WHOLE_TTL = Form(Payload.PLAIN), Form(), Form(whole=True), Form(ttl_ms=1, whole=True)
+ANSWERS = {
+    RESTORE: [b"+OK\r\n"],
+    PLAIN: [b":0\r\n:8\r\n", b":1\r\n:12\r\n"],
+    Form(ttl_ms=1): [b":0\r\n:8\r\n:1\r\n", b":1\r\n:0\r\n:0\r\n"],
+    WHOLE: [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:0\r\n:8\r\n", b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:1017\r\n"],
+    WHOLE_TTL: [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n:8\r\n:1\r\n"],
+}
+
+
+def replies(form: Form, *keys: int, fence: bytes = FENCE) -> Replies:
+    """Batches of so many keys are outstanding."""
+    found = Replies(form)
+    for count in keys:
+        found.expect(count * form.replies_per_key, fence)
+    return found
+
+
+@pytest.mark.parametrize("fence", [FENCE, b""])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+@pytest.mark.parametrize("form", ANSWERS)
+def test_what_must_come_counts_however_it_is_cut(form: Form, size: int, fence: bytes) -> None:
+    """Keys that are answered alike and others, in pieces of any size; never more is waited for than is to come."""
+    several = [ANSWERS[form][n // 3 % len(ANSWERS[form])] for n in range(30)]
+    stream = b"".join(several[:20]) + fence + b"".join(several[20:]) + fence
+    found = replies(form, 20, 10, fence=fence)
+    for at in range(0, len(stream), size):
+        assert 0 < found.least_bytes(0, 1 << 20) <= len(stream) - at
+        found.take(stream[at : at + size])
+    assert found.outstanding == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "stream"),
+    [
+        (RESTORE, b"+OK\r\n+OK\r\n+OK\r\n" + FENCE),  # one too many
+        (RESTORE, b"+OK\r\n" + FENCE),  # one too few
+        (RESTORE, b"+OK\r\n+OK\r\n" + FENCE + b"+OK\r\n"),
+        (RESTORE, b"+OK\r\n+OK\r\n" + FENCE + b"\0"),
+        (RESTORE, b"+OK\r\n+OK\r\n" + FENCE.replace(b"f", b"e")),  # another's
+        (RESTORE, b"$4\r\n\r\n\r\n\r\n"),
+        (RESTORE, b"+OK\r\n+KO\r\n"),
+        (RESTORE, b"+OK\n+OK\n"),
+        (RESTORE, b"+OK\r\n:1\r\n"),
+        (RESTORE, b">2\r\n+OK\r\n"),
+        (RESTORE, b"+OK\r\n" + b"x" * 10_000),
+        (RESTORE, b"-ERR " + b"x" * 10_000),
+        (PLAIN, b":0\r\n+OK\r\n"),
+        (PLAIN, b":0\r\n:-1\r\n"),
+        (WHOLE, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:0\r\n:0\r\n"),  # HSET made nothing
+        (WHOLE, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n"),
+        (WHOLE, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n:8\r\n:1\r\n"),
+        (WHOLE_TTL, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n:8\r\n:0\r\n"),  # PEXPIRE found no key
+    ],
+)
+def test_anything_else_is_a_lost_connection(form: Form, stream: bytes) -> None:
+    """However it is cut; and what came before it in the same bytes does not count, unless a fence stood behind it."""
+    found = replies(form, 2)
+    with pytest.raises(TargetLost) as caught:
+        found.take(stream)
+    assert not isinstance(caught.value, TargetBusy)
+    assert len(str(caught.value)) < 600
+    assert found.outstanding == 2 * form.replies_per_key
+    in_pieces = replies(form, 2)
+
+    def take() -> None:
+        for at in range(len(stream)):
+            in_pieces.take(stream[at : at + 1])
+
+    with pytest.raises(TargetLost):
+        take()
+
+
+@pytest.mark.parametrize("position", [0, 1, 5, 9])
+@pytest.mark.parametrize("form", ANSWERS)
+def test_a_refusal_is_told_and_counted(form: Form, position: int) -> None:
+    """The keys before it are told from the one that was refused, and batches behind a fence are done."""
+    one = ANSWERS[form][0]
+    found = replies(form, 3, 10)
+    with pytest.raises(TargetError, match="WRONGTYPE") as caught:
+        found.take(one * 3 + FENCE + one * position + b"-WRONGTYPE Operation\r\n" + one * 2)
+    assert not isinstance(caught.value, TargetLost)
+    assert 13 * form.replies_per_key - found.outstanding - 1 == (3 + position) * form.replies_per_key
+
+
+def test_a_refused_last_row_is_not_hidden_by_a_reply_too_many() -> None:
+    """The batch is not done, although as many right replies have come as it has keys."""
+    found = replies(RESTORE, 3)
+    found.take(b"+OK\r\n" * 3)
+    assert found.outstanding == 3
+    with pytest.raises(TargetError, match="OOM"):
+        found.take(b"-OOM command not allowed\r\n")
+    assert 3 - found.outstanding - 1 < 3
+
+
+def test_a_reply_too_many_without_a_fence() -> None:
+    """Where PING is not allowed: what came in the same bytes does not count."""
+    found = replies(RESTORE, 3, 3, fence=b"")
+    with pytest.raises(TargetLost, match="more replies"):
+        found.take(b"+OK\r\n" * 6 + b"-OOM\r\n")
+    assert found.outstanding == 6

@@ -1,0 +1,50 @@
+"""What INFO says of a server: its life, its policy, its figures; nonsense is as if it had not been told."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardload.model import UNKNOWN_LIFE
+from shardload.target.probe import facts_of
+
+
+def info(**facts: str) -> str:
+    """INFO's text."""
+    return "# Server\r\n" + "".join(f"{name}:{value}\r\n" for name, value in facts.items())
+
+
+RUN, DATA = "a" * 40, "b" * 40
+
+
+def test_a_life_is_a_process_and_its_data() -> None:
+    """Another process, or the data of another master, is another life; what a server does not tell does not count."""
+    lives = [
+        facts_of(info(run_id=RUN, master_replid=DATA), 0).life,
+        facts_of(info(run_id=RUN, master_replid="c" * 40), 0).life,
+        facts_of(info(run_id="d" * 40, master_replid=DATA), 0).life,
+        facts_of(info(run_id=RUN), 0).life,
+        facts_of(info(master_replid=DATA), 0).life,
+        facts_of(info(run_id="no hex, and long" * 10), 0).life,
+        facts_of(info(run_id=""), 0).life,
+    ]
+    assert len(set(lives)) == len(lives)
+    assert lives[-1] == UNKNOWN_LIFE == facts_of("", 0).life
+    assert all(0 <= life < 2**63 for life in lives)
+    assert lives[0] == facts_of(info(uptime="1", master_replid=DATA, run_id=RUN), 5).life
+
+
+@pytest.mark.parametrize(
+    ("told", "server", "evicted", "evicts"),
+    [
+        ({"redis_version": "7.0.15", "evicted_keys": "3"}, "redis 7.0.15", 3, ""),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.0"}, "valkey 9.1.0", 0, ""),
+        ({"maxmemory": "1000", "maxmemory_policy": "allkeys-lru"}, "redis", 0, "allkeys-lru"),
+        ({"maxmemory": "0", "maxmemory_policy": "allkeys-lru"}, "redis", 0, ""),
+        ({"maxmemory": "lots", "maxmemory_policy": "allkeys-lru", "evicted_keys": "-1"}, "redis", 0, ""),
+        ({"maxmemory": "9" * 5000, "evicted_keys": "²", "redis_version": "v" * 5000}, f"redis {'v' * 300}...", 0, ""),
+    ],
+)
+def test_figures(told: dict[str, str], server: str, evicted: int, evicts: str) -> None:
+    """Those that are figures."""
+    facts = facts_of(info(**told), 7)
+    assert (facts.server, facts.evicted_keys, facts.evicts, facts.keys) == (server, evicted, evicts, 7)
