@@ -148,6 +148,11 @@ class Crew:
             slot.is_leaving = True
             self._ipc.tasks.send_stop(number)
 
+    def renew(self) -> None:
+        """Have others in the place of all loaders, when what these have received is done."""
+        for number in range(self._used):
+            self.retire(number)
+
     def kill(self, number: int) -> None:
         """End a loader that does not answer; its death is reaped like any other."""
         slot = self.slots[number]

@@ -18,19 +18,26 @@ from shardload.progress import share_done
 from shardload.shortfall import is_short
 
 MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
+MOST_RETURNS = 3  # of a life that was over: a name may lead to an old primary for a moment, while it changes
 
 _log = logging.getLogger("shardload.ledger")
 
 
 class Ledger:
-    """`say` is told what a person should know. `life` is the target's at the beginning."""
+    """`say` is told what a person should know. `life` is the target's at the beginning. `renew` replaces the loaders:
+    a connection that is older than a new life bears the name of the old one."""
 
-    def __init__(self, journal: Journal, key_name: str, life: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, journal: Journal, key_name: str, life: int, say: Callable[[str], None], renew: Callable[[], None]
+    ) -> None:
         self._journal = journal
         self._key_name = key_name
         self._life = life
         self._past_lives: set[int] = set()
+        self._out_at_change: set[tuple[int, int]] = set()  # range and attempt: an older loader's, when a life began
+        self._returns = 0
         self._say = say
+        self._renew = renew
         self._single_failures = 0
         self._has_shrunk = False
         self.dispatcher = Dispatcher(journal.todo(), MOST_WORKERS)
@@ -74,18 +81,28 @@ class Ledger:
             self._set_aside(task, reason)
 
     def heed_life(self, life: int) -> None:
-        """The target's present life. If it is a new one, whatever an earlier one confirmed may be gone: do it again."""
+        """The target's present life, by a new connection. If it is a new one, whatever an earlier one confirmed may be
+        gone: do it again. GaveUp if it is an earlier one: no life comes back, so two servers are alive."""
         if life in (self._life, UNKNOWN_LIFE):
             return
-        self._past_lives.add(self._life)
+        if life in self._past_lives:
+            raise _several_servers()
+        if self._life != UNKNOWN_LIFE:
+            self._past_lives.add(self._life)
         self._life = life
+        out = [task for slot in range(MOST_WORKERS) for task in self.dispatcher.held(slot)]
+        self._out_at_change = {(task.range_id, task.attempt) for task in out}
         before = {record.range_id for record in self._journal.todo()}
         reopened = self._journal.reopen_other_lives(life)
         self.dispatcher.add(record for record in self._journal.todo() if record.range_id not in before)
         self.totals = self._journal.totals()
         self.retries += reopened
         if reopened:
-            self._say(f"Redis was restarted: the keys of {reopened} confirmed ranges may be gone; loading them again")
+            self._say(
+                f"Redis was restarted, or was a replica meanwhile: the keys of {reopened} confirmed ranges may be "
+                "gone; loading them again"
+            )
+        self._renew()
 
     def share(self, in_hand: Iterable[tuple[int, int]]) -> float:
         """The share of the plan that is done; of each range in hand the rows read, and its estimate."""
@@ -99,7 +116,7 @@ class Ledger:
 
     def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
         if ack.target_life in self._past_lives:
-            self.dispatcher.put_back(task)
+            self._put_back_from_the_past(task)
             return
         self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
         self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
@@ -114,6 +131,15 @@ class Ledger:
             self._has_shrunk = True
             self._say(f"the table has lost rows since it was planned: {told.key}: {told.reason}")
 
+    def _put_back_from_the_past(self, task: Task) -> None:
+        """A life that is over confirmed it. GaveUp if loaders that connected later meet that life again and again."""
+        _log.warning("%s was confirmed by a Redis that is no more", task.keys, extra={"range_id": task.range_id})
+        self.dispatcher.put_back(task)
+        if (task.range_id, task.attempt) not in self._out_at_change:
+            self._returns += 1
+            if self._returns >= MOST_RETURNS:
+                raise _several_servers()
+
     def _set_aside(self, task: Task, reason: str) -> None:
         row = f"{self._key_name}={task.keys.low}"
         self._say(f"row {row} is set aside: {reason}")
@@ -125,3 +151,10 @@ class Ledger:
                 f"more than {MOST_SINGLE_FAILURES} rows failed one by one, the last reason: {reason}",
                 "mend it, then resume",
             )
+
+
+def _several_servers() -> GaveUp:
+    return GaveUp(
+        "--redis leads to several servers that do not have the same data: keys were confirmed by one and by another",
+        "have that address lead to one alone, then resume; or name one, the primary, in a new job",
+    )

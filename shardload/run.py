@@ -69,7 +69,7 @@ def run(
         set_title(f"shardload: coordinator {directory.name}")
         private = (lock, bell, *signals.descriptors(), control.fileno())
         crew = Crew(directory.name, ipc, loader_body, doorbell, private, journal.close)
-        ledger = Ledger(journal, settings.key_name, target.life, lambda text: _say(text, display))
+        ledger = Ledger(journal, settings.key_name, target.life, lambda text: _say(text, display), crew.renew)
         parts = Parts(
             directory, ledger, ipc, crew, signals, control, bell, display,
             lambda seconds: journal.end_run(run_number, seconds), lambda text: _note_trouble(directory, me, text),

@@ -75,7 +75,8 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
     if retried:
         click.echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
-        click.echo(f"Redis was restarted since: loading {gone} ranges again that it had confirmed", err=True)
+        told = f"Redis was restarted since, or was a replica: loading {gone} ranges again that it had confirmed"
+        click.echo(told, err=True)
     totals = ready.journal.totals()
     if totals.ranges_done == totals.ranges:
         click.echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)

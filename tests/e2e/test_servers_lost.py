@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sqlite3
+from pathlib import Path
+
+import pytest
 
 from shardload.sandbox import RedisServer
 from tests.e2e.test_killed import JOB, ROWS, WORDS, assert_whole, go_on, start
 from tests.forwarder import Forwarder
 from tests.harness import World, wait_until
+from tests.proxy import Proxy
 
 
 def test_a_redis_that_comes_back_empty_is_noticed(world: World, many_users: str, own_redis: RedisServer) -> None:
@@ -33,6 +38,58 @@ def test_a_redis_restarted_between_stop_and_resume_is_noticed(
     own_redis.start()
     done = world.run("resume", JOB, "--rate", "off", "--json")
     assert "Redis was restarted since" in done.err
+    assert_whole(world, many_users, done)
+
+
+def test_a_redis_that_was_a_replica_meanwhile_is_noticed(
+    world: World, many_users: str, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """It took over an empty server's data, while the loaders' connections stayed: others load all of it again."""
+    other = RedisServer(tmp_path / "other", ["--repl-diskless-sync-delay", "0"]).start()
+    running = start(world, many_users)
+    assert world.run("pause", JOB).code == 0
+    before = set(running.loaders())
+    client = world.target()
+    client.replicaof("127.0.0.1", other.port)
+    wait_until(lambda: client.info("replication")["master_link_status"] == "up", "it is a replica")
+    client.replicaof("NO", "ONE")
+    assert client.dbsize() == 0
+    assert set(running.loaders()) == before
+    assert world.run("unpause", JOB).code == 0
+    done = go_on(world, running)
+    other.stop(kill=True)
+    assert "Redis was restarted, or was a replica meanwhile" in done.err
+    assert_whole(world, many_users, done)
+
+
+def test_two_servers_behind_one_address_end_the_job(
+    world: World, many_users: str, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """A balancer between servers with nothing in common: no endless job, but exit 3 and a line that says what it is."""
+    other = RedisServer(tmp_path / "other").start()
+    balancer = Proxy(own_redis.port, other.port)
+    url = dataclasses.replace(world.redis, port=balancer.port).with_password()
+    done = world.run(*WORDS, "--rate", "off", "--table", many_users, "--redis", url, "--progress", "none")
+    balancer.close()
+    other.stop(kill=True)
+    assert done.code == 3, done.err
+    assert done.summary["status"] == "failed"
+    assert "--redis leads to several servers that do not have the same data" in done.err
+    assert "resume" in done.err
+
+
+@pytest.mark.parametrize(
+    "odd", [b"+OK\r\n", b"$4\r\n\r\n\r\n\r\n", b"-ERR x\r\n"], ids=["too many", "a bulk", "an error"]
+)
+def test_a_reply_that_nobody_asked_for_hides_none(
+    world: World, many_users: str, own_redis: RedisServer, odd: bytes
+) -> None:
+    """It stands amid the replies to a batch, once: the connection is lost, its rows are written again, no row fails."""
+    proxy = Proxy(own_redis.port, insert=odd)
+    url = dataclasses.replace(world.redis, port=proxy.port).with_password()
+    done = world.run(*WORDS, "--rate", "off", "--table", many_users, "--redis", url, "--workers", "1")
+    proxy.close()
+    assert done.summary["ranges_retried"] > 0
     assert_whole(world, many_users, done)
 
 

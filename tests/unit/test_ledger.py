@@ -1,0 +1,104 @@
+"""The ledger: what becomes of confirmed ranges when the target is no longer the one that confirmed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardload.errors import GaveUp
+from shardload.journal import Journal
+from shardload.ledger import MOST_RETURNS, Ledger
+from shardload.model import UNKNOWN_LIFE, Ack, Counts, KeyRange, Outcome, PlannedRange, Task
+
+A, B, C = 1, 2, 3
+RANGES = 20
+
+
+class Told:
+    """A ledger, what it said, and how often it had the loaders replaced."""
+
+    def __init__(self, journal: Journal, life: int) -> None:
+        self.said: list[str] = []
+        self.renewals = 0
+        self.ledger = Ledger(journal, "id", life, self.said.append, self._renew)
+
+    def _renew(self) -> None:
+        self.renewals += 1
+
+    def take(self, slot: int = 0) -> Task:
+        """A range is sent to a slot."""
+        task = self.ledger.dispatcher.next_task(slot)
+        assert task is not None
+        return task
+
+    def done(self, task: Task, life: int, slot: int = 0) -> None:
+        """It is confirmed by this life."""
+        ack = Ack(slot, task.range_id, task.attempt, Outcome.DONE, Counts(5, 5), life)
+        assert self.ledger.dispatcher.acknowledged(ack) == task
+        self.ledger.settle(ack, task, [])
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """With some ranges to do."""
+    plan = [PlannedRange(KeyRange(n * 10, n * 10 + 10), 5) for n in range(RANGES)]
+    journal = Journal.create(tmp_path / "journal.sqlite", {}, plan)
+    yield journal
+    journal.close()
+
+
+def test_a_new_life_takes_back_what_an_old_one_confirmed(journal: Journal) -> None:
+    """Ranges of other lives are to do again, loaders are replaced, and a person is told, once."""
+    told = Told(journal, A)
+    first = told.take()
+    told.done(first, A)
+    told.done(told.take(), B)
+    assert told.ledger.totals.ranges_done == 1
+    assert told.renewals == 1
+    assert [line for line in told.said if "Redis was restarted, or was a replica" in line] == told.said
+    told.ledger.heed_life(B)
+    assert (told.renewals, len(told.said)) == (1, 1)
+    assert first.range_id in {record.range_id for record in journal.todo()}
+
+
+def test_older_loaders_may_be_late(journal: Journal) -> None:
+    """What was out when the life changed comes back with the old life's name: it is done again, and nobody gives up."""
+    told = Told(journal, A)
+    late = [told.take(slot) for slot in range(1, 2 + MOST_RETURNS)]
+    told.ledger.heed_life(B)
+    told.ledger.heed_life(C)
+    for slot, task in enumerate(late, 1):
+        told.done(task, (A, B)[slot % 2], slot)
+    assert told.ledger.totals.ranges_done == 0
+    assert told.ledger.dispatcher.open_ranges == RANGES
+
+
+def test_lives_that_alternate_end_the_job(journal: Journal) -> None:
+    """A life that is over is met by newer loaders: not at once, but soon."""
+    told = Told(journal, A)
+    told.done(told.take(), B)
+    for _ in range(MOST_RETURNS - 1):
+        told.done(told.take(), A)
+        told.done(told.take(), B)
+    with pytest.raises(GaveUp, match="several servers"):
+        told.done(told.take(), A)
+
+
+def test_a_past_life_cannot_be_the_present_one(journal: Journal) -> None:
+    """The last question is answered by another server than the one that confirmed everything."""
+    told = Told(journal, A)
+    told.ledger.heed_life(B)
+    with pytest.raises(GaveUp, match=r"several servers.*lead to one alone, then resume"):
+        told.ledger.heed_life(A)
+
+
+def test_an_unknown_life_is_nobodys_end(journal: Journal) -> None:
+    """Before it is known, and where it is not told."""
+    told = Told(journal, UNKNOWN_LIFE)
+    told.done(told.take(), UNKNOWN_LIFE)
+    told.ledger.heed_life(A)
+    for life in (UNKNOWN_LIFE, A, UNKNOWN_LIFE):
+        told.done(told.take(), life)
+    assert told.ledger.totals.ranges_done == 4
