@@ -126,8 +126,9 @@ class TargetConnection:
         operation = f"cannot connect to {url}"
         (pong,) = self._exchange(_packed([("PING",)]), ["PING"], operation)
         if isinstance(pong, TargetError):
-            if url.password is None or not pong.message.startswith((f"{operation}: NOAUTH", f"{operation}: NOPERM")):
-                raise _refused_login(pong, None)
+            wants_login = pong.message.startswith(f"{operation}: NOAUTH") and url.password is not None
+            if not wants_login and not pong.message.startswith(f"{operation}: NOPERM"):
+                raise pong if isinstance(pong, (TargetLost, TargetDenied)) else TargetLost(pong.message, _NO_REDIS)
         elif pong != b"PONG":
             raise TargetLost(f"{operation}: PING was answered with {_described(pong)}", _NO_REDIS)
         commands: list[Words] = []
@@ -261,7 +262,7 @@ def _raise_first(replies: list[Any]) -> None:
 
 
 def _refused_login(error: TargetError, password: str | None) -> TargetError:
-    """A refusal at the connection: no row's fault. Who knows no AUTH repeats its arguments."""
+    """A refusal of AUTH or SELECT: no row's fault. Who knows no AUTH repeats its arguments."""
     if isinstance(error, TargetLost):
         return error
     message = error.message.partition(", with args")[0]

@@ -121,6 +121,31 @@ def test_a_password_is_for_a_redis_alone(odd: Callable[..., OddRedis], answer: b
     assert not isinstance(caught.value, TargetBusy)
 
 
+def test_who_may_not_ping_may_write(odd: Callable[..., OddRedis]) -> None:
+    """Where the default user, who has no password, has few rights."""
+    odd(ping=b"-NOPERM no permissions\r\n").connect().close()
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_a_fence_stands_behind_each_batch(odd: Callable[..., OddRedis], many: int) -> None:
+    """No two alike; and a reply too many in front of it is noticed before anything counts."""
+    server = odd()
+    connection = server.connect()
+    for _ in range(2):
+        connection.send(SET * many, many)
+    connection.confirm()
+    assert [words[0] for words in server.heard[2:]] == [*[b"SET"] * many, b"PING"] * 2
+    fences = [words[1] for words in server.heard if len(words) == 2 and words[0] == b"PING"]
+    assert len(set(fences)) == len(fences) == 3
+    connection.close()
+    connection = odd(set=b"+OK\r\n+OK\r\n").connect()
+    connection.send(SET * many, many)
+    with pytest.raises(TargetLost):
+        connection.confirm()
+    assert connection.outstanding_replies == many
+    connection.close()
+
+
 @pytest.mark.parametrize(
     "refusal", [b"-NOAUTH Authentication required.\r\n", b"-NOPERM no permissions\r\n", b"+PONG\r\n"]
 )
