@@ -51,7 +51,11 @@ class SourceError(ShardloadError):
 
 
 class SourceLost(SourceError):
-    """MySQL could not be reached, or went away, or asked for patience: trying again may help."""
+    """MySQL could not be reached, or went away: trying again may help."""
+
+
+class SourceBusy(SourceLost):
+    """MySQL answered, but asked for patience (too many connections, a shutdown, a lock ...): trying again may help."""
 
 
 class SourceDenied(SourceError):
@@ -74,8 +78,9 @@ class TargetDenied(TargetError):
     """Redis does not let this user in, or not use the command: no row's fault, and trying again will not help."""
 
 
-class MalformedPacket(SourceError):
-    """Bytes from MySQL that are not what its protocol says, with their offset in the stream's buffer."""
+class MalformedPacket(SourceLost):
+    """Bytes from MySQL that are not what its protocol says, with their offset in the stream's buffer: whoever sent them
+    is out of step, and a new connection may help."""
 
 
 class IpcError(ShardloadError):

@@ -17,6 +17,7 @@ from types import FrameType
 from shardload.errors import (
     IpcError,
     ShardloadError,
+    SourceBusy,
     SourceDenied,
     SourceLost,
     SpecError,
@@ -302,7 +303,7 @@ def _outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
     """What an error means for the range: nobody's fault, perhaps its own, surely its own, or the whole job's."""
     if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
         return Outcome.HOPELESS
-    if isinstance(error, TargetBusy):
+    if isinstance(error, (SourceBusy, TargetBusy)):
         return Outcome.UNREACHABLE
     if isinstance(error, (SourceLost, TargetLost)):
         return Outcome.BROKEN_OFF if is_connected else Outcome.UNREACHABLE

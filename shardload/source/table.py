@@ -12,7 +12,8 @@ from pymysql.connections import Connection
 
 from shardload.errors import SourceDenied, SpecError
 from shardload.model import KeyRange
-from shardload.source.connection import NO_LIMIT, translated
+from shardload.source.connection import translated
+from shardload.source.session import NO_LIMIT
 
 _PART = ""  # stands for a prefix of a column, or an expression, in an index: no column has this name
 _INTEGER = re.compile(r"(tiny|small|medium|big)?int\b", re.IGNORECASE)

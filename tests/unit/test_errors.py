@@ -14,6 +14,7 @@ from shardload.errors import (
     MalformedPacket,
     MissingServer,
     ShardloadError,
+    SourceBusy,
     SourceDenied,
     SourceError,
     SourceLost,
@@ -39,7 +40,7 @@ def test_the_exit_codes_are_an_interface() -> None:
     ("kind", "code"),
     [
         (SpecError, 2), (JobError, 2),
-        (SourceError, 3), (SourceLost, 3), (SourceDenied, 3), (MalformedPacket, 3),
+        (SourceError, 3), (SourceLost, 3), (SourceBusy, 3), (SourceDenied, 3), (MalformedPacket, 3),
         (TargetError, 3), (TargetLost, 3), (TargetBusy, 3), (TargetDenied, 3),
         (DirectoryLost, 3), (IpcError, 3), (JournalError, 3), (GaveUp, 3), (MissingServer, 3),
     ],
@@ -52,7 +53,7 @@ def test_every_error_has_its_exit_code(kind: type[ShardloadError], code: int) ->
 @pytest.mark.parametrize(
     ("kind", "parent"),
     [
-        (SourceLost, SourceError), (SourceDenied, SourceError), (MalformedPacket, SourceError),
+        (SourceLost, SourceError), (SourceBusy, SourceLost), (SourceDenied, SourceError), (MalformedPacket, SourceLost),
         (TargetLost, TargetError), (TargetBusy, TargetLost), (TargetDenied, TargetError),
     ],
 )  # fmt: skip

@@ -1,0 +1,57 @@
+"""MySQL's error codes: who is at fault, and what a person can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceLost, SpecError
+from shardload.loader import _outcome_of
+from shardload.model import Outcome
+from shardload.source.codes import MOST_TEXT, raise_coded
+from shardload.source.connection import raise_error_packet
+
+
+def error_of(code: int, text: str = "text", *, is_answer: bool = True) -> ShardloadError:
+    """What is raised for a code."""
+    with pytest.raises(ShardloadError) as caught:
+        raise_coded("reading", code, text, is_answer=is_answer)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        1040, 1047, 1053, 1077, 1129, 1152, 1184, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1874, 1927, 3032, 3168,
+        4031, 9001, 9002, 9005, 9501,
+        2003, 2006, 2013,  # a proxy's, which lost the server behind it
+    ],
+)  # fmt: skip
+def test_a_servers_trouble_blames_nobody(code: int) -> None:
+    """It is waited for like a server that cannot be reached, also in the middle of a range."""
+    error = error_of(code)
+    assert type(error) is SourceBusy
+    assert error.hint
+    assert _outcome_of(error, is_connected=True) is Outcome.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (2006, SourceLost), (2013, SourceLost), (2027, SourceLost), (3024, SourceLost), (1969, SourceLost),
+        (0, SourceLost),
+        (1049, SpecError), (1054, SpecError), (1146, SpecError), (1176, SpecError),
+        (1045, SourceDenied), (1130, SourceDenied), (1142, SourceDenied), (2059, SourceDenied), (3118, SourceDenied),
+        (1064, SourceError), (1366, SourceError),
+    ],
+)  # fmt: skip
+def test_all_other_codes(code: int, kind: type[ShardloadError]) -> None:
+    """A lost connection, a wrong spec, a missing right; what is in no list is an error of this range."""
+    assert type(error_of(code, is_answer=False)) is kind
+
+
+def test_a_long_text_is_cut() -> None:
+    """MySQL's own texts are short; 15 MB of one would be in every report and log."""
+    packet = b"\xff\x51\x04#HY000" + "é".encode() * 8_000_000
+    with pytest.raises(SourceBusy) as caught:
+        raise_error_packet("reading", packet)
+    assert caught.value.message == f"reading: {'é' * MOST_TEXT}... (cut) [1105]"
