@@ -9,7 +9,7 @@ import pwd
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,12 +21,13 @@ from shardload.jobdir import JobDirectory
 from shardload.limits import MOST_WORKERS
 from shardload.status import look
 from shardload.target import TargetConnection, choose_payload, describe_server
-from shardload.urls import parse_mysql, parse_redis
+from shardload.urls import PasswordRules, parse_mysql, parse_redis
 
 _LEAST_QUEUE_BYTES = 16384  # what all credits together need (limits.py)
 _LEAST_FREE_BYTES = 100 * 2**20
 _SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
+_STRICT = PasswordRules()
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Finding:
     hint: str = ""
 
 
-def examine(state_dir: Path, mysql: str | None, redis: str | None) -> Iterator[Finding]:
+def examine(
+    state_dir: Path, mysql: str | None, redis: str | None, passwords: PasswordRules = _STRICT
+) -> Iterator[Finding]:
     """Everything, one after the other. The URLs may come from the environment; without one its server is left out."""
     yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
     yield _encoder()
@@ -49,7 +52,9 @@ def examine(state_dir: Path, mysql: str | None, redis: str | None) -> Iterator[F
     yield from _state(state_dir)
     mysql = mysql or environment.url_from_environment("mysql")
     redis = redis or environment.url_from_environment("redis")
-    yield from _mysql(mysql) if mysql else [Finding("ok", "MySQL", "not asked", "give --mysql URL to examine it")]
+    yield from (
+        _mysql(mysql, passwords) if mysql else [Finding("ok", "MySQL", "not asked", "give --mysql URL to examine it")]
+    )
     yield from _redis(redis) if redis else [Finding("ok", "Redis", "not asked", "give --redis URL to examine it")]
 
 
@@ -152,9 +157,9 @@ def _jobs(state_dir: Path) -> Iterator[Finding]:
         yield Finding("warning", "jobs", f"belong to another user: {', '.join(foreign)}", hint)
 
 
-def _mysql(text: str) -> Iterator[Finding]:
+def _mysql(text: str, passwords: PasswordRules) -> Iterator[Finding]:
     try:
-        url = parse_mysql(text)
+        url = replace(parse_mysql(text), passwords=passwords)
         connection = source.connect(url)
     except (ValueError, ShardloadError) as error:
         yield _failed("MySQL", error)

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,7 @@ from pydantic import (
 from shardload import environment
 from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.errors import SpecError
+from shardload.keyfile import read_public_key
 from shardload.limits import (
     DEFAULT_GIVE_UP_AFTER_S,
     DEFAULT_HUNG_AFTER_S,
@@ -35,7 +37,7 @@ from shardload.limits import (
     MOST_WORKERS,
     range_rows_under,
 )
-from shardload.urls import MYSQL_FORM, REDIS_FORM, SourceUrl, TargetUrl, parse_mysql, parse_redis
+from shardload.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, SourceUrl, TargetUrl, parse_mysql, parse_redis
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -112,6 +114,9 @@ class JobSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     mysql: Source
+    mysql_enable_cleartext_plugin: bool = False
+    mysql_get_server_public_key: bool = False
+    mysql_server_public_key_path: Annotated[Path, BeforeValidator(_named), AfterValidator(Path.absolute)] | None = None
     redis: Target
     table: Annotated[str, Field(min_length=1, max_length=64)]
     columns: Columns | None = None
@@ -181,7 +186,7 @@ def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[st
     said.setdefault("state_dir", environment.default_state_dir(environ))
     if "job" not in said and isinstance(said.get("table"), str):
         said["job"] = _default_job_name(said["table"])
-    return _validated(said, origins)
+    return _with_password_rules(_validated(said, origins), origins)
 
 
 def passwords_to_repeat(spec: JobSpec) -> list[str]:
@@ -213,7 +218,7 @@ def load_stored(
     for key, value in flags.items():
         if value is not None:
             said[key], origins[key] = value, "--" + key.replace("_", "-")
-    spec = _validated(said, origins)
+    spec = _with_password_rules(_validated(said, origins), origins)
     place = {"redis": without_user(stored["redis"]), "state_dir": said["state_dir"]}  # a user alone is no Redis URL
     before = _validated({key: value for key, value in stored.items() if key != "passwords"} | place, {})
     was, now = before.identity(), spec.identity()
@@ -224,6 +229,15 @@ def load_stored(
                 "a job cannot be changed half-way: resume it as it was, or start a new one",
             )
     return spec
+
+
+def _with_password_rules(spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
+    """The spec, whose MySQL URL now knows who may get its password. SpecError if the public key cannot be read."""
+    key, file = None, spec.mysql_server_public_key_path
+    if file is not None:
+        key = read_public_key(file, origins["mysql_server_public_key_path"])
+    rules = PasswordRules(spec.mysql_enable_cleartext_plugin, spec.mysql_get_server_public_key, key)
+    return spec.model_copy(update={"mysql": replace(spec.mysql, passwords=rules)})
 
 
 def _default_job_name(table: str) -> str:

@@ -60,10 +60,22 @@ def without_passwords(text: str) -> str:
     return _SECRET.sub(r"\1:***@", text)
 
 
-class SourceUrl(ServerUrl):
-    """A MySQL or MariaDB server and database."""
+@dataclass(frozen=True)
+class PasswordRules:
+    """Who may get MySQL's password where there is neither TLS nor a socket nor loopback: whoever asks for it in clear
+    text, whoever sends a public key, or who has the private key to this one (PEM). By default nobody."""
 
-    scheme = "mysql"
+    cleartext: bool = False
+    any_public_key: bool = False
+    public_key: bytes | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class SourceUrl(ServerUrl):
+    """A MySQL or MariaDB server and database, and who may get the password there."""
+
+    scheme: ClassVar[str] = "mysql"
+    passwords: PasswordRules = PasswordRules()
 
 
 class TargetUrl(ServerUrl):

@@ -9,6 +9,8 @@ import click
 from shardload.cli.options import job_and_servers, state_only
 from shardload.environment import state_dir_from
 from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
+from shardload.keyfile import read_public_key
+from shardload.urls import PasswordRules
 
 
 @click.command()
@@ -32,15 +34,22 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
 
 @click.command()
 @job_and_servers
-def doctor(state_dir: Path | None, mysql: str | None, redis: str | None) -> int:
+def doctor(
+    state_dir: Path | None, mysql: str | None, redis: str | None, mysql_server_public_key_path: str | None,
+    mysql_get_server_public_key: bool | None, mysql_enable_cleartext_plugin: bool | None,
+) -> int:  # fmt: skip
     """Examine this machine, and with URLs the servers: a line each, ok, warning or problem, and what to do.
 
     The exit code is 3 if there is a problem.
     """
     from shardload.doctor import examine
 
+    key = mysql_server_public_key_path and read_public_key(
+        Path(mysql_server_public_key_path), "--mysql-server-public-key-path"
+    )
+    rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), key or None)
     worst = EXIT_COMPLETE
-    for finding in examine(state_dir_from(state_dir), mysql, redis):
+    for finding in examine(state_dir_from(state_dir), mysql, redis, rules):
         click.echo(
             f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint))
         )

@@ -26,7 +26,19 @@ class _StateDir(click.Path):
 _SERVERS = [
     click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {MYSQL_VARIABLE}]"),
     click.option("--redis", metavar="URL", help=f"{REDIS_FORM} [or {REDIS_VARIABLE}]"),
-]
+    click.option(
+        "--mysql-server-public-key-path", metavar="FILE",
+        help="MySQL's public key (its public_key.pem), for passwords without TLS.",
+    ),
+    click.option(
+        "--mysql-get-server-public-key", is_flag=True, default=None,
+        help="Without TLS, encrypt the password with whatever public key the server sends.",
+    ),
+    click.option(
+        "--mysql-enable-cleartext-plugin", is_flag=True, default=None,
+        help="Without TLS, send the password in clear text if the server asks for it.",
+    ),
+]  # fmt: skip
 _STATE = [
     click.option(
         "--state-dir", type=_StateDir(file_okay=False, path_type=Path),

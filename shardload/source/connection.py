@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any, NoReturn
 
 from pymysql.connections import Connection
 from pymysql.err import MySQLError
 
-from shardload.errors import Translation
+from shardload.errors import SourceError, SourceLost, Translation
 from shardload.source.codes import MOST_TEXT, raise_coded
+from shardload.source.login import CheckedConnection
 from shardload.source.session import pin
 from shardload.urls import SourceUrl
 
@@ -17,25 +17,24 @@ CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
 
 
-class _Connection(Connection):
-    """PyMySQL takes TLS where the server offers it, as MySQL's own clients do, and checks no certificate unless it is
-    told whose; yet it reads all that the system trusts for it, which takes longer than everything else here."""
-
-    def _create_ssl_ctx(self, _options: dict[str, Any]) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-
-
 def connect(url: SourceUrl, *, autocommit: bool = True, patience_s: int = IO_TIMEOUT_S) -> Connection[Any]:
     """A connection whose session is pinned: utf8mb4, UTC, READ COMMITTED, patient writes. No wait for MySQL is longer
     than `patience_s`.
 
-    SourceLost if the server cannot be reached, SourceError or SpecError if it refuses.
+    SourceLost if the server cannot be reached, SourceDenied or SpecError if it refuses.
     """
+    try:
+        return _connected(url, autocommit=autocommit, patience_s=patience_s)
+    except SourceError as error:
+        if type(error) is not SourceError:
+            raise
+        raise SourceLost(error.message, error.hint) from error  # no range is at fault for it
+
+
+def _connected(url: SourceUrl, *, autocommit: bool, patience_s: int) -> Connection[Any]:
     with translated(f"cannot connect to {url}"):
-        connection = _Connection(
+        connection = CheckedConnection(
+            url.passwords,
             host=url.host,
             port=url.port,
             user=url.user,

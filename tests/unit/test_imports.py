@@ -46,6 +46,7 @@ RANKS = {
     "janitor": 30,
     "spec": 20,
     "jsonfile": 5,
+    "keyfile": 5,
     "orders": 5,  # pure, but for the signals' numbers
     **dict.fromkeys(EDGES, 10),
     **dict.fromkeys(PURE, 0),

@@ -10,6 +10,7 @@ import pytest
 from shardload.environment import url_from_environment
 from shardload.errors import SpecError
 from shardload.spec import load, load_stored
+from shardload.urls import PasswordRules
 
 AWKWARD = "p@ss:w/rd %?#é"
 
@@ -87,3 +88,33 @@ def test_two_passwords(environ: dict[str, str]) -> None:
 def test_what_is_no_url_is_refused_as_ever(environ: dict[str, str]) -> None:
     """The parser's words, and no password in them."""
     assert "is not a URL" in refused(environ | {"SHARDLOAD_REDIS_URL": "cache"}).message
+
+
+KEY = b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
+
+
+def test_who_may_get_the_password_without_tls(environ: dict[str, str], tmp_path: Path) -> None:
+    """By default nobody; flags and TOML keys say otherwise, and a resumed job knows them still."""
+    assert load({"table": "t"}, None, environ).mysql.passwords == PasswordRules()
+    (tmp_path / "key.pem").write_bytes(KEY)
+    file = tmp_path / "job.toml"
+    file.write_text(f"mysql-server-public-key-path = '{tmp_path}/key.pem'\nmysql-get-server-public-key = true\n")
+    found = load({"table": "t", "mysql_enable_cleartext_plugin": True}, file, environ)
+    assert found.mysql.passwords == PasswordRules(cleartext=True, any_public_key=True, public_key=KEY)
+    assert load_stored(found.stored(), {"state_dir": found.state_dir}, environ).mysql.passwords == found.mysql.passwords
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "there is no file"), (b"-----BEGIN CERTIFICATE-----", "is no public key")]
+)
+def test_a_public_key_that_is_none(
+    environ: dict[str, str], tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    """The flag, the file and what was wanted, before MySQL is asked for anything."""
+    file = tmp_path / "key.pem"
+    if content:
+        file.write_bytes(content)
+    with pytest.raises(SpecError, match=message) as caught:
+        load({"table": "t", "mysql_server_public_key_path": str(file)}, None, environ)
+    assert caught.value.message.startswith("--mysql-server-public-key-path: ")
+    assert "public_key.pem" in caught.value.hint

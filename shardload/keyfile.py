@@ -1,0 +1,25 @@
+"""MySQL's public key, in a file that a person names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shardload.errors import SpecError
+
+_MOST_BYTES = 1 << 16
+_BEGINNING = b"-----BEGIN PUBLIC KEY-----"
+
+
+def read_public_key(file: Path, origin: str) -> bytes:
+    """The key in PEM, as MySQL has it in its `public_key.pem`. SpecError, beginning with `origin`, if there is none."""
+    hint = "name a copy of the file public_key.pem in MySQL's data directory"
+    if not file.is_file():
+        raise SpecError(f"{origin}: there is no file {file}", hint)
+    try:
+        with file.open("rb") as opened:
+            key = opened.read(_MOST_BYTES)
+    except OSError as error:
+        raise SpecError(f"{origin}: cannot read {file}: {error.strerror}", hint) from None
+    if not key.lstrip().startswith(_BEGINNING):
+        raise SpecError(f"{origin}: {file} is no public key (it does not begin with {_BEGINNING.decode()})", hint)
+    return key

@@ -1,0 +1,186 @@
+"""PyMySQL's connection, and what it leaves open: who may get the password, what may answer, how much it may send.
+
+TLS counts as private, whoever is at its other end: no certificate is checked, as in MySQL's own clients by default.
+An answer that cannot be understood becomes an error of PyMySQL's own, with a code that `codes.py` knows.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pymysql.connections import Connection
+from pymysql.err import MySQLError, OperationalError
+
+from shardload.errors import ShardloadError
+from shardload.source.codes import GREETING, LOGIN_REFUSED, MALFORMED, PLUGIN_UNKNOWN
+from shardload.urls import PasswordRules
+
+_MOST_LOGIN_BYTES = 1 << 16  # a greeting has about 100 bytes, a public key 500, an error text 512
+_MOST_ANSWER_BYTES = 1 << 24  # the columns of a table with 4096 of them, each with a long comment, are less
+_LEAST_READ_BYTES = 256  # what a read counts at least: as Python's objects a small piece takes that much
+_SHOWN_BYTES = 32
+_PROTOCOL = 10  # MySQL's since 3.22
+
+_CLEAR = {"mysql_clear_password", "dialog"}  # send the password as it is
+_PLUGINS = _CLEAR | {"mysql_native_password", "caching_sha2_password", "sha256_password", "client_ed25519"}
+_CONNECTION_CLOSED = {1152, 1184, 2006, 2013}
+
+
+class LoginError(OperationalError):
+    """An error of the login, with a hint of its own."""
+
+    def __init__(self, code: int, text: str, hint: str) -> None:
+        super().__init__(code, text)
+        self.hint = hint
+
+
+class CheckedConnection(Connection):
+    """A connection that logs in as `rules` allow. Its errors are PyMySQL's, with a code, or the socket's."""
+
+    _received_bytes = 0  # since the last command
+    _most_bytes = _MOST_LOGIN_BYTES
+    _sent_key: bytes | None = None
+    _wanted_plugin = ""
+
+    def __init__(self, rules: PasswordRules, **options: Any) -> None:
+        self._rules = rules
+        super().__init__(**options)
+
+    def _create_ssl_ctx(self, _options: dict[str, Any]) -> ssl.SSLContext:
+        """PyMySQL takes TLS where the server offers it, as MySQL's own clients do, and checks no certificate unless it
+        is told whose; yet it reads all that the system trusts for it, which takes longer than everything else here."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+
+    # ---- who answers
+
+    def connect(self, sock: Any = None) -> None:
+        """Greeting, login, and the first statements."""
+        with self._understood("the answer to the login"):
+            super().connect(sock)
+
+    def _get_server_information(self) -> None:
+        """Read the greeting. A server of another kind says something else, or waits for us to speak."""
+        raw: Any = self
+        raw._sock.settimeout(self.connect_timeout)
+        first = b""
+        try:
+            first = raw._sock.recv(_SHOWN_BYTES, socket.MSG_PEEK)
+            super()._get_server_information()  # type: ignore[misc]  # not in the stubs
+            if raw.protocol_version != _PROTOCOL:
+                raise ValueError(f"protocol {raw.protocol_version}")
+        except ShardloadError:  # a signal's
+            raise
+        except Exception as error:
+            is_refusal = isinstance(error, MySQLError) and first[4:5] == b"\xff"  # it does not let us in
+            if is_refusal:
+                raise
+            raise _no_greeting(first, error, self.connect_timeout) from error
+        raw._sock.settimeout(raw._read_timeout)
+
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """The first statement after the login."""
+        try:
+            super().set_character_set(charset, collation)
+        except OperationalError as error:
+            if error.args[0] not in _CONNECTION_CLOSED:
+                raise
+            hint = "MySQL closed the connection right after the login: its init_connect may be broken, see its log"
+            raise LoginError(error.args[0], str(error.args[1]), hint) from error
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        """Whatever PyMySQL trips over in an answer that is not MySQL's protocol becomes an error with a code."""
+        try:
+            yield
+        except (MySQLError, OSError, MemoryError, ShardloadError):
+            raise
+        except Exception as error:
+            raw: Any = self
+            raw._force_close()
+            text = f"{what} cannot be understood ({type(error).__name__}: {error})"
+            raise OperationalError(MALFORMED, text) from error
+
+    # ---- who gets the password
+
+    def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
+        """The server asks for another way to log in than it greeted with."""
+        self._wanted_plugin = name = plugin_name.decode("ascii", "backslashreplace")
+        if name not in _PLUGINS:
+            raise OperationalError(PLUGIN_UNKNOWN, f"this user logs in by the plugin {name}, which is not supported")
+        if name in _CLEAR and not self._rules.cleartext and not self._is_private():
+            raise LoginError(
+                LOGIN_REFUSED,
+                f"MySQL asks for the password in clear text ({name}), and this connection has no TLS",
+                "let MySQL offer TLS; --mysql-enable-cleartext-plugin sends it nevertheless, for all on the way to see",
+            )
+        return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]  # not in the stubs
+
+    @property
+    def server_public_key(self) -> bytes | None:
+        """The key to encrypt the password with: the known one, or where any will do, the one that the server sent.
+
+        PyMySQL asks for it where it would send the password encrypted, and nowhere else.
+        """
+        if self._rules.public_key:
+            return self._rules.public_key
+        if self._rules.any_public_key or self._is_private():
+            return self._sent_key
+        raise LoginError(
+            LOGIN_REFUSED,
+            f"MySQL asks for the password under a key that it sends itself ({self._wanted_plugin or 'at the login'}), "
+            "and this connection has no TLS",
+            "let MySQL offer TLS, or name its key: --mysql-server-public-key-path; --mysql-get-server-public-key takes "
+            "any key",
+        )
+
+    @server_public_key.setter
+    def server_public_key(self, key: bytes | None) -> None:
+        self._sent_key = key
+
+    def _is_private(self) -> bool:
+        """True if nobody on the way can listen: TLS, a socket, this machine itself, or there is no password."""
+        raw: Any = self
+        if raw._secure or not raw.password:
+            return True
+        peer = ipaddress.ip_address(raw._sock.getpeername()[0])
+        return (getattr(peer, "ipv4_mapped", None) or peer).is_loopback
+
+    # ---- how much it sends
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._received_bytes, self._most_bytes = 0, _MOST_ANSWER_BYTES
+        super()._execute_command(command, sql)  # type: ignore[misc]  # not in the stubs
+
+    def _read_query_result(self, unbuffered: bool = False) -> Any:
+        with self._understood("MySQL's answer"):
+            return super()._read_query_result(unbuffered)  # type: ignore[misc]  # not in the stubs
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        self._received_bytes += max(num_bytes, _LEAST_READ_BYTES)
+        if self._received_bytes > self._most_bytes:
+            raw: Any = self
+            raw._force_close()
+            raise OperationalError(MALFORMED, f"an answer of more than {self._most_bytes // 1024:,} KiB")
+        received: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]  # not in the stubs
+        return received
+
+
+def _no_greeting(first: bytes, error: Exception, patience_s: float | None) -> OperationalError:
+    """The error for what came instead of a greeting."""
+    if first and not (isinstance(error, MySQLError) and error.args[0] == 2013):
+        text = f"what answers there is no MySQL: it begins with {first!r}"
+    elif first:
+        text = "the greeting broke off"
+    elif isinstance(error, TimeoutError):
+        text = f"no greeting came within {patience_s} s: this is no MySQL, or it hangs"
+    else:
+        text = "the connection was closed without a greeting: this is no MySQL, or a proxy without one"
+    return LoginError(GREETING, text, "check host and port in --mysql")

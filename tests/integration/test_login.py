@@ -1,0 +1,286 @@
+"""Logging in at MySQL: who gets the password, and what is said about whatever answers there."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardload import source
+from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceLost
+from shardload.source import connection as connecting
+from shardload.urls import PasswordRules, SourceUrl
+from tests.harness import World
+from tests.unit import wire
+
+PASSWORD = "open sesame"
+SALT = b"abcdefghijklmnopqrst"
+Answer = bytes | tuple[bytes, ...]
+OK = b"\x00\x00\x00\x02\x00\x00\x00"
+_KEY = rsa.generate_private_key(65537, 2048)
+_OTHER_KEY = rsa.generate_private_key(65537, 2048)
+
+
+def pem(key: rsa.RSAPrivateKey) -> bytes:
+    """The public key of a pair."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(serialization.Encoding.PEM, form)
+
+
+def greeting(plugin: str = "mysql_native_password", version: str = "8.0.36") -> bytes:
+    """A MySQL's first words. It offers no TLS."""
+    offers = 0x0008F7DF  # all that PyMySQL asks for and 4.1 had, with CLIENT_PLUGIN_AUTH, without CLIENT_SSL
+    return (
+        b"\x0a" + version.encode() + b"\0" + b"\1\0\0\0" + SALT[:8] + b"\0" + (offers & 0xFFFF).to_bytes(2, "little")
+        + b"\x2d\x02\x00" + (offers >> 16).to_bytes(2, "little") + b"\x15" + bytes(10) + SALT[8:] + b"\0"
+        + plugin.encode() + b"\0"
+    )  # fmt: skip
+
+
+def switch(plugin: str, data: bytes = SALT + b"\0") -> bytes:
+    """An AuthSwitchRequest."""
+    return b"\xfe" + plugin.encode() + b"\0" + data
+
+
+def own_address() -> str:
+    """An address of this machine that is not loopback; what is sent there does not leave the machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # a datagram socket: nothing is sent
+        except OSError:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+class Played:
+    """One end of a connection that says what it was told to, and keeps what it is sent."""
+
+    def __init__(self, host: str, first: bytes, answers: Sequence[Answer], *, closes: bool) -> None:
+        self._first, self._answers, self._closes = first, answers, closes
+        self._listener = socket.create_server((host, 0))
+        self.url = SourceUrl(host, self._listener.getsockname()[1], "reader", PASSWORD, "app")
+        self.packets: list[bytes] = []
+        self._thread = threading.Thread(target=self._play, daemon=True)
+        self._thread.start()
+
+    def _play(self) -> None:
+        client, _ = self._listener.accept()
+        with client, client.makefile("rb") as incoming:
+            try:
+                client.sendall(self._first)
+                for answer in self._answers:
+                    header = incoming.read(4)
+                    self.packets.append(incoming.read(int.from_bytes(header[:3], "little")))
+                    if header:
+                        client.sendall(
+                            wire.stream(answer if isinstance(answer, tuple) else (answer,), header[3] + 1)[0]
+                        )
+                if not self._closes:
+                    self.packets.append(incoming.read())
+            except OSError:
+                return  # the client is gone
+
+    def end(self) -> None:
+        """When the client has closed its end."""
+        self._thread.join()
+        self._listener.close()
+
+
+@contextmanager
+def played(
+    first: bytes, answers: Sequence[Answer] = (), *, host: str = "127.0.0.1", closes: bool = False
+) -> Iterator[Played]:
+    """A server that sends `first` as it is, and after each packet from the client an answer: one packet, or several."""
+    server = Played(host, first, answers, closes=closes)
+    yield server
+    server.end()
+
+
+def framed(payload: bytes) -> bytes:
+    """The first packet of a connection."""
+    return wire.packets(payload, 0)[0]
+
+
+def log_in(server: Played, rules: PasswordRules = PasswordRules()) -> None:  # noqa: B008 - frozen
+    """And leave at once."""
+    source.abandon(source.connect(replace(server.url, passwords=rules), patience_s=5))
+
+
+def refusal(server: Played, kind: type[ShardloadError]) -> ShardloadError:
+    """The error that a login ends with."""
+    with pytest.raises(ShardloadError) as caught:
+        log_in(server)
+    server.end()
+    assert type(caught.value) is kind, repr(caught.value)
+    assert PASSWORD not in str(caught.value)
+    return caught.value
+
+
+# ---- who gets the password
+
+CLEARTEXT = "--mysql-enable-cleartext-plugin"
+ANY_KEY = "--mysql-get-server-public-key"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "answers", "packets", "flag"),
+    [
+        ("mysql_native_password", [switch("mysql_clear_password")], 1, CLEARTEXT),
+        ("mysql_native_password", [switch("dialog", b"\x02Password: ")], 1, CLEARTEXT),
+        ("caching_sha2_password", [b"\x01\x04", b"\x01" + pem(_KEY)], 1, ANY_KEY),
+        ("mysql_native_password", [switch("caching_sha2_password"), b"\x01\x04", b"\x01" + pem(_KEY)], 2, ANY_KEY),
+        ("sha256_password", [b"\x01" + pem(_KEY)], 1, ANY_KEY),
+        ("mysql_native_password", [switch("sha256_password"), b"\x01" + pem(_KEY)], 1, ANY_KEY),
+    ],
+)
+def test_without_tls_the_password_is_not_sent(plugin: str, answers: list[bytes], packets: int, flag: str) -> None:
+    """Neither in clear text nor under a key that nobody knows; the hint names the flag that allows it. The packets are
+    the login, which holds a scramble at most, and the scramble for another plugin."""
+    with played(framed(greeting(plugin)), answers, host=own_address()) as server:
+        error = refusal(server, SourceDenied)
+        assert flag in error.hint
+        assert "no TLS" in error.message
+    sent = [packet for packet in server.packets if packet]
+    assert len(sent) == packets
+    assert PASSWORD.encode() not in b"".join(sent)
+
+
+def decrypted(packet: bytes, key: rsa.RSAPrivateKey) -> bytes:
+    """The password that was sent under a public key."""
+    sha1 = hashes.SHA1()
+    text = key.decrypt(packet, padding.OAEP(padding.MGF1(sha1), sha1, None))
+    return bytes(byte ^ SALT[at % 20] for at, byte in enumerate(text)).rstrip(b"\0")
+
+
+SESSION = [OK] * 8  # for what follows a login
+
+
+@pytest.mark.parametrize("host", ["loopback", "off loopback"])
+def test_clear_text_where_it_is_allowed(host: str) -> None:
+    """On this machine always, elsewhere by the flag."""
+    rules = PasswordRules(cleartext=host != "loopback")
+    address = "127.0.0.1" if host == "loopback" else own_address()
+    with played(framed(greeting()), [switch("mysql_clear_password"), OK, *SESSION], host=address) as server:
+        log_in(server, rules)
+    assert server.packets[1] == PASSWORD.encode() + b"\0"
+
+
+@pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
+def test_any_public_key_where_it_is_allowed(plugin: str) -> None:
+    """By the flag: the key is asked for and used."""
+    answers = [b"\x01\x04"] * (plugin == "caching_sha2_password")
+    with played(framed(greeting(plugin)), [*answers, b"\x01" + pem(_KEY), OK, *SESSION], host=own_address()) as server:
+        log_in(server, PasswordRules(any_public_key=True))
+    assert decrypted(server.packets[len(answers) + 1], _KEY) == PASSWORD.encode()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "answers"),
+    [("caching_sha2_password", [b"\x01\x04"]), ("sha256_password", [b"\x01" + pem(_OTHER_KEY)])],
+)
+def test_a_known_public_key_is_not_replaced(plugin: str, answers: list[bytes]) -> None:
+    """Whatever key the server sends, the password is encrypted with the one that was given."""
+    with played(framed(greeting(plugin)), [*answers, OK, *SESSION], host=own_address()) as server:
+        log_in(server, PasswordRules(public_key=pem(_KEY)))
+    assert decrypted(server.packets[1], _KEY) == PASSWORD.encode()
+
+
+def test_a_scramble_needs_no_leave() -> None:
+    """Where the server knows the password of caching_sha2_password from before, nothing but a scramble is sent."""
+    with played(framed(greeting("caching_sha2_password")), [(b"\x01\x03", OK), *SESSION], host=own_address()) as server:
+        log_in(server)
+    assert PASSWORD.encode() not in b"".join(server.packets)
+
+
+def test_ed25519() -> None:
+    """MariaDB's client_ed25519 gets a signature of its scramble, which MariaDB holds against the user's public key."""
+    # MariaDB's documentation, "Authentication Plugin - ed25519": what CREATE USER makes of the password `secret`
+    public_key = base64.b64decode("ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY=")
+    scramble = bytes(range(32))
+    with played(framed(greeting()), [switch("client_ed25519", scramble), OK, *SESSION]) as server:
+        server.url = replace(server.url, password="secret")
+        log_in(server)
+    ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(server.packets[1], scramble)
+
+
+# ---- what answers there
+
+
+@pytest.mark.parametrize("plugin", ["mysql_old_password", "parsec", "auth_gssapi_client", "\x1b[31m"])
+def test_a_way_to_log_in_that_is_not_supported(plugin: str) -> None:
+    """It is named, and what to do."""
+    with played(framed(greeting()), [switch(plugin)]) as server:
+        error = refusal(server, SourceDenied)
+        assert f"plugin {plugin}" in error.message
+        assert "ALTER USER" in error.hint
+
+
+ERROR_1040 = b"\xff\x10\x04Too many connections"
+
+
+@pytest.mark.parametrize(
+    ("first", "kind", "message"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", SourceLost, "is no MySQL: it begins with b'SSH-2.0"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", SourceLost, "is no MySQL: it begins with b'HTTP/1.1"),
+        (b"-DENIED Redis is running in protected mode", SourceLost, "is no MySQL: it begins with b'-DENIED"),
+        (b"", SourceLost, "closed without a greeting"),
+        (framed(b"\x093.22.32\0\1\0\0\0abcdefgh\0"), SourceLost, "is no MySQL: "),
+        (framed(greeting())[:30], SourceLost, "the greeting broke off"),
+        (framed(greeting()[:9]), SourceLost, "is no MySQL: "),
+        (framed(b""), SourceLost, "is no MySQL: "),
+        (framed(greeting(version="x")), SourceLost, "the answer to the login cannot be understood"),
+        (b"\xff\xff\xff\x00\x0a" + bytes(100_000), SourceLost, "is no MySQL: "),
+        (framed(ERROR_1040), SourceBusy, "Too many connections [1040]"),
+    ],
+    ids=["ssh", "http", "redis", "closed", "protocol 9", "broken off", "short", "empty", "version", "endless", "1040"],
+)  # fmt: skip
+def test_odd_greetings(first: bytes, kind: type[ShardloadError], message: str) -> None:
+    """One line, and never a fault of shardload."""
+    with played(first, closes=True) as server:
+        error = refusal(server, kind)
+        assert message in error.message
+        assert len(str(error)) < 400
+
+
+def test_a_server_that_never_greets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An HTTP server or a Redis waits for us to speak: that is not waited for as long as a query's answer."""
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 1)
+    with played(b"") as server:
+        error = refusal(server, SourceLost)
+        assert "no greeting came within 1 s: this is no MySQL" in error.message
+
+
+@given(answers=st.lists(st.binary(max_size=40), min_size=1, max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_answered(answers: list[bytes]) -> None:
+    """Any bytes at any time of the login are an error of ours, or no error."""
+    with played(framed(greeting()), answers, closes=True) as server, suppress(ShardloadError):
+        log_in(server)
+
+
+def test_a_broken_init_connect(world: World) -> None:
+    """MySQL lets the user in and closes the connection at the first statement: the hint says where to look."""
+    world.execute(
+        "CREATE USER ordinary@'%' IDENTIFIED BY 'x'",
+        f"GRANT SELECT ON `{world.mysql.database}`.* TO ordinary@'%'",
+        "SET GLOBAL init_connect = 'NO SQL'",
+    )
+    try:
+        with pytest.raises(SourceLost) as caught:
+            source.connect(replace(world.mysql, user="ordinary", password="x"))
+    finally:
+        world.execute("SET GLOBAL init_connect = ''", "DROP USER ordinary@'%'")
+    assert "init_connect" in caught.value.hint
