@@ -17,7 +17,7 @@ from shardload import retry
 from shardload.confirmation import Confirmation
 from shardload.crew import Death, Slot
 from shardload.display import describe
-from shardload.errors import GaveUp, IpcError, ShardloadError, TargetLost
+from shardload.errors import GaveUp, IpcError, ShardloadError, TargetFull, TargetLost
 from shardload.model import Ack, Outcome, SetAside
 from shardload.orders import Answer, Order, order_of_signal, parse_order
 from shardload.parts import Ending, Parts, Settings, reason_to_stop
@@ -205,12 +205,14 @@ class Coordinator:
             slot.losses = 0
             slot.is_up = True
             self._trouble_since_s = None
-        elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF):
+        elif ack.outcome in (Outcome.UNREACHABLE, Outcome.BROKEN_OFF, Outcome.CROWDED):
             if self.ending is None:  # else all is taken back, and the STOP stays
                 self._recall(ack.slot)
             reason = told[-1].reason if told else "no reason given"
             if slot.wait_after_loss(self._now_s) and slot.losses == 1:
                 self._say(f"loader {ack.slot}: {reason}; trying again")
+            if ack.outcome is Outcome.CROWDED and self.ending is None:
+                self.steering.make_do(reason)
             self._consider_giving_up(reason)
 
     def _consider_giving_up(self, reason: str) -> None:
@@ -279,6 +281,8 @@ class Coordinator:
         try:
             target = self._confirmation.ask(self._now_s)
         except TargetLost as error:
+            for number in range(len(self._crew.slots)) if isinstance(error, TargetFull) else ():
+                self._crew.retire(number)  # it has a connection, and nothing to do
             self._consider_giving_up(str(error))
             return
         self._ledger.heed_life(target.life)

@@ -58,6 +58,10 @@ class SourceBusy(SourceLost):
     """MySQL answered, but asked for patience (too many connections, a shutdown, a lock ...): trying again may help."""
 
 
+class SourceFull(SourceBusy):
+    """MySQL, or this user's quota, has no room for another connection: fewer workers, or trying again, may help."""
+
+
 class SourceDenied(SourceError):
     """MySQL does not let this user in, or not read the table: no row's fault, and trying again will not help."""
 
@@ -72,6 +76,10 @@ class TargetLost(TargetError):
 
 class TargetBusy(TargetLost):
     """Redis answered, but asked for patience (-LOADING, -OOM, -READONLY ...): trying again may help."""
+
+
+class TargetFull(TargetBusy):
+    """Redis has no room for another connection: fewer workers, or trying again, may help."""
 
 
 class TargetDenied(TargetError):

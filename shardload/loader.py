@@ -14,29 +14,20 @@ from collections import deque
 from contextlib import suppress
 from types import FrameType
 
-from shardload.errors import (
-    IpcError,
-    ShardloadError,
-    SourceBusy,
-    SourceDenied,
-    SourceLost,
-    SpecError,
-    TargetBusy,
-    TargetDenied,
-    TargetError,
-    TargetLost,
-)
+from shardload.errors import IpcError, ShardloadError, SourceLost, TargetBusy, TargetError, TargetLost
 from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
+from shardload.link import Link
 from shardload.model import Ack, Counts, KeyRange, Outcome, SetAside, Task
+from shardload.outcome import outcome_of
 from shardload.pace import Pace
 from shardload.place import Place
 from shardload.process import die_with_parent, set_title
 from shardload.reading import Reading
-from shardload.target import TargetConnection, describe_server
 from shardload.work import Work
 
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
+_LONG_WAIT_S = 0.5  # Redis's `timeout` is a second at least
 
 _log = logging.getLogger("shardload.loader")
 
@@ -57,8 +48,7 @@ class Loader:
         self._doorbell = doorbell
         self._coordinator = os.getppid()
         self._reading = Reading(work)
-        self._target: TargetConnection | None = None
-        self._life = 0
+        self._link = Link(work)
         self._flight = Flight()
         self._in_hand: Task | None = None
         self._ahead: deque[Task | Stop] = deque()  # received and not begun: neighbours, and who comes behind them
@@ -146,7 +136,7 @@ class Loader:
         If it does not, the range of the first that it did not confirm has failed. Those behind it are interrupted: the
         connection is of no use any more, and the fault is not their own.
         """
-        target = self._target
+        target = self._link.connection
         if target is None or count < 1:
             return
         try:
@@ -186,7 +176,7 @@ class Loader:
         reason = str(error) or type(error).__name__
         _log.info("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._disconnect()  # neither connection's state is known now
-        outcome = _outcome_of(error, is_connected=is_connected)
+        outcome = outcome_of(error, is_connected=is_connected)
         if outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED) and task.keys.span_keys == 1:
             outcome = self._outcome_of_key(task.keys, outcome)
         if outcome is not Outcome.DONE:
@@ -204,7 +194,7 @@ class Loader:
             return outcome
 
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
-        self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._life))
+        self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._link.life))
         self._idle_since_s = now_s = time.monotonic()
         if task.rings or outcome is not Outcome.DONE or now_s - self._rang_s >= SLOW_S:
             self._ring()
@@ -217,26 +207,35 @@ class Loader:
     def _connect(self) -> None:
         """Both connections, kept from range to range. The coordinator is told the first time: this loader is up."""
         is_amid = bool(self._flight) or self._reading.is_open
-        if not is_amid and time.monotonic() - self._idle_since_s > _RECONNECT_AFTER_S:
+        if not is_amid and (time.monotonic() - self._idle_since_s > _RECONNECT_AFTER_S or not self._are_open()):
             self._disconnect()
-        if self._reading.is_connected and self._target is not None:
+        if self._reading.is_connected and self._link.connection is not None:
             return
         self._place.beat(Phase.CONNECTING)
         if not self._reading.is_connected:
             self._reading.connect()
-        if self._target is None:
-            self._target = TargetConnection(self._work.redis, form=self._work.form)
-            self._life = describe_server(self._target).life
+        self._link.connect()
         if not self._is_up:
             self._is_up = True
             self._place.beat(Phase.READING)
             self._ring()
 
+    def _are_open(self) -> bool:
+        """False if a server has closed its connection, which was idle too long for it."""
+        return self._link.is_open() and self._reading.is_alive()
+
+    def _hold_back(self, rows: int, source_bytes: int) -> None:
+        """Wait as long as the rate limit says. Redis may close a connection that is idle for so long."""
+        owed_s = self._pace.owed_s(rows, source_bytes)
+        if owed_s > _LONG_WAIT_S:
+            self._land(len(self._flight))
+        self._pace.wait(owed_s)
+        if owed_s > _LONG_WAIT_S:
+            self._link.renew()
+
     def _disconnect(self) -> None:
         self._reading.close()
-        if self._target is not None:
-            self._target.close()
-        self._target = None
+        self._link.close()
 
     def _transfer(self, task: Task) -> None:
         """Every row of the range, from MySQL into flight to Redis."""
@@ -287,24 +286,13 @@ class Loader:
         batch = self._reading.batch(task.keys, self._pace.piece_bytes())
         if batch.set_aside:
             self._work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
-        self._pace.hold_back(batch.rows_read, batch.consumed_bytes)
+        self._hold_back(batch.rows_read, batch.consumed_bytes)
         self._place.beat(Phase.WRITING)
         if batch.keys:
-            assert self._target is not None
-            self._target.send(batch.commands, batch.keys * self._reading.replies_per_key)
+            assert self._link.connection is not None
+            self._link.connection.send(batch.commands, batch.keys * self._reading.replies_per_key)
         counts = Counts(
             batch.rows_read, batch.keys, batch.rows_skipped, len(batch.set_aside),
             batch.consumed_bytes, len(batch.commands),
         )  # fmt: skip
         return counts, batch.ended
-
-
-def _outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
-    """What an error means for the range: nobody's fault, perhaps its own, surely its own, or the whole job's."""
-    if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
-        return Outcome.HOPELESS
-    if isinstance(error, (SourceBusy, TargetBusy)):
-        return Outcome.UNREACHABLE
-    if isinstance(error, (SourceLost, TargetLost)):
-        return Outcome.BROKEN_OFF if is_connected else Outcome.UNREACHABLE
-    return Outcome.REFUSED

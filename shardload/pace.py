@@ -25,12 +25,15 @@ class Pace:
         rate_rows = self._board.rate()
         return max(1, int(rate_rows * _PIECE_S * self._row_bytes)) if rate_rows else None
 
-    def hold_back(self, rows: int, source_bytes: int) -> None:
-        """Wait until the limit lets these rows go, or until there is none or this loader has to leave."""
+    def owed_s(self, rows: int, source_bytes: int) -> float:
+        """Take these rows out of what the limit allows: the seconds to wait before they may go."""
         if rows:
             self._row_bytes = source_bytes / rows
+        return self._board.take_tokens(rows, time.monotonic()) if self._board.rate() else 0.0
+
+    def wait(self, left_s: float) -> None:
+        """Wait so long, or until there is no limit or this loader has to leave."""
         rate_rows = self._board.rate()
-        left_s = self._board.take_tokens(rows, time.monotonic()) if rate_rows else 0.0
         while left_s > 0 and rate_rows and not self._must_stop():
             self._beat()
             began_s = time.monotonic()

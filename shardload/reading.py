@@ -39,6 +39,10 @@ class Reading:
         self._connection = source.connect(self._work.mysql)
         self._stream = source.RangeStream(self._connection)
 
+    def is_alive(self) -> bool:
+        """False if MySQL has closed the connection, or said something unasked. For one on which no result is open."""
+        return self._connection is not None and source.is_open(self._connection)
+
     def close(self) -> None:
         """Let go of the connection, whatever its state."""
         if self._connection is not None:

@@ -118,6 +118,13 @@ class Steering:
 
         self._promise(answer, is_kept, f"{workers} workers", "loaders come, or leave after the range in their hand")
 
+    def make_do(self, reason: str) -> None:
+        """A server has no room for another connection: go on with the loaders that have theirs, if there are any."""
+        workers = len([True for slot in self._crew.used_slots if slot.pid and slot.is_up and not slot.losses])
+        if 0 < workers < self.workers:
+            self._say(f"{reason}: going on with fewer workers; shardload scale brings more")
+            self.scale(workers, Silent())
+
     def set_rate(self, rate_rows: int) -> None:
         """So many rows a second from now on, all loaders together; 0: no limit."""
         self._board.set_rate(rate_rows, time.monotonic())

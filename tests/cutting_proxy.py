@@ -43,7 +43,7 @@ class _Connection:
                 self._reads_range = b"FORCE INDEX" in data and b"COUNT" not in data
                 self._is_answer_new = True
                 if self._reads_range and self._refuses(data):
-                    self._client.sendall(_packet(1, b"\xff" + (1105).to_bytes(2, "little") + b"#HY000page is damaged"))
+                    self._client.sendall(_packet(1, b"\xff" + (1030).to_bytes(2, "little") + b"#HY000page is damaged"))
                     continue
                 self._server.sendall(data)
         self._hang_up()

@@ -2,7 +2,7 @@
 
 from pymysql.connections import Connection
 
-from shardload.source.connection import abandon, begin_snapshot, connect, raise_error_packet, server_version
+from shardload.source.connection import abandon, begin_snapshot, connect, is_open, raise_error_packet, server_version
 from shardload.source.estimate import TableKeys
 from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
@@ -18,6 +18,7 @@ __all__ = [
     "check_readable",
     "connect",
     "describe",
+    "is_open",
     "quoted",
     "raise_error_packet",
     "readable_tables",

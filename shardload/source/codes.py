@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from shardload.errors import SourceBusy, SourceDenied, SourceError, SourceLost, SpecError
+from shardload.errors import SourceBusy, SourceDenied, SourceError, SourceFull, SourceLost, SpecError
 
 MOST_TEXT = 500  # characters; MySQL's own texts have at most 512 bytes
 GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED = 2012, 2027, 2059, 2061  # raised on this side too (login.py)
 
+_FULL = {1040, 1203, 1226}  # too many connections: in all, of this user, for this hour
 # The server answers, and says that it cannot do it now. No row is at fault, and waiting helps.
 _PATIENCE = {
-    1040, 1129, 1135, 1203, 1226, 1637,  # too many connections, errors, threads, transactions, or queries an hour
+    1129, 1135, 1637,  # too many errors, threads or transactions
     1021, 1037, 1038, 1041, 3019,  # its disk or its memory is full
     1053, 1077, 1078, 1079, 1080, 3032, 3168,  # it goes down, is in offline mode, or is not available
     1152, 1184, 1927, 3169, 4031,  # it closed the connection: aborted, killed, idle for too long
@@ -78,6 +79,8 @@ def raise_coded(
         text = f"{text[:MOST_TEXT]}... (cut)"
     message = f"{operation}: {text} [{code}]" if code else f"{operation}: {text or 'the connection is closed'}"
     hint = hint or _HINTS.get(code, "")
+    if code in _FULL:
+        raise SourceFull(message, hint) from cause
     if code in _PATIENCE or (is_answer and code in _LOST and code >= 2000):
         raise SourceBusy(message, hint or "MySQL asks for patience; if it lasts, look into its log") from cause
     if code in _LOST or not code:

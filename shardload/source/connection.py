@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Any, NoReturn
 
 from pymysql.connections import Connection
@@ -64,6 +65,13 @@ def begin_snapshot(connection: Connection[Any]) -> None:
 def abandon(connection: Connection[Any]) -> None:
     """Close the socket without a word: what is still on its way is of no interest."""
     connection._force_close()  # type: ignore[attr-defined]  # close() would talk to a server that may be gone
+
+
+def is_open(connection: Connection[Any]) -> bool:
+    """False if MySQL has closed this idle connection, or sent what nobody asked for (MySQL 8 says why it closes)."""
+    poll = select.poll()
+    poll.register(connection._sock, select.POLLIN)  # type: ignore[attr-defined]
+    return not poll.poll(0)
 
 
 def is_mariadb(connection: Connection[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shardload.errors import TargetBusy, TargetDenied, TargetError
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull
 
 MOST_TEXT_CHARS = 300  # of what a server says; some texts are pages long, and a broken server's have no end
 
@@ -40,5 +40,7 @@ def refusal(operation: str, reply: str) -> TargetError:
     """The error of ours for an error of Redis's. TargetBusy where patience helps, TargetDenied where nothing does."""
     word = word_of(reply)
     is_denied = word in _DENIED or (word == "NOPERM" and "permissions to access" not in reply)  # a key: a row's affair
-    kind = TargetBusy if word in _PATIENCE or word == _FULL else TargetDenied if is_denied else TargetError
+    if word == _FULL:
+        return TargetFull(f"{operation}: {shown(reply)}", _HINTS[_FULL])
+    kind = TargetBusy if word in _PATIENCE else TargetDenied if is_denied else TargetError
     return kind(f"{operation}: {shown(reply)}", _HINTS.get(word, ""))

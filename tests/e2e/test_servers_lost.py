@@ -146,6 +146,33 @@ def test_the_last_question_is_asked_until_redis_answers(world: World, many_users
         assert_whole(world, many_users, running.finish())
 
 
+def test_connections_that_were_idle_too_long_blame_no_row(world: World, own_redis: RedisServer) -> None:
+    """Both servers close what is idle for a second; under a low rate a worker waits for longer than that."""
+    world.make_table("few", "id INT PRIMARY KEY")
+    world.execute("INSERT INTO few VALUES (1), (2), (4), (5), (6), (8)", "SET GLOBAL wait_timeout = 1")
+    client = world.target()
+    client.config_set("timeout", 1)
+    client.close()
+    done = world.run(
+        "run", "--table", "few", "--rate", "1", "--workers", "1", "--range-rows", "3", "--job", JOB, "--json"
+    )
+    world.execute("SET GLOBAL wait_timeout = DEFAULT")
+    assert done.code == 0, done.err
+    assert (done.summary["rows_read"], done.summary["keys_written"], done.summary["ranges_retried"]) == (6, 6, 0)
+
+
+def test_a_redis_with_room_for_fewer_workers_gets_fewer(world: World, many_users: str, own_redis: RedisServer) -> None:
+    """A word instead of a failure; and the last question is asked although the workers hold all connections."""
+    client = world.target()
+    client.config_set("maxclients", 3)  # this one and two workers
+    done = world.run("run", "--table", many_users, "--key", "user:{id}", "--workers", "4", "--range-rows", "5000",
+                     "--job", JOB, "--json")  # fmt: skip
+    client.config_set("maxclients", 10_000)
+    client.close()
+    assert "going on with fewer workers" in done.err
+    assert_whole(world, many_users, done)
+
+
 def test_a_server_that_is_away_is_tried_with_one_range(world: World, many_users: str, own_redis: RedisServer) -> None:
     """The others that a loader held wait with the coordinator, and are not tried in vain, again and again."""
     running = start(world, many_users, "--workers", "1", "--range-rows", "100")

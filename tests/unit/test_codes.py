@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceLost, SpecError
-from shardload.loader import _outcome_of
 from shardload.model import Outcome
+from shardload.outcome import outcome_of
 from shardload.source.codes import MOST_TEXT, raise_coded
 from shardload.source.connection import raise_error_packet
 
@@ -31,7 +31,7 @@ def test_a_servers_trouble_blames_nobody(code: int) -> None:
     error = error_of(code)
     assert type(error) is SourceBusy
     assert error.hint
-    assert _outcome_of(error, is_connected=True) is Outcome.UNREACHABLE
+    assert outcome_of(error, is_connected=True) is Outcome.UNREACHABLE
 
 
 @pytest.mark.parametrize(

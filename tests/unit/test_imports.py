@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
     "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile", "flight", "shortfall",
+    "runfile", "flight", "shortfall", "outcome",
 }  # fmt: skip
 EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
 
@@ -39,6 +39,7 @@ RANKS = {
     "parts": 38,
     "crew": 35,
     "reading": 35,
+    "link": 35,
     "place": 35,
     "pace": 35,
     "work": 30,

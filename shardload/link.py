@@ -1,0 +1,43 @@
+"""A worker's connection to Redis, and which life of Redis is at its other end."""
+
+from __future__ import annotations
+
+from shardload.errors import TargetBusy
+from shardload.target import TargetConnection, describe_server
+from shardload.work import Work
+
+
+class Link:
+    """One worker's. `connection` is None before `connect` and after `close`; `life` is the newest one seen."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.connection: TargetConnection | None = None
+        self.life = 0
+
+    def connect(self) -> None:
+        """TargetLost or TargetError if Redis cannot be reached, or refuses."""
+        if self.connection is None:
+            self.connection = TargetConnection(self._work.redis, form=self._work.form)
+            self.life = describe_server(self.connection).life
+
+    def close(self) -> None:
+        """Let go of the connection, whatever its state."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+
+    def is_open(self) -> bool:
+        """False if there is no connection, or if Redis has closed it. For one with nothing in flight."""
+        return self.connection is not None and self.connection.is_open()
+
+    def renew(self) -> None:
+        """A new connection, if Redis has closed this one, which was idle too long for it. TargetBusy if the new one
+        leads to a Redis that does not have what the old one confirmed."""
+        if self.is_open():
+            return
+        life = self.life
+        self.close()
+        self.connect()
+        if self.life != life:
+            raise TargetBusy("Redis was restarted while a worker waited for the rate limit")

@@ -1,0 +1,30 @@
+"""What an error means for the range that a worker was at. Pure."""
+
+from __future__ import annotations
+
+from shardload.errors import (
+    SourceBusy,
+    SourceDenied,
+    SourceFull,
+    SourceLost,
+    SpecError,
+    TargetBusy,
+    TargetDenied,
+    TargetFull,
+    TargetLost,
+)
+from shardload.model import Outcome
+
+
+def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
+    """Nobody's fault, perhaps the range's own, surely its own, or the whole job's. `is_connected` says that the worker
+    had reached both servers."""
+    if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
+        return Outcome.HOPELESS
+    if isinstance(error, (SourceFull, TargetFull)):
+        return Outcome.CROWDED
+    if isinstance(error, (SourceBusy, TargetBusy)):
+        return Outcome.UNREACHABLE
+    if isinstance(error, (SourceLost, TargetLost)):
+        return Outcome.BROKEN_OFF if is_connected else Outcome.UNREACHABLE
+    return Outcome.REFUSED
