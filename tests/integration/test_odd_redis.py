@@ -168,7 +168,7 @@ def test_who_wants_a_password_gets_it(odd: Callable[..., OddRedis], refusal: byt
         ({"greeting": b"-ERR max number of clients reached\r\n", "greeting_ends": b""}, TargetBusy, "maxclients"),
         ({"ping": b"-LOADING Redis is loading the dataset in memory\r\n"}, TargetBusy, "LOADING"),
         ({"auth": b"-WRONGPASS invalid\r\n"}, TargetDenied, "WRONGPASS"),
-        ({"auth": b"-ERR unknown command 'AUTH', with args beginning with: 'secret'\r\n"}, TargetDenied, "AUTH"),
+        ({"auth": b"-ERR unknown command 'AUTH', with args beginning with: 'secr\r\n"}, TargetDenied, "AUTH"),
         ({"auth": b"-ERR secret\r\n"}, TargetDenied, r"ERR \*\*\*"),
         ({"auth": b":1\r\n"}, TargetLost, "AUTH was answered with an integer"),
         ({"auth": None}, TargetLost, "Redis closed the connection at AUTH"),
@@ -181,7 +181,7 @@ def test_a_refusal_at_the_door(
     """In its own words and its kind, with a hint, and without the password; no row is ever to blame for it."""
     with pytest.raises(kind, match=told) as caught:
         odd(**odd_answers).connect(password="secret", database="3")
-    assert "secret" not in str(caught.value)
+    assert "secr" not in str(caught.value)
     assert caught.value.hint
     assert isinstance(caught.value, (TargetLost, TargetDenied))
 
@@ -296,12 +296,17 @@ def test_a_connection_that_was_closed_is_told(world: World, own_redis: RedisServ
     assert connection.is_open()
     world.target().client_kill_filter(_type="normal", skipme=True)
     wait_until(lambda: not connection.is_open(), "the end is seen")
+    for _ in range(2):  # the first command still goes out
+        with pytest.raises(TargetLost, match="Redis closed the connection at GET"):
+            connection.call("GET", "k")
     connection.close()
 
 
 def test_a_connection_with_unasked_bytes_is_not_open(odd: Callable[..., OddRedis]) -> None:
     """A word nobody asked for stands where the next reply would be looked for."""
     connection = odd(get=b"+OK\r\n").connect()
+    connection.send(SET * 500, 500)
+    connection.confirm()
     assert connection.is_open()
     connection._socket.sendall(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")
     wait_until(lambda: not connection.is_open(), "it is seen")
