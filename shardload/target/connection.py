@@ -72,7 +72,8 @@ class TargetConnection:
             sent = self._socket.sendmsg([commands, ping])
             if sent < len(commands):
                 self._socket.sendall(memoryview(commands)[sent:])
-            self._socket.sendall(ping[max(0, sent - len(commands)) :])
+            if sent < len(commands) + len(ping):
+                self._socket.sendall(ping[max(0, sent - len(commands)) :])
         self._replies.expect(replies, fence)
 
     def confirm(self, leave: int = 0, alive: Callable[[], None] = lambda: None) -> None:

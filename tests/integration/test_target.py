@@ -68,6 +68,13 @@ def test_replies_are_counted(target: TargetConnection, world: World) -> None:
     assert world.target().dbsize() == 1001
 
 
+def test_a_batch_larger_than_the_sockets_hold(target: TargetConnection) -> None:
+    """Its rest is sent when there is room again."""
+    target.send(resp("SET", "k", "v" * 30_000_000), 1)
+    target.confirm()
+    assert target.call("STRLEN", "k") == 30_000_000
+
+
 class Chopper:
     """A way to the tests' Redis that hands on its replies in two pieces: the second when the first has been read."""
 
