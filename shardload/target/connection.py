@@ -127,8 +127,8 @@ class TargetConnection:
         operation = f"cannot connect to {url}"
         (pong,) = self._exchange(_packed([("PING",)]), ["PING"], operation)
         if isinstance(pong, TargetError):
-            wants_login = pong.message.startswith(f"{operation}: NOAUTH") and url.password is not None
-            if not wants_login and not pong.message.startswith(f"{operation}: NOPERM"):
+            fits = ("NOPERM", "MISCONF") if url.password is None else ("NOPERM", "MISCONF", "NOAUTH")
+            if not pong.message.startswith(tuple(f"{operation}: {word} " for word in fits)):
                 raise pong if isinstance(pong, (TargetLost, TargetDenied)) else TargetLost(pong.message, _NO_REDIS)
         elif pong != b"PONG":
             raise TargetLost(f"{operation}: PING was answered with {_described(pong)}", _NO_REDIS)
@@ -146,7 +146,7 @@ class TargetConnection:
                 raise _refused_login(reply, url.password)
             if reply != b"OK":
                 raise TargetLost(f"{operation}: {words[0]!s} was answered with {_described(reply)}", _NO_REDIS)
-        if isinstance(pong, TargetBusy):
+        if isinstance(pong, TargetBusy) and "MISCONF" not in pong.message:  # it cannot save: it can be read
             raise pong
         self._has_fences = isinstance(pong, bytes) and fence == b"$%d\r\n%b\r\n" % (len(pong), pong)
 

@@ -121,9 +121,12 @@ def test_a_password_is_for_a_redis_alone(odd: Callable[..., OddRedis], answer: b
     assert not isinstance(caught.value, TargetBusy)
 
 
-def test_who_may_not_ping_may_write(odd: Callable[..., OddRedis]) -> None:
-    """Where the default user, who has no password, has few rights."""
-    odd(ping=b"-NOPERM no permissions\r\n").connect().close()
+@pytest.mark.parametrize("refusal", [b"-NOPERM no permissions\r\n", b"-MISCONF it cannot save\r\n"])
+def test_who_may_not_ping_may_be_used(odd: Callable[..., OddRedis], refusal: bytes) -> None:
+    """Where the default user, who has no password, has few rights, and where no more is written, but read."""
+    connection = odd(ping=refusal).connect()
+    assert connection.call("DBSIZE") == 0
+    connection.close()
 
 
 @pytest.mark.parametrize("many", [1, 2])
