@@ -62,6 +62,10 @@ class SourceFull(SourceBusy):
     """MySQL, or this user's quota, has no room for another connection: fewer workers, or trying again, may help."""
 
 
+class SourceDoubtful(SourceLost):
+    """More came behind the end of a result: what was read of it before may not be all."""
+
+
 class SourceDenied(SourceError):
     """MySQL does not let this user in, or not read the table: no row's fault, and trying again will not help."""
 

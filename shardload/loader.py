@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import suppress
 from types import FrameType
 
-from shardload.errors import IpcError, ShardloadError, SourceLost, TargetBusy, TargetError, TargetLost
+from shardload.errors import IpcError, ShardloadError, SourceDoubtful, SourceLost, TargetBusy, TargetError, TargetLost
 from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
 from shardload.link import Link
@@ -102,8 +102,6 @@ class Loader:
         self._in_hand = task
         self._place.take_up(task)
 
-    # ---- one range
-
     def _load(self, task: Task) -> None:
         """Load one range, whatever comes. Its ack follows when Redis has confirmed it: while the next is begun."""
         self._take_up(task)
@@ -149,9 +147,7 @@ class Loader:
             if not tasks or tasks[0] == self._in_hand:  # the rest is whoever's in hand, or nobody's
                 self._disconnect()
                 raise
-            for task in reversed(tasks[1:]):  # what comes back first is the last to be given out again
-                if task != self._in_hand:
-                    self._acknowledge(task, Outcome.HANDED_BACK)
+            self._hand_back(tasks[1:])
             self._fail(tasks[0], error, is_connected=True)
             raise _Interrupted from error
         self._note_landed(self._flight.land(count))
@@ -166,10 +162,21 @@ class Loader:
                 self._place.show(sent.task, sent.counts)
 
     def _land_quietly(self) -> None:
-        """As many as can be; what fails is told in its ack, except the range in hand."""
-        with suppress(_Interrupted, TargetError):
-            self._land(len(self._flight))
+        """As many as can be; what fails is told in its ack, except the range in hand. None if the result goes on."""
+        try:
+            with suppress(_Interrupted, TargetError):
+                self._reading.check_end()
+                self._land(len(self._flight))
+        except SourceDoubtful as error:
+            _log.warning("%s", error)
+            self._hand_back(self._flight.give_up())
+            self._disconnect()
         self._flight.give_up()
+
+    def _hand_back(self, tasks: list[Task]) -> None:
+        for task in reversed(tasks):  # what comes back first is the last to be given out again
+            if task != self._in_hand:
+                self._acknowledge(task, Outcome.HANDED_BACK)
 
     def _fail(self, task: Task, error: BaseException, *, is_connected: bool) -> None:
         """Acknowledge a failure, with its reason in a report, and begin the next range on new connections."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shardload.errors import (
     SourceBusy,
     SourceDenied,
+    SourceDoubtful,
     SourceFull,
     SourceLost,
     SpecError,
@@ -23,7 +24,7 @@ def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
         return Outcome.HOPELESS
     if isinstance(error, (SourceFull, TargetFull)):
         return Outcome.CROWDED
-    if isinstance(error, (SourceBusy, TargetBusy)):
+    if isinstance(error, (SourceBusy, SourceDoubtful, TargetBusy)):
         return Outcome.UNREACHABLE
     if isinstance(error, (SourceLost, TargetLost)):
         return Outcome.BROKEN_OFF if is_connected else Outcome.UNREACHABLE

@@ -59,9 +59,14 @@ class Reading:
         self._end = end
 
     def begin(self) -> None:
-        """Wait for the answer. SourceLost or SourceError if it is no result."""
+        """Wait for the answer. SourceLost or SourceError if it is no result, SourceDoubtful if that before goes on."""
         assert self._stream is not None
         self._encoder.begin(self._stream.begin())
+
+    def check_end(self) -> None:
+        """SourceDoubtful if more came behind the end of the last result than belongs to the next one."""
+        if self._stream is not None and (self._end is None or self._stream.is_doubtful):
+            self._stream.check_end()
 
     def batch(self, keys: KeyRange, most_bytes: int | None) -> Batch:
         """What came next of a range. It `ended` with the result, or at the first row of the next one.

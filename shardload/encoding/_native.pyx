@@ -38,6 +38,7 @@ cdef extern from *:
 
 cdef enum:
     END_SHORTER_THAN = 9
+    MORE_RESULTS = 0x08  # SERVER_MORE_RESULTS_EXISTS in the end's status
     ROW_OVERHEAD = 512  # the words, lengths and line ends of a row's commands, apart from its fields
 
 CONTINUED_BYTES = CONTINUED
@@ -184,6 +185,8 @@ cdef class NativeEncoder:
             if packet[0] == 0xFF:
                 error_packet = packet[:length]
             elif packet[0] == 0xFE and length < END_SHORTER_THAN:
+                if length > 3 and packet[3] & MORE_RESULTS:
+                    raise MalformedPacket(f"an end at offset {start + HEADER_BYTES} that announces another result")
                 ended = True
             else:
                 split_row(self._values, self._columns, packet, length, start + HEADER_BYTES)

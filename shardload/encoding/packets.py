@@ -16,6 +16,7 @@ HEADER_BYTES = 4
 CONTINUED = 0xFFFFFF
 _NULL, _TWO_BYTES, _THREE_BYTES, _EIGHT_BYTES = 0xFB, 0xFC, 0xFD, 0xFE
 _END, _ERROR = 0xFE, 0xFF
+_MORE_RESULTS = 0x08  # SERVER_MORE_RESULTS_EXISTS in the end's status
 _KEY = re.compile(rb"-?0*[0-9]{1,20}")  # ZEROFILL may be wide
 _END_SHORTER_THAN = 9  # a row may start with 0xFE too: its first value is then 16 MiB or more
 
@@ -51,6 +52,8 @@ def split_rows(data: bytes, columns: int, sequence: int, bound: int | None = Non
         if payload[0] == _ERROR:
             found.error_packet = payload
         elif payload[0] == _END and len(payload) < _END_SHORTER_THAN:
+            if payload[3:4] and payload[3] & _MORE_RESULTS:
+                raise MalformedPacket(f"an end at offset {at} that announces another result")
             found.ended = True
         else:
             values = _split_values(payload, columns, at)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -19,14 +17,10 @@ from hypothesis import strategies as st
 from shardload import source
 from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceLost
 from shardload.source import connection as connecting
-from shardload.urls import PasswordRules, SourceUrl
+from shardload.urls import PasswordRules
 from tests.harness import World
-from tests.unit import wire
+from tests.played import OK, PASSWORD, SALT, Played, framed, greeting, played
 
-PASSWORD = "open sesame"
-SALT = b"abcdefghijklmnopqrst"
-Answer = bytes | tuple[bytes, ...]
-OK = b"\x00\x00\x00\x02\x00\x00\x00"
 _KEY = rsa.generate_private_key(65537, 2048)
 _OTHER_KEY = rsa.generate_private_key(65537, 2048)
 
@@ -35,16 +29,6 @@ def pem(key: rsa.RSAPrivateKey) -> bytes:
     """The public key of a pair."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return key.public_key().public_bytes(serialization.Encoding.PEM, form)
-
-
-def greeting(plugin: str = "mysql_native_password", version: str = "8.0.36") -> bytes:
-    """A MySQL's first words. It offers no TLS."""
-    offers = 0x0008F7DF  # all that PyMySQL asks for and 4.1 had, with CLIENT_PLUGIN_AUTH, without CLIENT_SSL
-    return (
-        b"\x0a" + version.encode() + b"\0" + b"\1\0\0\0" + SALT[:8] + b"\0" + (offers & 0xFFFF).to_bytes(2, "little")
-        + b"\x2d\x02\x00" + (offers >> 16).to_bytes(2, "little") + b"\x15" + bytes(10) + SALT[8:] + b"\0"
-        + plugin.encode() + b"\0"
-    )  # fmt: skip
 
 
 def switch(plugin: str, data: bytes = SALT + b"\0") -> bytes:
@@ -62,55 +46,6 @@ def own_address() -> str:
                 raise
             pytest.skip("this machine has no address but loopback")
         return str(probe.getsockname()[0])
-
-
-class Played:
-    """One end of a connection that says what it was told to, and keeps what it is sent."""
-
-    def __init__(self, host: str, first: bytes, answers: Sequence[Answer], *, closes: bool) -> None:
-        self._first, self._answers, self._closes = first, answers, closes
-        self._listener = socket.create_server((host, 0))
-        self.url = SourceUrl(host, self._listener.getsockname()[1], "reader", PASSWORD, "app")
-        self.packets: list[bytes] = []
-        self._thread = threading.Thread(target=self._play, daemon=True)
-        self._thread.start()
-
-    def _play(self) -> None:
-        client, _ = self._listener.accept()
-        with client, client.makefile("rb") as incoming:
-            try:
-                client.sendall(self._first)
-                for answer in self._answers:
-                    header = incoming.read(4)
-                    self.packets.append(incoming.read(int.from_bytes(header[:3], "little")))
-                    if header:
-                        client.sendall(
-                            wire.stream(answer if isinstance(answer, tuple) else (answer,), header[3] + 1)[0]
-                        )
-                if not self._closes:
-                    self.packets.append(incoming.read())
-            except OSError:
-                return  # the client is gone
-
-    def end(self) -> None:
-        """When the client has closed its end."""
-        self._thread.join()
-        self._listener.close()
-
-
-@contextmanager
-def played(
-    first: bytes, answers: Sequence[Answer] = (), *, host: str = "127.0.0.1", closes: bool = False
-) -> Iterator[Played]:
-    """A server that sends `first` as it is, and after each packet from the client an answer: one packet, or several."""
-    server = Played(host, first, answers, closes=closes)
-    yield server
-    server.end()
-
-
-def framed(payload: bytes) -> bytes:
-    """The first packet of a connection."""
-    return wire.packets(payload, 0)[0]
 
 
 def log_in(server: Played, rules: PasswordRules = PasswordRules()) -> None:  # noqa: B008 - frozen
@@ -164,15 +99,12 @@ def decrypted(packet: bytes, key: rsa.RSAPrivateKey) -> bytes:
     return bytes(byte ^ SALT[at % 20] for at, byte in enumerate(text)).rstrip(b"\0")
 
 
-SESSION = [OK] * 8  # for what follows a login
-
-
 @pytest.mark.parametrize("host", ["loopback", "off loopback"])
 def test_clear_text_where_it_is_allowed(host: str) -> None:
     """On this machine always, elsewhere by the flag."""
     rules = PasswordRules(cleartext=host != "loopback")
     address = "127.0.0.1" if host == "loopback" else own_address()
-    with played(framed(greeting()), [switch("mysql_clear_password"), OK, *SESSION], host=address) as server:
+    with played(framed(greeting()), [switch("mysql_clear_password"), OK], host=address) as server:
         log_in(server, rules)
     assert server.packets[1] == PASSWORD.encode() + b"\0"
 
@@ -181,7 +113,7 @@ def test_clear_text_where_it_is_allowed(host: str) -> None:
 def test_any_public_key_where_it_is_allowed(plugin: str) -> None:
     """By the flag: the key is asked for and used."""
     answers = [b"\x01\x04"] * (plugin == "caching_sha2_password")
-    with played(framed(greeting(plugin)), [*answers, b"\x01" + pem(_KEY), OK, *SESSION], host=own_address()) as server:
+    with played(framed(greeting(plugin)), [*answers, b"\x01" + pem(_KEY), OK], host=own_address()) as server:
         log_in(server, PasswordRules(any_public_key=True))
     assert decrypted(server.packets[len(answers) + 1], _KEY) == PASSWORD.encode()
 
@@ -192,14 +124,14 @@ def test_any_public_key_where_it_is_allowed(plugin: str) -> None:
 )
 def test_a_known_public_key_is_not_replaced(plugin: str, answers: list[bytes]) -> None:
     """Whatever key the server sends, the password is encrypted with the one that was given."""
-    with played(framed(greeting(plugin)), [*answers, OK, *SESSION], host=own_address()) as server:
+    with played(framed(greeting(plugin)), [*answers, OK], host=own_address()) as server:
         log_in(server, PasswordRules(public_key=pem(_KEY)))
     assert decrypted(server.packets[1], _KEY) == PASSWORD.encode()
 
 
 def test_a_scramble_needs_no_leave() -> None:
     """Where the server knows the password of caching_sha2_password from before, nothing but a scramble is sent."""
-    with played(framed(greeting("caching_sha2_password")), [(b"\x01\x03", OK), *SESSION], host=own_address()) as server:
+    with played(framed(greeting("caching_sha2_password")), [(b"\x01\x03", OK)], host=own_address()) as server:
         log_in(server)
     assert PASSWORD.encode() not in b"".join(server.packets)
 
@@ -209,7 +141,7 @@ def test_ed25519() -> None:
     # MariaDB's documentation, "Authentication Plugin - ed25519": what CREATE USER makes of the password `secret`
     public_key = base64.b64decode("ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY=")
     scramble = bytes(range(32))
-    with played(framed(greeting()), [switch("client_ed25519", scramble), OK, *SESSION]) as server:
+    with played(framed(greeting()), [switch("client_ed25519", scramble), OK]) as server:
         server.url = replace(server.url, password="secret")
         log_in(server)
     ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(server.packets[1], scramble)

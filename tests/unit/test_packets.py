@@ -145,6 +145,7 @@ def raw(payload: bytes, sequence: int = 0) -> bytes:
         (raw(b"\x01a\xff"), 2, "a length that breaks off at offset 6"),
         (raw(b"\xfe" + b"\xff" * 8), 1, f"a value of {2**64 - 1} bytes at offset 13 in a packet that ends before"),
         (raw(wire.END) + b"\0", 1, "1 bytes after the end of the result set"),
+        (raw(b"\xfe\0\0\x0a\0"), 1, "an end at offset 4 that announces another result"),
         (raw(wire.END) + raw(b"\x01a", 1), 1, "6 bytes after the end of the result set"),
     ],
 )  # fmt: skip

@@ -1,0 +1,176 @@
+"""Answers that are not what MySQL's protocol says, or that say too much: a lost connection, never a short result."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from shardload import source
+from shardload.errors import ShardloadError, SourceBusy, SourceDoubtful, SourceLost, SpecError
+from shardload.source import stream as streams
+from tests.played import OK, Answer, Played, Raw, framed, greeting, played
+from tests.unit import wire
+
+COLUMN = b"\x03def\0\0\0\x02id\x02id\x0c\x21\0\x0b\0\0\0\x03\0\0\0\0\0"
+HEAD = (b"\x01", COLUMN, wire.END)
+RESULT = (*HEAD, b"\x011", b"\x012", wire.END)
+
+
+@contextmanager
+def streaming(*answers: Answer) -> Iterator[tuple[Played, source.RangeStream]]:
+    """A stream of a server that is logged in at and gives these answers."""
+    with played(framed(greeting()), [OK, *answers]) as server:
+        connection = source.connect(server.url, patience_s=5)
+        yield server, source.RangeStream(connection)
+        source.abandon(connection)
+
+
+def read_whole(stream: source.RangeStream) -> None:
+    """A query, and its answer up to the end packet, which is the last that has come."""
+    stream.ask("SELECT 1")
+    stream.begin()
+    rest = wire.stream(RESULT[len(HEAD) :], 4)[0]
+    read = b""
+    while len(read) < len(rest):
+        piece = bytes(stream.read())
+        stream.consume(len(piece))
+        read += piece
+    assert read == rest
+
+
+def wait_for_bytes(stream: source.RangeStream) -> None:
+    """Until something has come that was not read."""
+    assert select.select([stream._raw._sock], [], [], 10)[0]
+
+
+STRAY = wire.stream([b"\x013", wire.END], 7)[0]
+FAREWELL = framed(b"\xff\xbf\x0f#HY000The client was disconnected because of inactivity")
+
+
+@pytest.mark.parametrize(
+    ("unasked", "kind", "message"),
+    [
+        (STRAY, SourceDoubtful, "more came behind the end of the result before (15 bytes or more)"),
+        (FAREWELL, SourceBusy, "because of inactivity [4031]"),
+        (b"", SourceBusy, "MySQL had closed the connection"),
+    ],
+    ids=["stray", "farewell", "closed"],
+)
+def test_what_comes_before_the_next_question(unasked: bytes, kind: type[ShardloadError], message: str) -> None:
+    """Rows behind the end of a result put it in doubt, for who looks again too; a server that closes an idle connection
+    is nobody's fault."""
+    with streaming(RESULT) as (server, stream):
+        read_whole(stream)
+        server.say(unasked)
+        server.hang_up()
+        wait_for_bytes(stream)
+        with pytest.raises(ShardloadError) as caught:
+            stream.ask("SELECT 2")
+        assert type(caught.value) is kind
+        assert message in caught.value.message
+        if kind is SourceDoubtful:
+            with pytest.raises(SourceDoubtful):
+                stream.check_end()
+        else:
+            stream.check_end()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        Raw(STRAY + wire.stream(RESULT, 1)[0]),
+        Raw(wire.stream(RESULT, 2)[0]),
+        Raw(wire.stream(RESULT[:2], 1)[0] + wire.stream(RESULT[2:], 7)[0]),
+        (b"\xfd\xff\xff\xff", *RESULT[1:]),
+        (b"\xfc\x01\x10", *RESULT[1:]),
+        (b"\xfb/etc/passwd",),
+        (b"\x01", COLUMN, COLUMN, wire.END),
+        (b"\x01", COLUMN, wire.END + bytes(8)),
+        (b"",),
+        Raw(framed(b"\x01")),
+    ],
+    ids=["stray", "from 2", "gap", "columns", "4097", "infile", "no end", "long end", "empty", "number 0"],
+)
+def test_what_is_no_beginning_of_an_answer(head: Answer) -> None:
+    """The result before is in doubt: its rest may be what comes here."""
+    with streaming(RESULT, head) as (_, stream):
+        read_whole(stream)
+        stream.ask("SELECT 2")
+        with pytest.raises(SourceDoubtful):
+            stream.begin()
+        with pytest.raises(SourceDoubtful):
+            stream.check_end()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_end"),
+    [(OK, True), (Raw(STRAY + wire.stream([OK], 1)[0]), False), ((OK, OK), False), (Raw(b""), True)],
+    ids=["ok", "stray", "more", "closed"],
+)
+def test_a_ping_shows_that_an_end_was_one(answer: Answer, is_end: bool) -> None:
+    """MySQL answers in order: the rest of a result comes before the answer to a ping. Who closes leaves no rest."""
+    with streaming(RESULT, answer) as (server, stream):
+        read_whole(stream)
+        if answer == b"":
+            server.hang_up()
+        if is_end:
+            stream.check_end()
+            stream.check_end()  # and need not be asked again
+        else:
+            with pytest.raises(SourceDoubtful):
+                stream.check_end()
+    assert (server.packets[-1] == b"\x0e") == (answer != b"")
+
+
+def test_an_error_in_place_of_an_answer_raises_no_doubt() -> None:
+    """It bears the right number."""
+    with streaming(RESULT, b"\xff\x7a\x04#42S02no such table") as (_, stream):
+        read_whole(stream)
+        stream.ask("SELECT 2")
+        with pytest.raises(SpecError, match="no such table"):
+            stream.begin()
+        stream.check_end()
+
+
+def test_a_row_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets that go on and on take so much memory and no more."""
+    monkeypatch.setattr(streams, "MOST_ROW_BYTES", 2**20)
+    endless = Raw(wire.stream(HEAD, 1)[0] + wire.packets(bytes(2**25), 4)[0])
+    with streaming(endless) as (_, stream):
+        stream.ask("SELECT 1")
+        stream.begin()
+
+        def read_all() -> None:
+            while True:
+                stream.read()
+
+        with pytest.raises(SourceLost, match="a row of more than 1 MiB") as caught:
+            read_all()
+        assert "--columns" in caught.value.hint
+        assert len(stream._buffer) == 2**20
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((b"\xfd\xff\xff\xff", *[COLUMN] * 40_000), "an answer of more than 16,384 KiB"),
+        ((*HEAD, b"\x05ab", wire.END), "MySQL's answer cannot be understood (AssertionError"),
+        ((b"",), "MySQL's answer cannot be understood (IndexError"),
+        ((b"\xfb/etc/passwd",), "MySQL's answer cannot be understood (RuntimeError"),
+        ((b"\x01", b"\x03def"), "MySQL's answer cannot be understood (IndexError"),
+    ],
+    ids=["endless", "short value", "empty", "infile", "short column"],
+)
+def test_answers_to_the_planners_questions(answer: Answer, message: str) -> None:
+    """What PyMySQL reads is bounded, and what it trips over is a lost connection, no fault of shardload."""
+    with played(framed(greeting()), [OK, answer]) as server:
+        connection: Any = source.connect(server.url, patience_s=5)
+        with pytest.raises(SourceLost) as caught:
+            source.TableKeys(connection, "t", "id").bounds()
+        assert message in caught.value.message
+        assert len(str(caught.value)) < 700
+        source.abandon(connection)
