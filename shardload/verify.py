@@ -60,6 +60,7 @@ def rows_of(
             source.raise_error_packet("reading a range", found.error_packet)
         sequence, ended = found.sequence, found.ended
         yield from found.rows
+    stream.check_end()
 
 
 def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], found: Differences) -> None:

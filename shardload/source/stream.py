@@ -7,6 +7,7 @@ needs of pymysql's inside is listed in `INTERNALS`, and a test holds it.
 
 from __future__ import annotations
 
+import select
 import ssl
 from typing import Any, NoReturn, cast
 
@@ -33,6 +34,8 @@ class RangeStream:
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
         self._raw = cast(Any, connection)  # the attributes in INTERNALS are not in the type stubs
+        self._poll = select.poll()
+        self._poll.register(self._raw._sock, select.POLLIN)
         self._buffer = bytearray(BUFFER_BYTES)
         self._start = self._end = 0
         self._piece: memoryview | None = None
@@ -85,6 +88,8 @@ class RangeStream:
         socket = self._raw._sock
         if socket is None:
             raise SourceLost("reading a range: the connection is closed")
+        if not self._poll.poll(0) and not (isinstance(socket, ssl.SSLSocket) and socket.pending()):
+            return
         with _READING:
             socket.settimeout(0)
             try:

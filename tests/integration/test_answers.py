@@ -92,8 +92,21 @@ def test_what_comes_before_the_next_question(unasked: bytes, kind: type[Shardloa
         (b"\x01", COLUMN, wire.END + bytes(8)),
         (b"",),
         Raw(framed(b"\x01")),
+        Raw(b"\xff\xff\x00\x07"),
     ],
-    ids=["stray", "from 2", "gap", "columns", "4097", "infile", "no end", "long end", "empty", "number 0"],
+    ids=[
+        "stray",
+        "from 2",
+        "gap",
+        "columns",
+        "4097",
+        "infile",
+        "no end",
+        "long end",
+        "empty",
+        "number 0",
+        "a packet that never comes",
+    ],
 )
 def test_what_is_no_beginning_of_an_answer(head: Answer) -> None:
     """The result before is in doubt: its rest may be what comes here."""
