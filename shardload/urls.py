@@ -5,7 +5,6 @@ A message from here never repeats a URL as it was typed: it might hold a passwor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn, TypeVar
@@ -50,14 +49,6 @@ class ServerUrl:
         """True if both name the same server and database, whoever asks."""
         mine = (self.host.lower(), self.port, self.database)
         return mine == (other.host.lower(), other.port, other.database)
-
-
-_SECRET = re.compile(r"(:/{1,2}[^\s:/@]*):(?!PASSWORD@)\S+@")  # the word itself stands in help texts
-
-
-def without_passwords(text: str) -> str:
-    """The text, with every password of a URL in it made unreadable; of a path that was meant as a URL, too."""
-    return _SECRET.sub(r"\1:***@", text)
 
 
 @dataclass(frozen=True)

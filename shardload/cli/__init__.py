@@ -13,10 +13,11 @@ from types import ModuleType
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from shardload import __version__
-from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_SIGNAL_BASE, ShardloadError
-from shardload.urls import without_passwords
+from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_COMPLETE, EXIT_SIGNAL_BASE, ShardloadError
+from shardload.passwords import without_passwords
 
 EXIT_CODES = """\b
 Exit codes:
@@ -40,10 +41,35 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(EXIT_BAD_SPEC)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, "help"]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, and with a suggestion, as click makes one for a flag."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            import difflib  # here: few need it
+
+            similar = difflib.get_close_matches(args[0], self.list_commands(ctx))
+            meant = f" (Did you mean {' or '.join(map(repr, similar))}?)" if similar else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click does it, but without each command's help: for that every module would have to be imported."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [*map(CompletionItem, names), *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "help":
+            return show_help
         if cmd_name not in _COMMANDS:
             return None
         module = _imported(f"shardload.cli.{_COMMANDS[cmd_name]}")
@@ -62,17 +88,34 @@ def _imported(name: str) -> ModuleType:
         gc.enable()
 
 
+_EXIT_READER_LEFT = EXIT_SIGNAL_BASE + signal.SIGPIPE
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(cls=_Commands, epilog=EXIT_CODES, context_settings=_CONTEXT)
-@click.version_option(__version__, prog_name="shardload")
+@click.version_option(__version__, "-V", "--version", prog_name="shardload")
 def shardload() -> None:
     """Warm Redis from a big MySQL table: in parallel, resumable, verified.
 
     \b
     shardload run --mysql mysql://reader:secret@db1/app --table user --redis redis://cache/0
     """
+
+
+@click.command("help")
+@click.argument("command", required=False)
+@click.pass_context
+def show_help(ctx: click.Context, command: str | None) -> int:
+    """Show what `shardload --help` or `shardload COMMAND --help` shows."""
+    above = ctx.parent
+    assert above is not None
+    if command is None:
+        click.echo(above.get_help())
+        return EXIT_COMPLETE
+    name, found, _ = shardload.resolve_command(above, [command])
+    assert found is not None
+    with found.make_context(name, ["--help"], parent=above):
+        return EXIT_COMPLETE
 
 
 def main() -> NoReturn:
@@ -82,7 +125,6 @@ def main() -> NoReturn:
     """
     _open_streams()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it hands that on, and no child could be waited for
-    _hide_passwords()
     code = outcome()
     with suppress(OSError):  # whoever read it has left
         sys.stdout.flush()
@@ -101,15 +143,6 @@ def _open_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # it lives as long as the process
 
 
-def _hide_passwords() -> None:
-    """What was typed is what `ps` shows to everybody: from here on without passwords."""
-    shown = [without_passwords(word) for word in sys.argv[1:]]
-    if shown != sys.argv[1:]:
-        from shardload.process import set_title
-
-        set_title(" ".join(["shardload", *shown]))
-
-
 def outcome() -> int:
     """Run the command that `sys.argv` names. The exit code; an error is one line on stderr."""
     try:
@@ -118,29 +151,34 @@ def outcome() -> int:
         _say(error.format_message(), f"{error.ctx.command_path} --help tells more" if error.ctx else "")
         code = EXIT_BAD_SPEC
     except ShardloadError as error:
-        if "--verbose" in sys.argv:
-            traceback.print_exc()
+        _show_where()
         _say(error.message, error.hint)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say("stopped by SIGINT", "")
         code = EXIT_SIGNAL_BASE + 2
     except BrokenPipeError:  # the reader left: nothing more to say
-        code = EXIT_SIGNAL_BASE + 13
+        code = _EXIT_READER_LEFT
+    except SystemExit as left:  # click's: 1 if the reader left, 0 when the shell's completion is answered
+        code = _EXIT_READER_LEFT if left.code else EXIT_COMPLETE
     except OSError as error:
-        if "--verbose" in sys.argv:
-            traceback.print_exc()
+        _show_where()
         _say(f"the system refuses: {error}", "see the disk, ulimit -a, the container's limits")
         code = EXIT_CANNOT_START
     except Exception as error:
-        if "--verbose" in sys.argv:
-            traceback.print_exc()
+        _show_where()
         _say(
             f"unexpected {type(error).__name__}: {error}",
             "a fault of shardload: --verbose shows where; please report it",
         )
         code = EXIT_CANNOT_START
     return code
+
+
+def _show_where() -> None:
+    if "--verbose" in sys.argv:
+        with suppress(OSError):
+            click.echo(without_passwords(traceback.format_exc()), err=True, nl=False)
 
 
 def _say(message: str, hint: str) -> None:

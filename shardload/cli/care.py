@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shardload.cli.completion import job_names
 from shardload.cli.options import job_and_servers, state_only
 from shardload.environment import state_dir_from
 from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
@@ -14,7 +15,7 @@ from shardload.urls import PasswordRules
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[JOB]...")
+@click.argument("names", nargs=-1, metavar="[JOB]...", shell_complete=job_names())
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--resumable", is_flag=True, help="Remove the directories of jobs that could still be resumed as well.")
 @state_only

@@ -15,6 +15,7 @@ import click
 
 from shardload import environment, source, spec
 from shardload import job as jobs
+from shardload.cli.completion import job_names
 from shardload.cli.options import background, existing_job, job_and_servers, whole_spec
 from shardload.display import LogDisplay, ServiceDisplay, make_display, silence_if_dead
 from shardload.encoding import is_native_built
@@ -59,7 +60,7 @@ def run(file: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=job_names("resumable"))
 @background
 @existing_job
 def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
@@ -124,7 +125,7 @@ def _show_plan(wanted: spec.JobSpec) -> None:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=job_names())
 @job_and_servers
 def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
     """Compare every row of a job's table with its key, byte for byte. Exit code 4 if any differs."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from shardload.cli.completion import job_names
 from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
 from shardload.limits import DEFAULT_RANGE_ROWS, LOST_AT_A_STOP_S, MOST_WORKERS
 from shardload.urls import MYSQL_FORM, REDIS_FORM
@@ -118,7 +119,10 @@ _DAEMON = [
         help="The daemon's working directory.",
     ),
 ]  # fmt: skip
-_JOB = [click.argument("job", required=False)]
+_JOB = [click.argument("job", required=False, shell_complete=job_names())]
+
+
+_RUNNING_JOB = [click.argument("job", required=False, shell_complete=job_names("running"))]
 
 
 def _with(options: list[Any], function: _Function) -> _Function:
@@ -155,3 +159,8 @@ def state_only(function: _Function) -> _Function:
 def one_job(function: _Function) -> _Function:
     """A job, by default the only one that runs."""
     return _with([*_JOB, *_STATE], function)
+
+
+def running_job(function: _Function) -> _Function:
+    """The same for an order: the shell offers jobs that run."""
+    return _with([*_RUNNING_JOB, *_STATE], function)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from shardload.cli.options import one_job, state_only
+from shardload.cli.completion import job_names
+from shardload.cli.options import running_job, state_only
 from shardload.environment import state_dir_from
 from shardload.errors import EXIT_COMPLETE, JobError, NotAnswered, SpecError
 from shardload.jobdir import JobDirectory
@@ -21,7 +22,7 @@ _LOOK_AGAIN_S = 0.05
 
 
 @click.command()
-@one_job
+@running_job
 @click.option("--now", is_flag=True, help="Do not finish the batches in hand.")
 @click.option("--wait", is_flag=True, help="Return when the job has ended.")
 def stop(job: str | None, state_dir: Path | None, now: bool, wait: bool) -> int:
@@ -36,21 +37,21 @@ def stop(job: str | None, state_dir: Path | None, now: bool, wait: bool) -> int:
 
 
 @click.command()
-@one_job
+@running_job
 def pause(job: str | None, state_dir: Path | None) -> int:
     """Stop loading, but stay: the ranges in hand are handed back, no connection is used, no CPU."""
     return _order(the_job(state_dir_from(state_dir), job), "pause")
 
 
 @click.command()
-@one_job
+@running_job
 def unpause(job: str | None, state_dir: Path | None) -> int:
     """Go on after a pause."""
     return _order(the_job(state_dir_from(state_dir), job), "unpause")
 
 
 @click.command()
-@click.argument("job_and_workers", nargs=-1, required=True, metavar="[JOB] N")
+@click.argument("job_and_workers", nargs=-1, required=True, metavar="[JOB] N", shell_complete=job_names("running"))
 @state_only
 def scale(job_and_workers: tuple[str, ...], state_dir: Path | None) -> int:
     """Have N loaders from now on. Those that are too many finish the range in hand."""
@@ -58,7 +59,7 @@ def scale(job_and_workers: tuple[str, ...], state_dir: Path | None) -> int:
 
 
 @click.command()
-@click.argument("job_and_rate", nargs=-1, required=True, metavar="[JOB] N|off")
+@click.argument("job_and_rate", nargs=-1, required=True, metavar="[JOB] N|off", shell_complete=job_names("running"))
 @state_only
 def rate(job_and_rate: tuple[str, ...], state_dir: Path | None) -> int:
     """Load at most N rows a second from now on, all loaders together; off: as fast as can be."""
@@ -66,7 +67,7 @@ def rate(job_and_rate: tuple[str, ...], state_dir: Path | None) -> int:
 
 
 @click.command()
-@one_job
+@running_job
 def reload(job: str | None, state_dir: Path | None) -> int:
     """Replace the loaders, one at a time; no range is lost or loaded twice. Workers and rate are read again from the
     job's TOML file, if it has one."""

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from shardload.cli.options import one_job, state_only
+from shardload.cli.options import one_job, running_job, state_only
 from shardload.environment import state_dir_from
 from shardload.errors import (
     EXIT_CANNOT_START,
@@ -83,7 +83,7 @@ def status(job: str | None, state_dir: Path | None, json: bool, watch: bool) -> 
 
 
 @click.command()
-@one_job
+@running_job
 def attach(job: str | None, state_dir: Path | None) -> int:
     """Watch a running job: a bar for all of it, and one for each loader. Ctrl-C leaves the job alone.
 

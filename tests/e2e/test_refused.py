@@ -167,7 +167,7 @@ def test_no_command_shows_a_password_for_long(world: World, small: str, own_redi
         for words in (["verify", "j"], ["run", "--table", small, "--daemon"], ["doctor"]):
             running = world.start(*words, "--mysql", world.mysql.with_password())
             shown = Path(f"/proc/{running.process.pid}/cmdline")
-            wait_until(lambda: b":***@" in shown.read_bytes(), "a title without the password")  # noqa: B023
+            wait_until(lambda: b"***@" in shown.read_bytes(), "a title without the password")  # noqa: B023
             assert world.mysql.password
             assert world.mysql.password.encode() not in shown.read_bytes()
             running.process.kill()

@@ -26,7 +26,7 @@ def test_the_commands() -> None:
     """Those that the design promises so far."""
     assert set(all_commands()) == {
         "run", "resume", "plan", "verify", "jobs", "status", "attach", "log", "failures", "stop", "pause", "unpause",
-        "scale", "rate", "reload", "clean", "doctor", "demo", "seed",
+        "scale", "rate", "reload", "clean", "doctor", "demo", "seed", "help",
     }  # fmt: skip
 
 
@@ -64,9 +64,29 @@ def test_help_is_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [[], ["run"], ["help"]])
+def test_help_is_a_command_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """`shardload help run` shows what `shardload run --help` shows."""
+    assert left_with(monkeypatch, *words, "--help") == 0
+    as_flag = capsys.readouterr().out
+    assert left_with(monkeypatch, "help", *words) == 0
+    assert capsys.readouterr().out == as_flag
+
+
+def test_without_a_word_it_shows_its_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """All lines of it, on standard error: nothing was done. 2, as for any command that is missing."""
+    assert left_with(monkeypatch, "help") == 0
+    help_text = capsys.readouterr().out
+    assert left_with(monkeypatch) == 2
+    assert capsys.readouterr() == ("", help_text)
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flag: str) -> None:
     """Name and version."""
-    assert left_with(monkeypatch, "--version") == 0
+    assert left_with(monkeypatch, flag) == 0
     assert capsys.readouterr().out == f"shardload, version {__version__}\n"
 
 
@@ -84,6 +104,9 @@ def test_the_help_lists_the_exit_codes() -> None:
     ("words", "fragments"),
     [
         (["nosuch"], ["nosuch", "--help tells more"]),
+        (["rnu"], ["No such command 'rnu'. (Did you mean 'run'?)"]),
+        (["help", "statsu"], ["No such command 'statsu'. (Did you mean 'status'"]),
+        (["run", "--tabel", "t"], ["--tabel", "Did you mean", "--table"]),
         (["run", "--nosuch"], ["--nosuch", "shardload run --help tells more"]),
         (["run"], ["is missing"]),
         (["run", "a.toml", "b.toml"], ["b.toml"]),

@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
     "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile", "flight", "shortfall", "outcome",
+    "runfile", "flight", "shortfall", "outcome", "passwords",
 }  # fmt: skip
 EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
 
@@ -61,7 +61,7 @@ OWNERS = {
     "sqlite3": {"journal"},
     "tqdm": {"display", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
     "click": {"cli", "sandbox"},  # the demo talks to a person on the command line's terminal
-    "setproctitle": {"process"},
+    "setproctitle": {"process", "__main__"},  # the command line is hidden before anything else is imported
     "pydantic": {"spec"},
 }
 

@@ -17,7 +17,6 @@ from shardload.urls import (
     TargetUrl,
     parse_mysql,
     parse_redis,
-    without_passwords,
 )
 
 SECRET = "hunter2"
@@ -183,9 +182,3 @@ def test_the_same_place() -> None:
     assert one.same_place(parse_mysql("mysql://b:y@db:3306/d"))
     assert not one.same_place(parse_mysql("mysql://a:x@db/other"))
     assert not one.same_place(parse_mysql("mysql://a:x@db:3307/d"))
-
-
-def test_help_texts_are_not_taken_for_secrets() -> None:
-    """What should be typed is shown as it is written; what was typed is not."""
-    assert without_passwords(f"write {MYSQL_FORM}") == f"write {MYSQL_FORM}"
-    assert "hunter" not in without_passwords(f"mysql://a:hunter@b/c; write {MYSQL_FORM}")

@@ -1,0 +1,57 @@
+"""No text shows a password, however strange the password is; what is none stays readable."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardload.passwords import without_passwords, word_without_password
+from shardload.urls import MYSQL_FORM, REDIS_FORM
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mysql://u:hunter2@h/d", "mysql://u:***@h/d"),
+        ("(mysql://u:hun ter2 hunter2@h/d)", "(mysql://u:***@h/d)"),
+        ("mysql://u:@hunter2@/hunter2'\"@h/d", "mysql://u:***@h/d"),
+        ("mysql://u@server:hunter2@h/d", "mysql://u@server:***@h/d"),
+        ("mysql://a user:hunter2@h/d", "mysql://a user:***@h/d"),
+        ("mysql://a/b:hunter2@h/d", "mysql://a/b:***@h/d"),
+        ("mysql://u:3306/hunter2@h/d", "mysql://u:***@h/d"),
+        ("mysql:/u:hunter2@h/d", "mysql:/u:***@h/d"),
+        ("redis://:hunter2", "redis://:***"),
+        ("jdbc:mysql://h/d?user=u&password=hunter2&ssl=1", "jdbc:mysql://h/d?user=u&password=***&ssl=1"),
+        (f"mysql://a:hunter2@b/c; write {MYSQL_FORM}", "mysql://a:***@HOST:3306/DATABASE"),
+    ],
+)
+def test_a_password_is_hidden(text: str, shown: str) -> None:
+    """Up to the last @: better too little is shown than a part of a password."""
+    assert without_passwords(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"write {MYSQL_FORM}, or redis://:PASSWORD@HOST",
+        f"write {REDIS_FORM}",
+        "mysql://u@h:3306/app: Access denied for user 'u'@'localhost'",
+        "redis://[::1]:6379/0 refused: ask me@example.org",
+        "postgres:// where mysql:// is needed",
+    ],
+)
+def test_what_is_no_password_stays(text: str) -> None:
+    """Help texts, and URLs as they are shown, with whatever stands behind them."""
+    assert without_passwords(text) == text
+
+
+@given(before=st.text(max_size=8), after=st.text(max_size=8))
+@settings(deadline=None)
+def test_no_word_of_a_command_line_shows_a_password(before: str, after: str) -> None:
+    """Whatever characters it has, with the flag in the same word or without; nor the user, who may be a password."""
+    for url in (f"mysql://u:{before}{SECRET}{after}@h/d", f"redis://{before}{SECRET}{after}@h"):
+        assert SECRET not in word_without_password(url)
+        assert SECRET not in word_without_password(f"--mysql={url}")
