@@ -80,7 +80,7 @@ class Coordinator:
         if self.ending is None:
             self._tell_ready()
         self.steering.break_off("the job has ended")
-        self._showing.show()
+        self._showing.show_end(self.ending)
 
     def _is_over(self) -> bool:
         if self.ending is None:
@@ -147,7 +147,7 @@ class Coordinator:
             who = signal.Signals(signal_number).name if signal_number else "asked to stop"
             told = "leaving at once" if at_once else "finishing the batches in hand (INT twice, or stop --now: at once)"
             self._say(f"{who}: {told}")
-        self._stop(signal_number=signal_number or signal.SIGTERM, at_once=at_once)
+        self._stop(signal_number=signal_number, at_once=at_once)
         return "stopping at once" if at_once else "stopping: the batches in hand are finished"
 
     def _stop(self, signal_number: int = 0, error: ShardloadError | None = None, *, at_once: bool = False) -> None:

@@ -127,17 +127,41 @@ class GaveUp(ShardloadError):
     """The job stopped, resumable: nothing has succeeded for as long as --give-up-after allows."""
 
 
+class Hopeless(GaveUp):
+    """The job stopped: a server said no to the job itself. The message holds the one next step (`why_hopeless`)."""
+
+
 class MissingServer(ShardloadError):
     """A server program that the sandbox needs is not installed."""
+
+
+_SIGNALS = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 15: "SIGTERM"}
 
 
 class StoppedBySignal(ShardloadError):
     """A signal asked the command to end, before or in the work."""
 
     def __init__(self, signal_number: int, hint: str = "") -> None:
-        super().__init__(f"stopped by signal {signal_number}", hint)
+        super().__init__(f"stopped by {_SIGNALS.get(signal_number, f'signal {signal_number}')}", hint)
         self.signal_number = signal_number
         self.exit_code = EXIT_SIGNAL_BASE + signal_number
+
+
+class StoppedAsAsked(StoppedBySignal):
+    """An order (`shardload stop`) asked the job to end. It leaves as after TERM, which asks for the same."""
+
+    def __init__(self) -> None:
+        super().__init__(15)
+        self.message = "stopped as asked"
+
+
+def why_hopeless(error: BaseException) -> str:
+    """An error that ends a running job, with the one next step that is right then: its spec can no longer change."""
+    if isinstance(error, SpecError):
+        return f"{error.message} (the table is not what it was: put it back, then resume; or start a new job)"
+    if isinstance(error, ShardloadError):
+        return f"{error.message} ({error.hint or 'mend it'}; then resume)"
+    return str(error)
 
 
 class Translation:

@@ -33,6 +33,7 @@ from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
 _SHORT_PATIENCE_S = 3.0
+_MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,21 @@ def check_unchanged(name: str, what: str, was: Any, now: Any) -> None:
     if was == now:
         return
     keys = [key for key in now if was.get(key) != now[key]] or ["?"]
+    changed = _changed_columns(was["columns"], now["columns"]) if keys[0] == "columns" and what == "table" else []
+    told = ", ".join(changed) or f"{keys[0]} was {was.get(keys[0])}, is {now.get(keys[0])}"
     raise SpecError(
-        f"job {name} cannot go on: its {what} has changed ({keys[0]} was {was.get(keys[0])}, is {now.get(keys[0])})",
-        "start a new job",
+        f"job {name} cannot go on: its {what} has changed: {told}", f"put the {what} back as it was, or start a new job"
     )
+
+
+def _changed_columns(was: list[list[str]], now: list[list[str]]) -> list[str]:
+    """What befell columns, given as name and type: a few words for each of the first ones; nothing if only their order
+    changed."""
+    before, after = dict(was), dict(now)
+    told = [f"column {name} is gone" for name in before if name not in after]
+    told += [f"column {name} is new" for name in after if name not in before]
+    told += [f"column {n} was {before[n]}, is {after[n]}" for n in before if before[n] != after.get(n, before[n])]
+    return [*told[:_MOST_TOLD], f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else told
 
 
 def first_key(

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from shardload.dispatch import Dispatcher
-from shardload.errors import GaveUp
+from shardload.errors import GaveUp, Hopeless
 from shardload.journal import Journal
 from shardload.limits import MOST_WORKERS
 from shardload.model import UNKNOWN_LIFE, Ack, Outcome, SetAside, Task
@@ -43,6 +43,8 @@ class Ledger:
         self.dispatcher = Dispatcher(journal.todo(), MOST_WORKERS)
         self.totals = journal.totals()
         self.retries = 0
+        self.handed_back: dict[int, int] = {}  # of ranges that are not done: how many rows were written
+        self.unsure: set[int] = set()  # and of which nobody could say it
 
     @property
     def is_committed(self) -> bool:
@@ -50,16 +52,18 @@ class Ledger:
         return self._journal.is_committed
 
     def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        """What a loader says of a range that it held; `told` is its report. GaveUp if the job cannot go on."""
+        """What a loader says of a range that it held; `told` is its report. Hopeless if the job cannot go on."""
         if ack.outcome is Outcome.DONE:
             self._finish(ack, task, told)
         elif ack.outcome in (Outcome.HANDED_BACK, Outcome.NOT_BEGUN):
             self.dispatcher.put_back(task, was_begun=ack.outcome is Outcome.HANDED_BACK)
+            if ack.counts.keys_written:
+                self.handed_back[ack.range_id] = ack.counts.keys_written
         else:
             reason = told[-1].reason if told else "no reason given"
             self.fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))
             if ack.outcome is Outcome.HOPELESS:
-                raise GaveUp(f"the job cannot go on: {reason}", "mend it, then resume")
+                raise Hopeless(f"the job cannot go on: {reason}")
 
     def is_plain(self, ack: Ack, task: Task | None) -> bool:
         """True if a loader has nothing to tell of a range beside its counts."""
@@ -69,6 +73,7 @@ class Ledger:
     def fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
         """An attempt failed: the range is to be done again, if it is to blame in halves, or is set aside."""
         self.retries += 1
+        self.unsure.add(task.range_id)
         _log.warning("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._journal.note_attempt(task.range_id, task.attempt)
         if not is_blamed or not self.dispatcher.blame(task):
@@ -92,6 +97,7 @@ class Ledger:
         self._life = life
         out = [task for slot in range(MOST_WORKERS) for task in self.dispatcher.held(slot)]
         self._out_at_change = {(task.range_id, task.attempt) for task in out}
+        self.handed_back.clear()
         before = {record.range_id for record in self._journal.todo()}
         reopened = self._journal.reopen_other_lives(life)
         self.dispatcher.add(record for record in self._journal.todo() if record.range_id not in before)
@@ -119,6 +125,8 @@ class Ledger:
             self._put_back_from_the_past(task)
             return
         self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
+        self.handed_back.pop(ack.range_id, None)
+        self.unsure.discard(ack.range_id)
         self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
         if told and not ack.counts.rows_failed:
             self._note_shrunk(told[-1])

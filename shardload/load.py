@@ -19,14 +19,13 @@ from shardload.errors import (
     EXIT_WITH_FAILURES,
     JobError,
     ShardloadError,
-    StoppedBySignal,
 )
 from shardload.ipc import IpcSet
 from shardload.job import Job, ask_target, uses_native
 from shardload.jobdir import JobDirectory
 from shardload.loader import Loader
 from shardload.orders import Limits
-from shardload.parts import Settings, reason_to_stop
+from shardload.parts import Ending, Settings, reason_to_stop
 from shardload.process import SignalInbox
 from shardload.run import run
 from shardload.summary import Status, Summary, make_summary
@@ -78,18 +77,23 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     )  # fmt: skip
     about = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "daemon": frame.is_daemon, "encoder": job.encoder}
     stopped: ShardloadError | None = None
+    ending: Ending | None = None
     workers = job.spec.workers
     try:
         ending, workers = run(
             job.directory, job.journal, settings, loader_body, job.target, display, frame.signals, job.lock, about
         )
         if ending is not None:
-            stopped = StoppedBySignal(ending.signal_number) if ending.signal_number else ending.error
+            stopped = ending.reason()
     except (ShardloadError, OSError) as error:
         stopped = reason_to_stop(error)
     finally:
         display.close()
     summary = summarize(job, workers, stopped)
+    if ending is not None:
+        summary = replace(
+            summary, rows_unfinished=ending.rows_unfinished, rows_unfinished_exact=ending.rows_unfinished_exact
+        )
     _note_outcome(job.directory, summary, stopped)
     joblog.close_log(handler)
     job.journal.close()
@@ -106,6 +110,8 @@ def _note_outcome(directory: JobDirectory, summary: Summary, stopped: ShardloadE
         "workers": summary.workers,
         "error": str(stopped) if stopped else None,
         "exit_code": exit_code_of(summary, stopped),
+        "rows_unfinished": summary.rows_unfinished,
+        "rows_unfinished_exact": summary.rows_unfinished_exact,
     }
     with suppress(JobError):  # the disk is full: the journal has what counts
         directory.write_run({**directory.read_run(), "outcome": outcome})

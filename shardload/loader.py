@@ -14,7 +14,16 @@ from collections import deque
 from contextlib import suppress
 from types import FrameType
 
-from shardload.errors import IpcError, ShardloadError, SourceDoubtful, SourceLost, TargetBusy, TargetError, TargetLost
+from shardload.errors import (
+    IpcError,
+    ShardloadError,
+    SourceDoubtful,
+    SourceLost,
+    TargetBusy,
+    TargetError,
+    TargetLost,
+    why_hopeless,
+)
 from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
 from shardload.link import Link
@@ -33,7 +42,10 @@ _log = logging.getLogger("shardload.loader")
 
 
 class _Interrupted(Exception):
-    """The range in hand goes back, through no fault of its own."""
+    """The range in hand goes back, through no fault of its own; `counts` of it were confirmed."""
+
+    def __init__(self, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
 
 
 class Loader:
@@ -111,9 +123,9 @@ class Loader:
             is_connected = True
             self._transfer(task)
             self._in_hand = None  # but in flight
-        except _Interrupted:
+        except _Interrupted as interrupted:
             self._give_back_ahead()
-            self._acknowledge(task, Outcome.HANDED_BACK)
+            self._acknowledge(task, Outcome.HANDED_BACK, interrupted.counts)
             self._disconnect()
         except (ShardloadError, MemoryError) as error:
             if isinstance(error, IpcError):
@@ -180,10 +192,10 @@ class Loader:
 
     def _fail(self, task: Task, error: BaseException, *, is_connected: bool) -> None:
         """Acknowledge a failure, with its reason in a report, and begin the next range on new connections."""
-        reason = str(error) or type(error).__name__
+        outcome = outcome_of(error, is_connected=is_connected)
+        reason = why_hopeless(error) if outcome is Outcome.HOPELESS else str(error) or type(error).__name__
         _log.info("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._disconnect()  # neither connection's state is known now
-        outcome = outcome_of(error, is_connected=is_connected)
         if outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED) and task.keys.span_keys == 1:
             outcome = self._outcome_of_key(task.keys, outcome)
         if outcome is not Outcome.DONE:
@@ -256,7 +268,7 @@ class Loader:
         while not ended:
             if self._must_hand_back():
                 self._land(len(self._flight))
-                raise _Interrupted
+                raise _Interrupted(counts)
             batch, ended = self._send_batch(task)
             counts += batch
             if ended:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shardload.crew import Crew
 from shardload.display import Display
-from shardload.errors import GaveUp, ShardloadError
+from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir import JobDirectory
 from shardload.ledger import Ledger
@@ -19,12 +19,21 @@ from shardload.target import TargetFacts
 
 @dataclass
 class Ending:
-    """Why the run ends before its work does."""
+    """Why the run ends before its work does: an error, a signal, or else an order.
+
+    `rows_unfinished` were written in ranges that are not done; where it is not exact, at least so many.
+    """
 
     since_s: float
     signal_number: int = 0
     error: ShardloadError | None = None
     at_once: bool = False
+    rows_unfinished: int = 0
+    rows_unfinished_exact: bool = True
+
+    def reason(self) -> ShardloadError:
+        """As the error that a person is told."""
+        return self.error or (StoppedBySignal(self.signal_number) if self.signal_number else StoppedAsAsked())
 
 
 def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:

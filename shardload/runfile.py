@@ -18,6 +18,7 @@ _RUN: dict[str, Any] = {
     ),
     "outcome": {"status": str},
 }  # fmt: skip
+_TOLD = {"exit_code": _INT, "rows_unfinished": _UNSIGNED, "rows_unfinished_exact": bool}  # of the outcome, if at all
 _WITH_IPC = ("pid", "start", "run_id")  # without these nobody could tell whose objects they are
 
 
@@ -27,7 +28,7 @@ def wrong_names(run: dict[str, Any]) -> list[str]:
     if not wrong and run.get("ipc") is not None:
         wrong += [name for name in _WITH_IPC if run.get(name) is None]
     outcome = run.get("outcome")
-    if isinstance(outcome, dict) and not _fits(outcome.get("exit_code", 0), _INT):
+    if isinstance(outcome, dict) and not all(_fits(outcome[name], _TOLD[name]) for name in _TOLD.keys() & outcome):
         wrong.append("outcome")
     return wrong
 

@@ -8,6 +8,7 @@ from shardload.crew import Crew
 from shardload.display import Display
 from shardload.ipc import Board, Holding, Standing
 from shardload.ledger import Ledger
+from shardload.parts import Ending
 from shardload.progress import Meter, Progress
 from shardload.steering import Steering
 
@@ -47,9 +48,11 @@ class Showing:
             self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if self._steering.is_paused else every_s)
             self._display.show(self.progress())
 
-    def show(self) -> None:
-        """Show the progress."""
+    def show_end(self, ending: Ending | None) -> None:
+        """Show the progress for the last time, and note in an early ending what it leaves half done."""
         self._display.show(self.progress())
+        if ending is not None:
+            ending.rows_unfinished, ending.rows_unfinished_exact = self._unfinished()
 
     def note(self, text: str) -> None:
         """Show one line."""
@@ -65,6 +68,18 @@ class Showing:
         return self._meter.reading(
             time.monotonic(), rows, self._ledger.share(in_hand), self._crew.loaders, self._ledger.retries
         )
+
+    def _unfinished(self) -> tuple[int, bool]:
+        """How many rows were written in ranges that are not done, and whether that is exact: who is killed, or loses a
+        server, cannot say its last."""
+        shown = self._board.snapshot()
+        assert shown is not None  # its writer is this process
+        written = dict(self._ledger.handed_back)
+        for slot in shown.slots:
+            for held, counts in slot.in_hand():
+                written[held.range_id] = max(written.get(held.range_id, 0), counts.keys_written)
+        is_out = any(slot.holdings for slot in shown.slots)
+        return sum(written.values()), not is_out and not self._ledger.unsure
 
     def write_board(self) -> None:
         """What is settled, and which ranges are out, for all who look at the board."""

@@ -261,7 +261,8 @@ def _from_journal(directory: JobDirectory, run: dict[str, Any], state: str) -> J
         directory.name, status, totals.counts, (totals.ranges, totals.ranges_done, totals.ranges_retried),
         totals.seconds, encoder, workers,
     )  # fmt: skip
-    summary = dataclasses.replace(summary, rows_lost=totals.rows_lost)
+    told = {name: outcome[name] for name in ("rows_unfinished", "rows_unfinished_exact") if name in outcome}
+    summary = dataclasses.replace(summary, rows_lost=totals.rows_lost, **told)
     share = share_done(
         totals.estimated_rows, totals.estimated_rows_done, [], totals.ranges,
         totals.ranges_done + totals.ranges_set_aside,

@@ -28,8 +28,9 @@ class Summary:
     rows_per_second: float
     encoder: str
     workers: int
-    rows_lost: int = 0
-    """About how many rows the table has lost since it was planned (an estimate); 0 if a few or none."""
+    rows_lost: int = 0  # about, by the table, since it was planned; 0 if a few or none
+    rows_unfinished: int = 0  # were written in ranges that are not done, and will be again
+    rows_unfinished_exact: bool = True  # else at least so many
 
     def as_json(self) -> dict[str, object]:
         """The object that `--json` prints."""
@@ -42,6 +43,7 @@ class Summary:
             f"  {self.rows_read:,} rows read = {self.keys_written:,} keys written"
             f" + {self.rows_skipped:,} skipped + {self.rows_failed:,} failed\n"
             f"  {self.ranges_done:,} of {self.ranges:,} ranges done, {self.ranges_retried:,} needed more than one try\n"
+            f"{self.unfinished_text()}"
             f"  {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s,"
             f" {self.workers} worker{'' if self.workers == 1 else 's'}\n"
             f"  encoder: {self.encoder} ({why})"
@@ -52,6 +54,19 @@ class Summary:
         return (
             f"{self.rows_read} rows read = {self.keys_written} keys written + {self.rows_skipped} skipped"
             f" + {self.rows_failed} failed, {self.ranges_done} of {self.ranges} ranges, {self.seconds:.1f} s"
+            + f"; {self._unfinished()}"
+            * bool(self.rows_unfinished)
+        )
+
+    def unfinished_text(self) -> str:
+        """A line about the rows of ranges that were broken off; empty if there are none."""
+        return f"  {self._unfinished()}\n" if self.rows_unfinished else ""
+
+    def _unfinished(self) -> str:
+        one = self.rows_unfinished == 1
+        return (
+            f"{'' if self.rows_unfinished_exact else 'at least '}{self.rows_unfinished:,} more row{'' if one else 's'} "
+            f"{'was' if one else 'were'} written in ranges that are not done; resume loads these ranges again"
         )
 
 

@@ -22,6 +22,7 @@ from shardload.encoding import is_native_built
 from shardload.errors import (
     EXIT_COMPLETE,
     EXIT_DIFFERENCES,
+    Hopeless,
     ShardloadError,
     SpecError,
     StoppedBySignal,
@@ -233,7 +234,8 @@ def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None)
     if stopped is not None:
         if not isinstance(stopped, StoppedBySignal):
             _tell(f"shardload: {' '.join(str(stopped).split())}", err=True)
-        _tell(f"to go on: {_resume_command(ready)}", err=True)
+        if not isinstance(stopped, Hopeless):  # which says what to do first
+            _tell(f"to go on: {_resume_command(ready)}", err=True)
     elif summary.status == "incomplete":
         name = ready.directory.name
         if summary.rows_failed:

@@ -181,6 +181,7 @@ def _text(seen: JobStatus) -> str:
         f"  {summary.ranges_done:,} of {summary.ranges:,} ranges done, "
         f"{summary.ranges_retried:,} needed more than one try"
     )
+    lines += summary.unfinished_text().splitlines()
     left = f", about {_duration(seen.eta_s)} left" if seen.eta_s is not None else ""
     limit = f", at most {seen.rate:,} rows/s" if seen.rate else ""
     lines.append(f"  {_duration(summary.seconds)}, {summary.rows_per_second:,.0f} rows/s{left}{limit}")

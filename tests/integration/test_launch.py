@@ -100,7 +100,7 @@ def test_a_signal_at_the_first_moment_is_no_riddle(tmp_path: Path) -> None:
         return wait_to_be_killed(readiness)
 
     said = launched(tmp_path, body)
-    assert said.failure == ("stopped by signal 2", "", 130)
+    assert said.failure == ("stopped by SIGINT", "", 130)
     wait_until(lambda: start_time(said.pid) == 0, "it is gone")
 
 
@@ -123,7 +123,7 @@ def test_a_signal_before_the_daemon_is_known_is_passed_on(tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(SignalInbox, "drain", tell)
         patch.setattr(os, "chdir", hold_up)
-        assert launched(tmp_path, wait_to_be_killed).failure == ("stopped by signal 15", "", 143)
+        assert launched(tmp_path, wait_to_be_killed).failure == ("stopped by SIGTERM", "", 143)
     os.close(writing)
     os.close(reading)
 

@@ -19,11 +19,13 @@ from shardload.errors import (
     SourceError,
     SourceLost,
     SpecError,
+    StoppedAsAsked,
     StoppedBySignal,
     TargetBusy,
     TargetDenied,
     TargetError,
     TargetLost,
+    why_hopeless,
 )
 
 
@@ -73,12 +75,31 @@ def test_a_denial_is_not_a_loss() -> None:
     [
         (ShardloadError("cannot do it"), "cannot do it"),
         (ShardloadError("cannot do it", "do that first"), "cannot do it (do that first)"),
-        (StoppedBySignal(15), "stopped by signal 15"),
+        (StoppedBySignal(15), "stopped by SIGTERM"),
+        (StoppedBySignal(10), "stopped by signal 10"),
+        (StoppedAsAsked(), "stopped as asked"),
     ],
 )
 def test_an_error_is_one_line(error: ShardloadError, shown: str) -> None:
     """Message, and the hint in brackets if there is one."""
     assert str(error) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            SpecError("no column", "see --columns"),
+            "no column (the table is not what it was: put it back, then resume; ",
+        ),
+        (SourceDenied("refused", "GRANT SELECT"), "refused (GRANT SELECT; then resume)"),
+        (TargetDenied("refused"), "refused (mend it; then resume)"),
+    ],
+)
+def test_a_job_without_hope_gets_one_advice(error: ShardloadError, told: str) -> None:
+    """The hint of a job that is about to begin is not the one of a job that has begun."""
+    assert why_hopeless(error).startswith(told)
+    assert why_hopeless(error).count("(") == 1
 
 
 @pytest.mark.parametrize(("number", "code"), [(1, 129), (2, 130), (3, 131), (15, 143)])

@@ -58,6 +58,8 @@ def test_what_a_run_writes_is_right(run: dict[str, Any]) -> None:
         ({"outcome": "complete"}, ["outcome"]),
         ({"outcome": {}}, ["outcome"]),
         ({"outcome": {"status": "stopped", "exit_code": "130"}}, ["outcome"]),
+        ({"outcome": {"status": "stopped", "rows_unfinished": -1}}, ["outcome"]),
+        ({"outcome": {"status": "stopped", "rows_unfinished_exact": "no"}}, ["outcome"]),
     ],
 )
 def test_what_cannot_be_right_is_named(change: dict[str, Any], wrong: list[str]) -> None:

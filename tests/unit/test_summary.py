@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from shardload.summary import Summary
 
@@ -14,7 +17,8 @@ def test_the_names_of_the_json_are_an_interface() -> None:
     assert json.dumps(SUMMARY.as_json()) == (
         '{"job": "users", "status": "incomplete", "rows_read": 1234567, "keys_written": 1234500, "rows_skipped": 60, '
         '"rows_failed": 7, "ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
-        '"rows_per_second": 100046.0, "encoder": "reference", "workers": 4, "rows_lost": 0}'
+        '"rows_per_second": 100046.0, "encoder": "reference", "workers": 4, "rows_lost": 0, "rows_unfinished": 0, '
+        '"rows_unfinished_exact": true}'
     )
 
 
@@ -27,6 +31,26 @@ def test_the_text_for_a_person() -> None:
         "  12.3 s, 100,046 rows/s, 4 workers\n"
         "  encoder: reference (as asked)"
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_exact", "told"),
+    [
+        (12_345, True, "12,345 more rows were written in ranges that are not done; resume loads these ranges again"),
+        (
+            12_345,
+            False,
+            "at least 12,345 more rows were written in ranges that are not done; resume loads these ranges",
+        ),
+        (1, True, "1 more row was written in ranges"),
+    ],
+)
+def test_what_unfinished_ranges_hold_is_told(rows: int, is_exact: bool, told: str) -> None:
+    """To a person and in the log; nothing if there is nothing."""
+    stopped = replace(SUMMARY, rows_unfinished=rows, rows_unfinished_exact=is_exact)
+    assert f"\n  {told}" in stopped.as_text("as asked")
+    assert f"; {told}" in stopped.as_line()
+    assert "more row" not in SUMMARY.as_text("as asked") + SUMMARY.as_line()
 
 
 def test_one_worker_is_singular() -> None:
