@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol, TextIO
 from tqdm import tqdm
 
 from shardload.progress import Progress
+from shardload.wording import duration
 
 BAR_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
@@ -248,7 +249,7 @@ def describe(progress: Progress) -> str:
     """Rows (exact), rate (smoothed), time left (an estimate), loaders, retries if there were any."""
     parts = [f"{progress.rows:,} rows", f"{progress.rows_per_second:,.0f} rows/s"]
     if progress.share < 1:
-        eta = "?" if progress.eta_s is None else tqdm.format_interval(progress.eta_s)
+        eta = "?" if progress.eta_s is None else duration(progress.eta_s, roughly=True)
         parts.append(f"about {eta} left")
     parts.append(f"{progress.loaders} loader{'' if progress.loaders == 1 else 's'}")
     if progress.retries:

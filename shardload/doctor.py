@@ -22,6 +22,7 @@ from shardload.limits import MOST_WORKERS
 from shardload.status import look
 from shardload.target import TargetConnection, choose_payload, describe_server
 from shardload.urls import PasswordRules, parse_mysql, parse_redis
+from shardload.wording import a_few_jobs
 
 _LEAST_QUEUE_BYTES = 16384  # what all credits together need (limits.py)
 _LEAST_FREE_BYTES = 100 * 2**20
@@ -151,10 +152,10 @@ def _jobs(state_dir: Path) -> Iterator[Finding]:
         except ShardloadError as error:
             yield Finding("warning", "jobs", f"{directory.name}: {error.message}", error.hint)
     if died:
-        yield Finding("warning", "jobs", f"died: {', '.join(died)}", "shardload resume JOB, or shardload clean JOB")
+        yield Finding("warning", "jobs", f"died: {a_few_jobs(died)}", "shardload resume JOB, or shardload clean JOB")
     if foreign := [directory.name for directory in JobDirectory.foreign(state_dir)]:
         hint = "ask that user, or root; or see --state-dir"
-        yield Finding("warning", "jobs", f"belong to another user: {', '.join(foreign)}", hint)
+        yield Finding("warning", "jobs", f"belong to another user: {a_few_jobs(foreign)}", hint)
 
 
 def _mysql(text: str, passwords: PasswordRules) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.jsonfile import damaged, read, write
 from shardload.model import SetAside
 from shardload.runfile import wrong_names
+from shardload.wording import a_few_jobs
 
 _DIRECTORY_MODE = 0o700
 _OURS = re.compile(
@@ -93,7 +94,7 @@ class JobDirectory:
             names = [other.name for other in cls.all(state_dir)]
             raise JobError(
                 f"there is no job {name!r} in {state_dir}",
-                f"there is: {', '.join(names)}" if names else "there is none at all; see --state-dir",
+                f"there is: {a_few_jobs(names, name)}" if names else "there is none at all; see --state-dir",
             )
         return directory
 

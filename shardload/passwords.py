@@ -7,7 +7,7 @@ import re
 # What `str()` of a ServerUrl is: it holds no password, and the text behind it may have an '@' of its own.
 _OURS = r"(?:[^\s:/@]*@)?(?:\[[^\s\[\]@]*\]|[^\s:/@\[\]]*):\d{1,5}/[^\s:/@]*(?!\S*@)"
 # The word PASSWORD itself stands in help texts. A password may hold anything, so all up to the last '@' counts as one.
-_URL = re.compile(rf"(://|:/(?!/))(?!{_OURS})([^:]*?):(?!PASSWORD@).*@", re.DOTALL)
+_URL = re.compile(rf"(://|:/(?!/))(?!{_OURS})([^:]*?):(?!//\s|(?://[A-Z]*:)?PASSWORD@).*@", re.DOTALL)
 _NO_HOST = re.compile(r"(:/{1,2}[^\s:/@\[]*):(?!PASSWORD@|\d|\*\*\*@)\S+")  # the host behind it was forgotten
 _QUERY = re.compile(r"([?&;](?:password|passwd|pwd|auth)=)[^\s&;]*", re.IGNORECASE)
 _TYPED = re.compile(r"(:/{1,2}).*@", re.DOTALL)

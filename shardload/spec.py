@@ -6,8 +6,8 @@ Nothing here touches a server; whether a table or a column exists is the source'
 
 from __future__ import annotations
 
+import json
 import re
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,17 +37,15 @@ from shardload.limits import (
     MOST_WORKERS,
     range_rows_under,
 )
+from shardload.tomlfile import read_toml
 from shardload.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, SourceUrl, TargetUrl, parse_mysql, parse_redis
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+_NO_REDIS = TargetUrl("none", 0, "", None, "0")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
 _LONGEST_TTL_S = 100 * 366 * 86400.0
+_MOST_SHOWN = 80
 _JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -87,6 +85,8 @@ def _parse_columns(value: object) -> object:
 def _named(directory: object) -> object:
     if directory == "":
         raise ValueError("is empty")
+    if "\0" in str(directory):
+        raise ValueError("holds a NUL character")
     return directory
 
 
@@ -142,7 +142,7 @@ class JobSpec(BaseModel):
     @model_validator(mode="after")
     def _jitter_needs_a_ttl(self) -> JobSpec:
         if self.ttl_jitter and self.ttl is None:
-            raise ValueError("spreads the expiry of keys that have one: give a ttl too")
+            raise ValueError("spreads the expiry of keys, and these have none: give a ttl too")
         return self
 
     @property
@@ -169,8 +169,17 @@ def without_user(url: str) -> str:
     return re.sub(r"//[^@/]*@", "//", url)
 
 
-def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[str, str] | None = None) -> JobSpec:
-    """A JobSpec from what was said. Flags that are None were not given. SpecError names the culprit."""
+def load(
+    flags: Mapping[str, Any],
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    asks_redis: bool = True,
+) -> JobSpec:
+    """A JobSpec from what was said. Flags that are None were not given. SpecError names the culprit.
+
+    Whoever asks no Redis need not name one: then `redis` is a place that is none.
+    """
     environ = environment.current() if environ is None else environ
     said: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -178,12 +187,14 @@ def load(flags: Mapping[str, Any], file: Path | None = None, environ: Mapping[st
         value = environment.url_from_environment(key, environ) if key in PASSWORD_FILES else environ.get(variable)
         if value:
             said[key], origins[key] = value, variable
-    for key, value in (_read_toml(file) if file else {}).items():
+    for key, value in (read_toml(file) if file else {}).items():
         said[key], origins[key] = value, f"{file}: {key.replace('_', '-')}"
     for key, value in flags.items():
         if value is not None:
             said[key], origins[key] = value, "--" + key.replace("_", "-")
     said.setdefault("state_dir", environment.default_state_dir(environ))
+    if not asks_redis:
+        said.setdefault("redis", _NO_REDIS)
     if "job" not in said and isinstance(said.get("table"), str):
         said["job"] = _default_job_name(said["table"])
     return _with_password_rules(_validated(said, origins), origins)
@@ -246,19 +257,6 @@ def _default_job_name(table: str) -> str:
     return f"{safe}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now_s))}.{int(now_s * 1000) % 1000:03d}"
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        said = tomllib.loads(text)
-    except OSError as error:
-        raise SpecError(f"cannot read {file}: {error.strerror}", "name an existing TOML file") from None
-    except UnicodeDecodeError:
-        raise SpecError(f"{file} is not UTF-8 text", "a TOML file is UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{file} is not valid TOML: {error}", 'strings need quotes: table = "user"') from None
-    return {key.replace("-", "_"): value for key, value in said.items()}
-
-
 def accepted_keys() -> list[str]:
     """The keys of a TOML file, as they are written there and (with `--` before them) as flags."""
     return [(field.alias or name).replace("_", "-") for name, field in JobSpec.model_fields.items()]
@@ -277,9 +275,27 @@ def _validated(said: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
         raise SpecError(f"{origin} is missing", f"give {origin}{form.get(key, ' ' + key.upper())}")
     if first["type"] == "extra_forbidden":
         raise SpecError(f"{origin} is not a known key", f"accepted: {', '.join(accepted_keys())}")
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _in_words(first["msg"])
     if key == "job" and first["type"] == "string_pattern_mismatch":
         message = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
-    shown = "" if key in ("mysql", "redis") else f", not {said.get(key)!r}"
-    raise SpecError(f"{origin} {message}{shown}", "shardload run --help tells what each takes")
+    hint = "shardload run --help tells what each takes"
+    if key in ("mysql", "redis"):  # which may hold a password
+        raise SpecError(f"{origin} {message}", hint)
+    culprit = _shown(said.get(key))
+    if message.startswith("should "):
+        raise SpecError(f"{origin} {message}, not {culprit}", hint)
+    raise SpecError(f"{origin} {culprit} {message}", hint)
+
+
+def _in_words(message: str) -> str:
+    """pydantic's message, or ours, as what follows a flag's name."""
+    message = message.removeprefix("Value error, ").partition(", unable to")[0]
+    for subject in ("Input ", "String "):
+        message = message.removeprefix(subject)
+    return message[0].lower() + message[1:]
+
+
+def _shown(value: object) -> str:
+    """A value as it was typed, or as it stands in TOML or JSON; the beginning of a long one."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -20,6 +20,7 @@ from shardload.model import Counts
 from shardload.process import acting_as, ipc_namespace, is_alive, is_stopped
 from shardload.progress import Meter, Progress, share_done
 from shardload.summary import Summary, make_summary
+from shardload.wording import a_few_jobs
 
 RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that somebody runs
 RESUMABLE = ("incomplete", "stopped", "failed", "died")
@@ -110,8 +111,8 @@ def the_job(state_dir: Path, name: str | None) -> JobDirectory:
     if len(running) == 1:
         return running[0]
     if running:
-        raise JobError(f"{len(running)} jobs are running", f"name one: {', '.join(job.name for job in running)}")
-    known = f"name one of those that ended: {', '.join(job.name for job in every)}" if every else "see --state-dir"
+        raise JobError(f"{len(running)} jobs are running", f"name one: {a_few_jobs([job.name for job in running])}")
+    known = f"name one of those that ended: {a_few_jobs([job.name for job in every])}" if every else "see --state-dir"
     raise JobError(f"no job is running in {state_dir}", known)
 
 

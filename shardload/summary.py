@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shardload.model import Counts
+from shardload.wording import duration
 
 Status = Literal["complete", "incomplete", "stopped", "failed"]
 
@@ -44,7 +45,7 @@ class Summary:
             f" + {self.rows_skipped:,} skipped + {self.rows_failed:,} failed\n"
             f"  {self.ranges_done:,} of {self.ranges:,} ranges done, {self.ranges_retried:,} needed more than one try\n"
             f"{self.unfinished_text()}"
-            f"  {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s,"
+            f"  {duration(self.seconds)}, {self.rows_per_second:,.0f} rows/s,"
             f" {self.workers} worker{'' if self.workers == 1 else 's'}\n"
             f"  encoder: {self.encoder} ({why})"
         )
@@ -53,7 +54,7 @@ class Summary:
         """The counts, for a log."""
         return (
             f"{self.rows_read} rows read = {self.keys_written} keys written + {self.rows_skipped} skipped"
-            f" + {self.rows_failed} failed, {self.ranges_done} of {self.ranges} ranges, {self.seconds:.1f} s"
+            f" + {self.rows_failed} failed, {self.ranges_done} of {self.ranges} ranges, {duration(self.seconds)}"
             + f"; {self._unfinished()}"
             * bool(self.rows_unfinished)
         )

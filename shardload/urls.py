@@ -5,6 +5,7 @@ A message from here never repeats a URL as it was typed: it might hold a passwor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NoReturn, TypeVar
@@ -14,6 +15,13 @@ MYSQL_PORT = 3306
 REDIS_PORT = 6379
 MYSQL_FORM = "mysql://USER:PASSWORD@HOST:3306/DATABASE"
 REDIS_FORM = "redis://USER:PASSWORD@HOST:6379/0"
+
+# How other programs write the same kind of server.
+_KIN = {
+    "mysql": re.compile(r"(jdbc:)?(mysqlx?|mariadb)(\+\w+)?", re.IGNORECASE),
+    "redis": re.compile(r"(jdbc:)?(redis|valkey)", re.IGNORECASE),
+}
+_SCHEME = re.compile(r"(jdbc:)?[A-Za-z]\w*([+-]\w+)?")  # as far as it can hold no password
 
 _T = TypeVar("_T")
 
@@ -116,12 +124,16 @@ def _split(text: str, scheme: str, form: str) -> SplitResult:
     found, separator, _ = text.strip().partition("://")
     if not separator:
         raise ValueError(f"is not a URL; write {form}")
-    if found == "rediss" and scheme == "redis":
-        raise ValueError("asks for TLS (rediss://), which is not supported yet; use redis:// inside a trusted network")
+    if found in ("rediss", "valkeys") and scheme == "redis":
+        raise ValueError(
+            f"asks for TLS ({found}://), which is not supported yet; use redis:// inside a trusted network"
+        )
     if found == "unix":
         raise ValueError(f"asks for a unix socket (unix://), which is not supported yet; write {form}")
+    if found != scheme and _KIN[scheme].fullmatch(found):
+        raise ValueError(f"starts with {found}://, another program's form; write {form}")
     if found != scheme:
-        shown = found if found.isidentifier() else "its scheme"
+        shown = found if _SCHEME.fullmatch(found) else "its scheme"
         raise ValueError(f"starts with {shown}:// where {scheme}:// is needed; write {form}")
     parts = _checked(lambda: urlsplit(text.strip()), form)
     if parts.query or parts.fragment:

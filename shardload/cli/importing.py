@@ -89,9 +89,9 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
 @_FILE
 @whole_spec
 def plan(file: Path | None, **flags: Any) -> int:
-    """Show what `run` with the same flags would do, and change nothing."""
+    """Show what `run` with the same flags would do, and change nothing. Redis is not asked, and need not be named."""
     with stop_by_exception(STOP_SIGNALS):
-        _show_plan(spec.load(flags, file))
+        _show_plan(spec.load(flags, file, asks_redis=False))
     return EXIT_COMPLETE
 
 

@@ -25,6 +25,7 @@ from shardload.errors import (
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
+from shardload.wording import duration
 
 _WATCH_EVERY_S = 1.0
 _ATTACH_EVERY_S = 0.25
@@ -182,9 +183,9 @@ def _text(seen: JobStatus) -> str:
         f"{summary.ranges_retried:,} needed more than one try"
     )
     lines += summary.unfinished_text().splitlines()
-    left = f", about {_duration(seen.eta_s)} left" if seen.eta_s is not None else ""
+    left = f", about {duration(seen.eta_s, roughly=True)} left" if seen.eta_s is not None else ""
     limit = f", at most {seen.rate:,} rows/s" if seen.rate else ""
-    lines.append(f"  {_duration(summary.seconds)}, {summary.rows_per_second:,.0f} rows/s{left}{limit}")
+    lines.append(f"  {duration(summary.seconds)}, {summary.rows_per_second:,.0f} rows/s{left}{limit}")
     if seen.is_running and seen.workers:
         lines.append(f"  {len(seen.loaders)} of {seen.workers} loaders")
     for one in seen.loaders:
@@ -199,13 +200,5 @@ def _text(seen: JobStatus) -> str:
 
 def _loader_words(one: LoaderStatus) -> str:
     range_ = f", range {one.range}: {one.rows:,} rows" if one.range else ""
-    silent = f", no sign of life for {one.silent_s:.0f} s" if one.silent_s >= 5 and one.range else ""
+    silent = f", no sign of life for {duration(one.silent_s, roughly=True)}" if one.silent_s >= 5 and one.range else ""
     return f"{one.doing}{range_}{silent}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, whole_s = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {whole_s:02} s" if minutes else f"{seconds:.1f} s"

@@ -17,11 +17,11 @@ HALF = Progress(0.5, 1_234_567, 98_765.4, 75.0, 4, 0)
 @pytest.mark.parametrize(
     ("progress", "shown"),
     [
-        (HALF, "1,234,567 rows, 98,765 rows/s, about 01:15 left, 4 loaders"),
+        (HALF, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders"),
         (replace(HALF, eta_s=None), "1,234,567 rows, 98,765 rows/s, about ? left, 4 loaders"),
-        (replace(HALF, eta_s=3725.0, loaders=1), "1,234,567 rows, 98,765 rows/s, about 1:02:05 left, 1 loader"),
-        (replace(HALF, retries=1), "1,234,567 rows, 98,765 rows/s, about 01:15 left, 4 loaders, 1 retry"),
-        (replace(HALF, retries=12), "1,234,567 rows, 98,765 rows/s, about 01:15 left, 4 loaders, 12 retries"),
+        (replace(HALF, eta_s=3725.0, loaders=1), "1,234,567 rows, 98,765 rows/s, about 1 h 02 min left, 1 loader"),
+        (replace(HALF, retries=1), "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders, 1 retry"),
+        (replace(HALF, retries=12), "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders, 12 retries"),
         (replace(HALF, share=1.0, eta_s=0.0), "1,234,567 rows, 98,765 rows/s, 4 loaders"),
         (Progress(0.0, 0, 0.0, None, 0, 0), "0 rows, 0 rows/s, about ? left, 0 loaders"),
     ],
@@ -40,7 +40,7 @@ def test_plain_lines(share: float, shown: str) -> None:
     display.show(replace(HALF, share=share, eta_s=60.0))
     display.note("loader 1 was killed by SIGKILL")
     display.close()
-    left = "" if share == 1 else ", about 01:00 left"
+    left = "" if share == 1 else ", about 1 min 00 s left"
     assert stream.getvalue() == (
         f"{shown} of the plan, 1,234,567 rows, 98,765 rows/s{left}, 4 loaders\nloader 1 was killed by SIGKILL\n"
     )

@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
     "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile", "flight", "shortfall", "outcome", "passwords",
+    "runfile", "flight", "shortfall", "outcome", "passwords", "wording",
 }  # fmt: skip
 EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
 
@@ -46,6 +46,7 @@ RANKS = {
     "ledger": 30,
     "janitor": 30,
     "spec": 20,
+    "tomlfile": 15,
     "jsonfile": 5,
     "keyfile": 5,
     "orders": 5,  # pure, but for the signals' numbers

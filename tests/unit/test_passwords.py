@@ -40,7 +40,8 @@ def test_a_password_is_hidden(text: str, shown: str) -> None:
         f"write {REDIS_FORM}",
         "mysql://u@h:3306/app: Access denied for user 'u'@'localhost'",
         "redis://[::1]:6379/0 refused: ask me@example.org",
-        "postgres:// where mysql:// is needed",
+        f"postgres:// where mysql:// is needed; write {MYSQL_FORM}",
+        f"starts with mariadb://, another program's form; write {MYSQL_FORM}",
     ],
 )
 def test_what_is_no_password_stays(text: str) -> None:

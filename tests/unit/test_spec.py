@@ -100,6 +100,7 @@ def test_the_defaults() -> None:
 
 # ---- what is refused
 
+NO_TTL = "spreads the expiry of keys, and these have none: give a ttl too"
 NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
 
 
@@ -109,24 +110,29 @@ NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, 
         ({"mysql": None}, "--mysql is missing", f"give --mysql {MYSQL_FORM} or SHARDLOAD_MYSQL_URL"),
         ({"redis": None}, "--redis is missing", f"give --redis {REDIS_FORM} or SHARDLOAD_REDIS_URL"),
         ({"table": None}, "--table is missing", "give --table TABLE"),
-        ({"workers": "0"}, "--workers input should be greater than or equal to 1, not '0'", None),
-        ({"workers": "65"}, "--workers input should be less than or equal to 64, not '65'", None),
+        ({"workers": "0"}, "--workers should be greater than or equal to 1, not '0'", None),
+        ({"workers": "65"}, "--workers should be less than or equal to 64, not '65'", None),
         ({"workers": "2.5"}, None, None),
-        ({"range_rows": "0"}, "--range-rows input should be greater than or equal to 1, not '0'", None),
+        ({"range_rows": "0"}, "--range-rows should be greater than or equal to 1, not '0'", None),
         ({"range_rows": "1000000001"}, None, None),
-        ({"null": "maybe"}, "--null input should be 'omit' or 'empty', not 'maybe'", None),
-        ({"progress": "loud"}, "--progress input should be 'auto', 'bar', 'plain' or 'none', not 'loud'", None),
+        ({"null": "maybe"}, "--null should be 'omit' or 'empty', not 'maybe'", None),
+        ({"progress": "loud"}, "--progress should be 'auto', 'bar', 'plain' or 'none', not 'loud'", None),
         ({"give_up_after": "soon"}, "--give-up-after should be a duration such as 30s, 5m or 1h, not 'soon'", None),
         ({"give_up_after": "-1s"}, "--give-up-after should be a duration such as 30s, 5m or 1h, not '-1s'", None),
         ({"columns": "a,,b"}, "--columns should be column names, separated by commas, not 'a,,b'", None),
         ({"columns": ""}, "--columns should be column names, separated by commas, not ''", None),
-        ({"columns": "a, b,a"}, "--columns names a column twice, not 'a, b,a'", None),
+        ({"columns": "a, b,a"}, "--columns 'a, b,a' names a column twice", None),
+        ({"ttl_jitter": "10%"}, f"--ttl-jitter '10%' {NO_TTL}", None),
+        ({"ttl_jitter": "150%"}, "--ttl-jitter should be less than or equal to 1, not '150%'", None),
+        ({"state_dir": ""}, "--state-dir '' is empty", None),
+        ({"state_dir": "a\0b"}, "--state-dir 'a\\x00b' holds a NUL character", None),
+        ({"columns": {"a": 1}}, "--columns should be a valid tuple, not {\"a\": 1}", None),
         ({"job": "../x"}, f"--job {NAME_RULE}, not '../x'", None),
         ({"job": ".hidden"}, f"--job {NAME_RULE}, not '.hidden'", None),
         ({"job": "a\n"}, f"--job {NAME_RULE}, not 'a\\n'", None),
         ({"job": "x" * 65}, None, None),
         ({"table": ""}, None, None),
-        ({"table": "x" * 65}, None, None),
+        ({"table": "x" * 99}, f"--table should have at most 64 characters, not '{'x' * 79}...", None),
         ({"key": ""}, None, None),
     ],
 )  # fmt: skip
@@ -156,6 +162,11 @@ def test_an_unknown_key_names_the_file_and_what_is_accepted(tmp_path: Path) -> N
     [
         (b"table = user\n", "is not valid TOML"),
         (b'table = "\xff"\n', "is not UTF-8 text"),
+        (b"[job]\ntable = 'user'\n", "job is a section, and there are none"),
+        (b"table = 'a'\ntable = 'b'\n", "Cannot overwrite a value"),
+        (b"a = " + b"[" * 100_000, "is nested too deeply"),
+        (b"workers = " + b"9" * 5000, "is not valid TOML: Exceeds the limit"),
+        (b"#" * 2**21, "is longer than 1,048,576 bytes"),
         (None, "cannot read"),
     ],
 )
@@ -175,7 +186,7 @@ def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text("range-rows = 0\n")
     error = refused(FLAGS, file)
-    assert error.message == f"{file}: range-rows input should be greater than or equal to 1, not 0"
+    assert error.message == f"{file}: range-rows should be greater than or equal to 1, not 0"
 
 
 @pytest.mark.parametrize(

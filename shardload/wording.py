@@ -1,0 +1,34 @@
+"""Durations and jobs' names, as a person reads them. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+_MOST_NAMES = 5
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_LONGEST_DAYS = 365
+
+
+def duration(seconds: float, *, roughly: bool = False) -> str:
+    """`5.3 s` (roughly: `5 s`), `1 min 05 s`, `2 h 07 min`, `3 days 4 h`, `more than a year`: two units say enough."""
+    whole_s = round(seconds) if roughly else int(seconds)
+    if whole_s < _MINUTE_S:
+        return f"{whole_s} s" if roughly else f"{seconds:.1f} s"
+    if whole_s < _HOUR_S:
+        return f"{whole_s // _MINUTE_S} min {whole_s % _MINUTE_S:02} s"
+    if whole_s < _DAY_S:
+        return f"{whole_s // _HOUR_S} h {whole_s % _HOUR_S // _MINUTE_S:02} min"
+    days = whole_s // _DAY_S
+    if days > _LONGEST_DAYS:
+        return "more than a year"
+    return f"{days} day{'' if days == 1 else 's'} {whole_s % _DAY_S // _HOUR_S} h"
+
+
+def a_few_jobs(names: Sequence[str], like: str = "") -> str:
+    """Jobs' names; of many, a few (those most like `like` first), how many more there are, and where."""
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    similar = difflib.get_close_matches(like, names, _MOST_NAMES) if like else []
+    shown = [*similar, *(name for name in names if name not in similar)][:_MOST_NAMES]
+    return f"{', '.join(shown)} and {len(names) - len(shown):,} more, see shardload jobs"
