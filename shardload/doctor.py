@@ -8,14 +8,14 @@ import platform
 import pwd
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from shardload import environment, source
-from shardload.encoding import Payload, is_native_built
-from shardload.errors import ShardloadError, SpecError
+from shardload.encoding import KeyTemplate, Payload, default_template, is_native_built, parse_template
+from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
 from shardload.ipc import BoardHeader, create, describe_build
 from shardload.jobdir import JobDirectory
 from shardload.limits import MOST_WORKERS
@@ -25,38 +25,57 @@ from shardload.urls import PasswordRules, parse_mysql, parse_redis
 from shardload.wording import a_few_jobs
 
 _LEAST_QUEUE_BYTES = 16384  # what all credits together need (limits.py)
-_LEAST_FREE_BYTES = 100 * 2**20
+_SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range
 _SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
 _STRICT = PasswordRules()
+
+
+Level = Literal["ok", "warning", "problem"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """What was found of a subject, and what to do about it."""
 
-    level: Literal["ok", "warning", "problem"]
+    level: Level
     subject: str
     text: str
     hint: str = ""
 
 
 def examine(
-    state_dir: Path, mysql: str | None, redis: str | None, passwords: PasswordRules = _STRICT
+    state_dir: Path,
+    mysql: str | None,
+    redis: str | None,
+    table: str | None = None,
+    key: str | None = None,
+    passwords: PasswordRules = _STRICT,
 ) -> Iterator[Finding]:
-    """Everything, one after the other. The URLs may come from the environment; without one its server is left out."""
+    """Everything, one after the other. The URLs may come from the environment; without one its server is left out.
+
+    `table` and the template `key` are those of a job to come. SpecError if the template is none.
+    """
+    template = parse_template(key) if key else default_template(table, ["key"]) if table else None
     yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
     yield _encoder()
     yield _sysv()
     yield from _kernel()
     yield _logout()
     yield from _state(state_dir)
-    mysql = mysql or environment.url_from_environment("mysql")
-    redis = redis or environment.url_from_environment("redis")
-    yield from (
-        _mysql(mysql, passwords) if mysql else [Finding("ok", "MySQL", "not asked", "give --mysql URL to examine it")]
-    )
-    yield from _redis(redis) if redis else [Finding("ok", "Redis", "not asked", "give --redis URL to examine it")]
+    named = template.columns if template and key else ()
+    yield from _server("MySQL", mysql, lambda url: _mysql(url, passwords, table, named))
+    yield from _server("Redis", redis, lambda url: _redis(url, template))
+
+
+def _server(subject: str, flag: str | None, look_at: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
+    name = subject.lower()
+    try:
+        url = flag or environment.url_from_environment(name)
+    except SpecError as error:
+        yield _failed(subject, error)
+        return
+    yield from look_at(url) if url else [Finding("ok", subject, "not asked", f"give --{name} URL to examine it")]
 
 
 def _encoder() -> Finding:
@@ -132,8 +151,11 @@ def _state(state_dir: Path) -> Iterator[Finding]:
         yield Finding("problem", "state directory", f"{there} cannot be written", "see --state-dir")
         return
     free_bytes = shutil.disk_usage(there).free
-    level: Literal["ok", "problem"] = "ok" if free_bytes >= _LEAST_FREE_BYTES else "problem"
-    yield Finding(level, "state directory", f"{state_dir}, {free_bytes // 2**20:,} MiB free")
+    room = Finding("ok", "state directory", f"{state_dir}, {free_bytes // 2**20:,} MiB free")
+    if free_bytes < _SMALL_FREE_BYTES:
+        level: Level = "problem" if free_bytes < _LEAST_FREE_BYTES else "warning"
+        room = replace(room, level=level, hint="a job's journal and log need room there")
+    yield room
     if there == state_dir and state_dir.stat().st_mode & 0o077:
         yield Finding("warning", "state directory", "others may look into it", f"chmod 700 {state_dir}")
     try:
@@ -158,7 +180,7 @@ def _jobs(state_dir: Path) -> Iterator[Finding]:
         yield Finding("warning", "jobs", f"belong to another user: {a_few_jobs(foreign)}", hint)
 
 
-def _mysql(text: str, passwords: PasswordRules) -> Iterator[Finding]:
+def _mysql(text: str, passwords: PasswordRules, table: str | None, key_columns: Sequence[str]) -> Iterator[Finding]:
     try:
         url = replace(parse_mysql(text), passwords=passwords)
         connection = source.connect(url)
@@ -171,14 +193,21 @@ def _mysql(text: str, passwords: PasswordRules) -> Iterator[Finding]:
         if tables:
             yield Finding("ok", "MySQL rights", f"may SELECT from {tables:,} tables of {url.database}")
         else:
-            yield Finding("problem", "MySQL rights", f"may SELECT from no table of {url.database}", "GRANT SELECT")
+            hint = "GRANT SELECT, or name another database in --mysql"
+            yield Finding("problem", "MySQL rights", f"may SELECT from no table of {url.database}", hint)
+        if table:
+            found = source.describe(connection, table)
+            told = f"{table}: primary key {found.key_column()}, {len(found.columns)} columns that may be read"
+            for column in key_columns:
+                found.resolved(column, "--key")
+            yield Finding("ok", "table", told)
     except ShardloadError as error:
         yield _failed("MySQL", error)
     finally:
         source.abandon(connection)
 
 
-def _redis(text: str) -> Iterator[Finding]:
+def _redis(text: str, template: KeyTemplate | None) -> Iterator[Finding]:
     try:
         target = TargetConnection(parse_redis(text))
     except (ValueError, ShardloadError) as error:
@@ -187,12 +216,7 @@ def _redis(text: str) -> Iterator[Finding]:
     try:
         facts = describe_server(target)
         yield Finding("ok", "Redis", facts.server)
-        scratch = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}".encode()
-        choice = choose_payload(target, scratch, "auto", [Payload.LISTPACK, Payload.PLAIN], expires=True)
-        if choice.payload is None:
-            yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
-        else:
-            yield Finding("ok", "Redis rights", "RESTORE and DEL work on a scratch key")
+        yield from _writing(target, template)
         if facts.life == 0:
             hint = "allow INFO, so that a restart of Redis is noticed"
             yield Finding("warning", "Redis rights", "INFO is not allowed", hint)
@@ -203,6 +227,30 @@ def _redis(text: str) -> Iterator[Finding]:
         yield _failed("Redis", error)
     finally:
         target.close()
+
+
+def _writing(target: TargetConnection, template: KeyTemplate | None) -> Iterator[Finding]:
+    """Whether keys can be written: such keys, if it is known which, for an ACL may allow these alone."""
+    name = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}"
+    scratch = (template.filled(name) if template else name).encode()
+    try:
+        choice = choose_payload(target, scratch, "auto", [Payload.LISTPACK, Payload.PLAIN])
+    except TargetError as error:
+        if template or "permissions to access" not in error.message:  # Redis's words for a key, not for a command
+            raise
+        told = "not examined: this user may not use the scratch key shardload-doctor-..."
+        yield Finding("warning", "Redis rights", told, "give --key TEMPLATE as the job will have it")
+        return
+    if choice.payload is not None:
+        yield Finding("ok", "Redis rights", "RESTORE and DEL work on a scratch key")
+        return
+    yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
+    try:
+        choose_payload(target, scratch, "commands", [], expires=True)
+    except TargetError as error:
+        if isinstance(error, TargetLost):
+            raise
+        yield Finding("warning", "Redis rights", f"no --ttl: {error.message}", "allow PEXPIRE, if keys are to expire")
 
 
 def _failed(subject: str, error: Exception) -> Finding:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shardload.cli.completion import job_names
-from shardload.cli.options import job_and_servers, state_only
+from shardload.cli.options import job_and_servers, state_only, table_and_key
 from shardload.environment import state_dir_from
 from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
 from shardload.keyfile import read_public_key
@@ -35,22 +35,25 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
 
 @click.command()
 @job_and_servers
+@table_and_key
 def doctor(
-    state_dir: Path | None, mysql: str | None, redis: str | None, mysql_server_public_key_path: str | None,
-    mysql_get_server_public_key: bool | None, mysql_enable_cleartext_plugin: bool | None,
+    state_dir: Path | None, mysql: str | None, redis: str | None, table: str | None, key: str | None,
+    mysql_server_public_key_path: str | None, mysql_get_server_public_key: bool | None,
+    mysql_enable_cleartext_plugin: bool | None,
 ) -> int:  # fmt: skip
     """Examine this machine, and with URLs the servers: a line each, ok, warning or problem, and what to do.
 
-    The exit code is 3 if there is a problem.
+    With the --table and --key of a job to come it looks whether that table can be read and such keys be written. A
+    problem is what an import would fail of. The exit code is 3 if there is one.
     """
     from shardload.doctor import examine
 
-    key = mysql_server_public_key_path and read_public_key(
+    public_key = mysql_server_public_key_path and read_public_key(
         Path(mysql_server_public_key_path), "--mysql-server-public-key-path"
     )
-    rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), key or None)
+    rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), public_key or None)
     worst = EXIT_COMPLETE
-    for finding in examine(state_dir_from(state_dir), mysql, redis, rules):
+    for finding in examine(state_dir_from(state_dir), mysql, redis, table, key, rules):
         click.echo(
             f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint))
         )

@@ -46,13 +46,17 @@ _STATE = [
         help=f"Where job directories live. [or {STATE_DIR_VARIABLE}; default: ~/.local/state/shardload]",
     ),
 ]  # fmt: skip
+_TABLE = click.option(
+    "--table", metavar="NAME", help="The table to import; its primary key is a single integer column."
+)
+_KEY = click.option(
+    "--key", metavar="TEMPLATE",
+    help="The Redis key: columns as {id}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]",
+)  # fmt: skip
 _MAPPING = [
-    click.option("--table", metavar="NAME", help="The table to import; its primary key is a single integer column."),
+    _TABLE,
     click.option("--columns", metavar="A,B,...", help="Columns that become hash fields.  [default: all]"),
-    click.option(
-        "--key", metavar="TEMPLATE",
-        help="The Redis key: columns as {id}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]",
-    ),
+    _KEY,
     click.option(
         "--null", metavar="omit|empty",
         help="NULL columns are left out of the hash, or written as an empty string.  [default: omit]",
@@ -144,6 +148,11 @@ def existing_job(function: _Function) -> _Function:
 def job_and_servers(function: _Function) -> _Function:
     """The flags for looking at a job's work in the servers."""
     return _with([*_SERVERS, *_STATE], function)
+
+
+def table_and_key(function: _Function) -> _Function:
+    """What a job will be about, for looking whether it could be."""
+    return _with([_TABLE, _KEY], function)
 
 
 def background(function: _Function) -> _Function:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from shardload import doctor
 from shardload.doctor import Finding, examine
 from shardload.jobdir import JobDirectory
+from tests.harness import World
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,54 @@ def test_no_place_for_a_temporary_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     (ipc,) = found(tmp_path, "SysV IPC")
     assert (ipc.level, ipc.text) == ("warning", "not examined: no temporary file: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("rights", "key", "levels"),
+    [
+        (["+@all"], "user:{id}", ["ok"]),
+        (["+@all"], "other:{id}", ["problem"]),
+        (["+@all"], None, ["warning"]),
+        (["+@all", "-restore"], "user:{id}", ["warning"]),
+        (["+@all", "-restore", "-pexpire"], "user:{id}", ["warning", "warning"]),
+        (["+@all", "-hset"], "user:{id}", ["problem"]),
+    ],
+)
+def test_only_what_an_import_fails_of_is_a_problem(
+    world: World, tmp_path: Path, rights: list[str], key: str | None, levels: list[str]
+) -> None:
+    """A user whose keys begin with user: needs no others; and one who may not PEXPIRE can import without --ttl."""
+    admin = world.target()
+    admin.acl_setuser("narrow", enabled=True, passwords=["+secret"], keys=["user:*"], commands=rights)
+    url = replace(world.redis, user="narrow", password="secret").with_password()
+    try:
+        server, *seen = [one for one in examine(tmp_path, None, url, key=key) if one.subject.startswith("Redis")]
+    finally:
+        admin.acl_deluser("narrow")
+    assert (server.level, [one.level for one in seen]) == ("ok", levels)
+    assert all(one.hint for one in seen if one.level != "ok")
+    assert ("--key TEMPLATE" in seen[0].hint) == (key is None)
+    assert admin.dbsize() == 0
+
+
+def test_the_table_of_a_job_to_come(world: World, tmp_path: Path) -> None:
+    """Whether it can be read, and has the columns of the key; a default key is the table's own."""
+    world.make_table("narrow", "id INT PRIMARY KEY, name TEXT")
+    mysql, redis = world.mysql.with_password(), world.redis.with_password()
+
+    def told(table: str, key: str | None) -> list[tuple[str, str]]:
+        found = examine(tmp_path, mysql, redis, table, key)
+        return [(one.level, one.text) for one in found if one.subject in ("table", "MySQL") and one.text[:5] != "mysql"]
+
+    assert told("narrow", None) == [("ok", "narrow: primary key id, 2 columns that may be read")]
+    assert told("narrow", "n:{nmae}") == [("problem", "--key: table narrow has no column 'nmae'")]
+    ((level, text),) = told("nobody", None)
+    assert (level, "doesn't exist" in text) == ("problem", True)
+
+
+def test_a_password_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finding of its server; the other one is examined."""
+    monkeypatch.setenv("SHARDLOAD_MYSQL_URL", "mysql://u@h/d")
+    monkeypatch.setenv("SHARDLOAD_MYSQL_PASSWORD_FILE", str(tmp_path / "nowhere"))
+    (mysql,) = found(tmp_path, "MySQL")
+    assert (mysql.level, mysql.text) == ("problem", f"cannot read {tmp_path / 'nowhere'}: No such file or directory")
