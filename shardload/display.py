@@ -6,13 +6,12 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import Protocol, TextIO
 
-from tqdm import tqdm
-
+from shardload.bars import Block
 from shardload.progress import Progress
 from shardload.wording import duration
 
@@ -20,7 +19,8 @@ BAR_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
 LOG_EVERY_S = 60.0
 SERVICE_EVERY_S = 5.0
-_STEPS = 10_000  # the bar counts hundredths of a per cent of the plan, not rows: rows are only estimated before the end
+_JOB_FORM = "{percentage:3.0f}%|{bar}| {desc}"
+_BESIDE_BAR = len("100%|| ")
 
 
 _log = logging.getLogger("shardload.progress")
@@ -114,34 +114,30 @@ class PlainDisplay(SilentDisplay):
 
 
 class BarDisplay(SilentDisplay):
-    """A tqdm bar over the share of the plan, with the exact rows beside it."""
+    """A bar over the share of the plan, with the exact rows beside it: of that as much as there is room for."""
 
     every_s: float | None = BAR_EVERY_S
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        tqdm.monitor_interval = 0  # no thread: this process forks
-        self._bar = tqdm(
-            total=_STEPS, file=stream, leave=True, mininterval=0, miniters=0, **_size(stream),
-            bar_format="{percentage:3.0f}%|{bar}| {desc}", desc="starting",
-        )  # fmt: skip
+        self._block = Block(stream)
+        with _written_if_possible(stream):
+            self._block.draw([self._block.bar(0, _JOB_FORM, "starting")])
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
-        self._bar.n = int(progress.share * _STEPS) // 100 * 100  # whole per cents, never rounded up
-        self._bar.set_description_str(describe(progress), refresh=False)
         with _written_if_possible(self._stream):
-            self._bar.refresh()
+            self._block.draw([_job_line(self._block, progress)])
 
     def note(self, text: str) -> None:
         """A line above the bar."""
         with _written_if_possible(self._stream):
-            self._bar.write(text, file=self._stream)
+            self._block.note(text)
 
     def close(self) -> None:
         """Leave the bar where it is."""
         with _written_if_possible(self._stream):
-            self._bar.close()
+            self._block.close()
 
 
 class LogDisplay(SilentDisplay):
@@ -194,44 +190,28 @@ class AttachedBars:
     """One bar for the job and one for each slot, for somebody who looks at a daemon."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        tqdm.monitor_interval = 0
-        self._job = self._bar(0, "{percentage:3.0f}%|{bar}| {desc}")
-        self._slots: dict[int, tqdm[NoReturn]] = {}
+        self._block = Block(stream)
 
-    def show(self, progress: Progress, slots: Iterable[SlotProgress]) -> None:
-        """The state of things; slots that the terminal has no room for are left out, and those without a loader."""
-        self._move(self._job, progress.share, describe(progress))
-        room = _rows(self._stream) - 2
-        there = {shown.slot: shown for shown in slots if shown.slot < room}
-        for slot in self._slots.keys() - there.keys():
-            gone = self._slots.pop(slot)
-            gone.leave = False
-            gone.close()
-        for shown in there.values():
-            if shown.slot not in self._slots:
-                self._slots[shown.slot] = self._bar(shown.slot + 1, "  #{unit} |{bar:20}| {desc}", str(shown.slot))
-            self._move(self._slots[shown.slot], shown.share, shown.words)
+    def show(self, progress: Progress, slots: Sequence[SlotProgress]) -> None:
+        """The state of things; of slots that the terminal has no room for only how many they are."""
+        columns, rows = self._block.size
+        room = max(rows - 2, 0)
+        slots = sorted(slots, key=lambda one: one.slot)
+        shown = slots if len(slots) <= room else slots[: max(room - 1, 0)]
+        form = f"{{unit}} |{{bar:{min(20, columns // 8)}}}| {{desc}}"
+        lines = [self._block.bar(one.share, form, one.words, f"{f'#{one.slot}':>4}") for one in shown]
+        if len(shown) < len(slots) and room:
+            lines.append(f"  and {len(slots) - len(shown)} more"[:columns])
+        self._block.draw([_job_line(self._block, progress), *lines])
 
     def close(self) -> None:
-        """The last state stays on the screen, in the same order: a bar that is closed goes to the cursor's line."""
-        for bar in (self._job, *(self._slots[slot] for slot in sorted(self._slots))):
-            bar.close()
-
-    def _bar(self, position: int, form: str, name: str = "") -> tqdm[NoReturn]:
-        return tqdm(
-            total=_STEPS, file=self._stream, leave=True, position=position, mininterval=0, miniters=0, unit=name,
-            bar_format=form, desc="", **_size(self._stream),
-        )  # fmt: skip
-
-    def _move(self, bar: tqdm[NoReturn], share: float, words: str) -> None:
-        bar.n = int(share * _STEPS) // 100 * 100
-        bar.set_description_str(words, refresh=False)
-        bar.refresh()
+        """The last state stays on the screen."""
+        self._block.close()
 
 
-def _rows(stream: TextIO) -> int:
-    return os.get_terminal_size(stream.fileno()).lines or 24 if stream.isatty() else 24
+def _job_line(block: Block, progress: Progress) -> str:
+    columns = block.size.columns
+    return block.bar(progress.share, _JOB_FORM, describe(progress, columns - _BESIDE_BAR - max(2, columns // 10)))
 
 
 def percentage(share: float) -> str:
@@ -239,19 +219,16 @@ def percentage(share: float) -> str:
     return f"{int(share * 1000) / 10:.1f}%"
 
 
-def _size(stream: TextIO) -> dict[str, Any]:
-    """The terminal's size, followed as it changes; the classic one where a terminal does not know its own."""
-    knows = stream.isatty() and os.get_terminal_size(stream.fileno()).columns > 0
-    return {"dynamic_ncols": True} if knows else {"ncols": 80, "nrows": 24}
-
-
-def describe(progress: Progress) -> str:
-    """Rows (exact), rate (smoothed), time left (an estimate), loaders, retries if there were any."""
-    parts = [f"{progress.rows:,} rows", f"{progress.rows_per_second:,.0f} rows/s"]
-    if progress.share < 1:
-        eta = "?" if progress.eta_s is None else duration(progress.eta_s, roughly=True)
-        parts.append(f"about {eta} left")
-    parts.append(f"{progress.loaders} loader{'' if progress.loaders == 1 else 's'}")
+def describe(progress: Progress, room: int | None = None) -> str:
+    """Rows (exact), rate (smoothed), time left (an estimate), loaders, retries if there were any. Where `room` is too
+    small for all of it, the time left matters most."""
+    rows, rate = f"{progress.rows:,} rows", f"{progress.rows_per_second:,.0f} rows/s"
+    eta = "?" if progress.eta_s is None else duration(progress.eta_s, roughly=True)
+    left = [f"about {eta} left"] if progress.share < 1 else []
+    more = [f"{progress.loaders} loader{'' if progress.loaders == 1 else 's'}"]
     if progress.retries:
-        parts.append(f"{progress.retries} retr{'y' if progress.retries == 1 else 'ies'}")
-    return ", ".join(parts)
+        more.append(f"{progress.retries} retr{'y' if progress.retries == 1 else 'ies'}")
+    last = [f"{eta} left", eta] if left else []
+    forms = [[rows, rate, *left, *more], [rows, rate, *left], [rows, *left], left or [rows], *([one] for one in last)]
+    texts = [", ".join(form) for form in forms]
+    return next((text for text in texts if room is None or len(text) <= room), "")

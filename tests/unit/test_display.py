@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import re
+import struct
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import TextIO
 
 import pytest
 
@@ -95,6 +102,7 @@ def test_a_note_does_not_break_the_bar() -> None:
     display.show(HALF)
     display.close()
     assert "loader 1 was killed" in re.split(r"[\r\n]+", stream.getvalue())
+    assert "\x1b" not in stream.getvalue()  # it may be a file
 
 
 def test_auto_is_plain_in_a_pipe() -> None:
@@ -128,3 +136,84 @@ def test_what_stays_of_attached_bars() -> None:
     bars.close()
     stream.seek(before)
     assert re.findall(r"4 loaders|#\d (?=\|)", stream.read()) == ["4 loaders", "#0 ", "#2 "]
+
+
+@contextmanager
+def terminal(columns: int, rows: int) -> Iterator[tuple[TextIO, int]]:
+    """A terminal of this size: what a program writes to, and the descriptor of who reads that."""
+    reading, writing = os.openpty()
+    resize(writing, columns, rows)
+    with os.fdopen(writing, "w", encoding="utf-8") as stream:
+        yield stream, reading
+    os.close(reading)
+
+
+def resize(descriptor: int, columns: int, rows: int) -> None:
+    """As a window that is made smaller or larger does."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def drawn(stream: TextIO, reading: int) -> list[str]:
+    """The lines of the last drawing, as they were written."""
+    text = all_of(stream, reading)
+    assert "\x1b[J" in text  # nothing below stays of an earlier drawing
+    return re.findall(r"[^\r\n]+?(?=\x1b\[K)", text)
+
+
+def all_of(stream: TextIO, reading: int) -> str:
+    """What was written since the last call."""
+    stream.write("~")
+    stream.flush()
+    written = b""
+    while not written.endswith(b"~"):
+        written += os.read(reading, 65536)
+    return written.decode()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "job"),
+    [
+        (200, 50, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders"),
+        (80, 24, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders"),
+        (60, 24, "1,234,567 rows, about 1 min 15 s left"),
+        (40, 10, "about 1 min 15 s left"),
+        (25, 10, "1 min 15 s left"),
+        (20, 5, "1 min 15 s"),
+    ],
+)
+def test_bars_fit_their_terminal(columns: int, rows: int, job: str) -> None:
+    """The time left is told first; there is always a bar; no line is wrapped, and no slot out of line with another."""
+    slots = [SlotProgress(slot, "reading MySQL, range 1: 2,000 rows", 0.5) for slot in range(64)]
+    with terminal(columns, rows) as (stream, reading):
+        make_display("bar", stream).show(HALF)
+        _, line = drawn(stream, reading)
+        assert line.endswith(f"| {job}")
+        assert len(line) < columns
+        assert line.index("| ") - line.index("|") > 2
+        bars = AttachedBars(stream)
+        bars.show(HALF, slots)
+        found = drawn(stream, reading)
+        assert found[0] == line
+        assert len(found) == min(rows - 1, 65)
+        assert {one.index("|") for one in found[1:-1]} == {5}
+        assert found[-1] == f"  and {64 - (len(found) - 2)} more"
+        assert max(map(len, found)) < columns
+
+
+def test_a_resize_leaves_nothing_of_what_was_there() -> None:
+    """The terminal may have wrapped lines and scrolled them away: all is cleared, once. The last drawing stays."""
+    slots = [SlotProgress(slot, "reading MySQL", 0.5) for slot in range(20)]
+    with terminal(100, 30) as (stream, reading):
+        bars = AttachedBars(stream)
+        bars.show(HALF, slots)
+        assert all_of(stream, reading).endswith("\x1b[20A\r")
+        resize(reading, 30, 6)
+        bars.show(HALF, slots)
+        text = all_of(stream, reading)
+        assert text.startswith("\x1b[H\x1b[J")
+        assert text.endswith("\x1b[4A\r")
+        bars.show(HALF, slots)
+        assert "\x1b[H" not in all_of(stream, reading)
+        bars.show(HALF, [])
+        bars.close()
+        assert all_of(stream, reading).count("\n") == 1

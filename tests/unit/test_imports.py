@@ -49,6 +49,7 @@ RANKS = {
     "tomlfile": 15,
     "jsonfile": 5,
     "keyfile": 5,
+    "bars": 5,
     "orders": 5,  # pure, but for the signals' numbers
     **dict.fromkeys(EDGES, 10),
     **dict.fromkeys(PURE, 0),
@@ -60,7 +61,7 @@ OWNERS = {
     "hiredis": {"target"},
     "sysv_ipc": {"ipc"},
     "sqlite3": {"journal"},
-    "tqdm": {"display", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
+    "tqdm": {"bars", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
     "click": {"cli", "sandbox"},  # the demo talks to a person on the command line's terminal
     "setproctitle": {"process", "__main__"},  # the command line is hidden before anything else is imported
     "pydantic": {"spec"},
