@@ -19,6 +19,7 @@ from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
 from shardload.ipc import BoardHeader, create, describe_build
 from shardload.jobdir import JobDirectory
 from shardload.limits import MOST_WORKERS
+from shardload.ownfile import who_else_writes
 from shardload.status import look
 from shardload.target import TargetConnection, choose_payload, describe_server
 from shardload.urls import PasswordRules, parse_mysql, parse_redis
@@ -156,7 +157,10 @@ def _state(state_dir: Path) -> Iterator[Finding]:
         level: Level = "problem" if free_bytes < _LEAST_FREE_BYTES else "warning"
         room = replace(room, level=level, hint="a job's journal and log need room there")
     yield room
-    if there == state_dir and state_dir.stat().st_mode & 0o077:
+    if others := who_else_writes(state_dir):
+        hint = f"chmod go-w {state_dir}, or see --state-dir"
+        yield Finding("warning", "state directory", f"{others} may write it, too: jobs may vanish from there", hint)
+    elif there == state_dir and state_dir.stat().st_mode & 0o077:
         yield Finding("warning", "state directory", "others may look into it", f"chmod 700 {state_dir}")
     try:
         yield from _jobs(state_dir)

@@ -40,10 +40,15 @@ class JobError(ShardloadError):
 
 
 class JobForeign(JobError):
-    """A job directory, or a file of it, is another user's."""
+    """A job directory, or a file of it, is another user's, or another user may have put it there."""
 
-    def __init__(self, path: object) -> None:
-        super().__init__(f"{path} belongs to another user", "a job is its user's alone: ask that user, or root")
+    def __init__(
+        self,
+        path: object,
+        why: str = "belongs to another user",
+        hint: str = "a job is its user's alone: ask that user, or root",
+    ) -> None:
+        super().__init__(f"{path} {why}", hint)
 
 
 class SourceError(ShardloadError):

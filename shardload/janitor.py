@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 from shardload.ipc import IpcSet, LoaderView
-from shardload.process import fork_child, is_alive, set_title
+from shardload.process import fork_child, is_our_process, set_title
 
 GRACE_S = 1.0  # for loaders to see that the queue is gone, before they are killed
 _LOOK_AGAIN_S = 0.01
@@ -67,15 +67,19 @@ def _wait_and_clean(job: str, reading: int, ipc: IpcSet) -> int:
     if os.read(reading, 1):
         return 0
     ipc.remove()
-    end_loaders(ipc.board.loaders())
+    end_loaders(job, ipc.board.loaders())
     return 0
 
 
-def end_loaders(loaders: Iterable[LoaderView]) -> None:
-    """Wait a moment for orphaned loaders to leave by themselves, then kill those that did not."""
+def end_loaders(job: str, loaders: Iterable[LoaderView]) -> None:
+    """Wait a moment for orphaned loaders to leave by themselves, then kill those that did not.
+
+    What is no loader of this job, or another user's, is left alone, whatever the board says.
+    """
+    title = f"shardload: loader {job} #"
     give_up_s = time.monotonic() + GRACE_S
     left = list(loaders)
-    while left := [loader for loader in left if is_alive(loader.pid, loader.start)]:
+    while left := [loader for loader in left if is_our_process(loader.pid, loader.start, title)]:
         if time.monotonic() >= give_up_s:
             for loader in left:
                 try:

@@ -28,6 +28,7 @@ from shardload.errors import SpecError
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.model import PlannedRange
+from shardload.owner import become_owner
 from shardload.spec import JobSpec, load_stored
 from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
@@ -174,7 +175,7 @@ def begin(spec: JobSpec) -> Job:
 def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
     """An existing job, to go on with. SpecError if the spec or the table is not what it was."""
     sweep(state_dir)
-    directory = JobDirectory.find(state_dir, name)
+    directory = become_owner(JobDirectory.find(state_dir, name))
     lock = directory.lock()
     spec, journal = stored_job(directory, flags)
     connection = source.connect(spec.mysql)

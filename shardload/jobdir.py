@@ -1,5 +1,7 @@
 """A job's directory: its files' names, its lock, and the small JSON files in it.
 
+It is its user's alone: what another user owns or could have put there is not touched (`ownfile.py`).
+
 `spec.json` (no secrets), `journal.sqlite`, `run.json` (who runs it, with which SysV objects), `lock` (flock for the
 coordinator's life), `key` (for ftok; never replaced), `control` (the FIFO for orders, while it runs), `log`, and a
 `report.*` for each range that has something to tell.
@@ -19,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from shardload.errors import DirectoryLost, JobError, JobForeign
+from shardload.jobname import JOB_NAME_WORDS, is_job_name
 from shardload.jsonfile import damaged, read, write
 from shardload.model import SetAside
+from shardload.ownfile import check_own_directory, close_to_others, open_own, own_directory
 from shardload.runfile import wrong_names
 from shardload.wording import a_few_jobs
 
@@ -51,8 +55,9 @@ class JobDirectory:
             state_dir.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             directory.path.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
             directory.check_free()
-            directory.path.chmod(_DIRECTORY_MODE)
-            directory.key_file.touch(mode=0o600, exist_ok=False)
+            close_to_others(directory.path)
+            directory.check_free()  # again: now nobody else can write it
+            os.close(open_own(directory.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             raise directory._taken() from None
         except OSError as error:
@@ -76,7 +81,7 @@ class JobDirectory:
             raise self._taken()
 
     def _taken(self) -> JobError:
-        if self.path.is_dir() and self.is_locked():
+        if self.path.is_dir() and _is_within_reach(self.path) and self.is_locked():
             way_on = f"it is running: shardload attach {self.name}"
         elif _is_there(self.spec_file):
             way_on = f"go on with it: shardload resume {self.name}"
@@ -88,9 +93,14 @@ class JobDirectory:
 
     @classmethod
     def find(cls, state_dir: Path, name: str) -> JobDirectory:
-        """An existing job's directory. JobError, naming the jobs there are, if there is none."""
+        """An existing job's directory. JobError, naming the jobs there are, if there is none; JobForeign if it is
+        another user's, unless this one is root."""
+        if not is_job_name(name):
+            raise JobError(f"{name!r} is no job's name", f"names have {JOB_NAME_WORDS}")
         directory = cls(state_dir / name)
-        if "/" in name or not _is_there(directory.spec_file):
+        if os.path.lexists(directory.path) and not _is_within_reach(directory.path):
+            check_own_directory(directory.path)
+        if not _is_there(directory.spec_file):
             names = [other.name for other in cls.all(state_dir)]
             raise JobError(
                 f"there is no job {name!r} in {state_dir}",
@@ -100,14 +110,13 @@ class JobDirectory:
 
     @classmethod
     def all(cls, state_dir: Path) -> list[JobDirectory]:
-        """Every job's directory that this user may look into, by name."""
-        return [cls(path) for path in _entries(state_dir) if _is_open(path) and _is_there(path / "spec.json")]
+        """Every job's directory, by name: this user's own, or for root everybody's."""
+        return [cls(path) for path in _entries(state_dir) if _is_within_reach(path) and _is_there(path / "spec.json")]
 
     @classmethod
     def foreign(cls, state_dir: Path) -> list[JobDirectory]:
-        """Another user's directories, by name (but a volume's lost+found): whether they are jobs cannot be seen."""
-        paths = [path for path in _entries(state_dir) if path.is_dir() and path.name != "lost+found"]
-        return [cls(path) for path in paths if not _is_open(path)]
+        """Another user's directories, by name: whether they are jobs is not looked at."""
+        return [cls(path) for path in _entries(state_dir) if path.is_dir() and not _is_within_reach(path)]
 
     @property
     def name(self) -> str:
@@ -145,7 +154,7 @@ class JobDirectory:
         JobError, saying who holds it, if it is held; or why it cannot be opened.
         """
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = open_own(self.path / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise self._no_lock(error) from None
         give_up_s = time.monotonic() + _LOCK_PATIENCE_S
@@ -166,7 +175,7 @@ class JobDirectory:
     def is_locked(self) -> bool:
         """True if a process holds the job."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_own(self.path / "lock", os.O_RDONLY)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -189,9 +198,11 @@ class JobDirectory:
 
         Whoever calls this holds the lock.
         """
-        for path in self.path.iterdir():
-            if _OURS.fullmatch(path.name) and not path.is_dir():
-                path.unlink()
+        with own_directory(self.path) as directory:
+            for name in os.listdir(directory):  # noqa: PTH208  # by its descriptor
+                is_directory = stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+                if _OURS.fullmatch(name) and not is_directory:
+                    os.unlink(name, dir_fd=directory)
         try:
             self.path.rmdir()
         except OSError:
@@ -204,8 +215,8 @@ class JobDirectory:
         return [
             cls(path)
             for path in _entries(state_dir)
-            if (_is_open(path) and (path / "key").is_file())
-            and not (path / "spec.json").exists()
+            if (_is_within_reach(path) and _is_there(path / "key"))
+            and not os.path.lexists(path / "spec.json")
             and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
         ]
 
@@ -223,21 +234,24 @@ class JobDirectory:
 
     def read_run(self) -> dict[str, Any]:
         """The last run, or nothing if the job never ran. JobError if it is damaged, JobForeign if it is not ours."""
-        run = read(self.run_file) if self.run_file.exists() else {}
+        check_own_directory(self.path)
+        run = read(self.run_file) if os.path.lexists(self.run_file) else {}
         if wrong := wrong_names(run):
             raise damaged(self.run_file, f"cannot be right: {', '.join(wrong)}")
         return run
 
     def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
         """What a loader has to tell of a range; rows and texts do not fit into an ack."""
-        with self._report(range_id, attempt).open("a", encoding="utf-8") as file:
+        descriptor = open_own(self._report(range_id, attempt), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.writelines(json.dumps([one.key, one.reason]) + "\n" for one in told)
 
     def take_report(self, range_id: int, attempt: int) -> list[SetAside]:
         """The report of a range, once: the file is removed."""
         path = self._report(range_id, attempt)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            with os.fdopen(open_own(path, os.O_RDONLY), encoding="utf-8") as file:
+                lines = file.read().splitlines()
         except FileNotFoundError:
             return []
         path.unlink()
@@ -253,22 +267,27 @@ class JobDirectory:
 
 
 def _entries(state_dir: Path) -> list[Path]:
+    """What may be a job by its name: a volume's lost+found is none, for example."""
     try:
-        return sorted(state_dir.iterdir())
+        return sorted(path for path in state_dir.iterdir() if is_job_name(path.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError:
         raise JobForeign(state_dir) from None
 
 
-def _is_open(directory: Path) -> bool:
-    """True if this user may look into it, and see what it holds."""
-    return directory.is_dir() and os.access(directory, os.R_OK | os.X_OK)
+def _is_within_reach(directory: Path) -> bool:
+    """True if it is this user's own, or if this is root, who can act as its owner."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and os.geteuid() in (0, found.st_uid)
 
 
 def _is_there(file: Path) -> bool:
     try:
-        return stat.S_ISREG(file.stat().st_mode)
+        return stat.S_ISREG(file.lstat().st_mode)
     except PermissionError:
         raise JobForeign(file.parent) from None
     except OSError:

@@ -14,7 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from shardload.errors import DirectoryLost
+from shardload.errors import DirectoryLost, JobError
+from shardload.ownfile import open_own
 
 _process = {"role": "coordinator"}
 
@@ -69,21 +70,25 @@ def close_log(handler: logging.Handler) -> None:
         handler.close()
 
 
+def open_log_file(path: Path) -> int:
+    """A descriptor to append with. OSError if it cannot be opened, JobForeign if it is not this user's."""
+    return open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
 class _PrivateFile(logging.handlers.WatchedFileHandler):
     """Opened anew when the name means another file; readable by this user alone, whatever the umask is."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             super().emit(record)
-        except OSError:  # the name cannot be opened anew
+        except (OSError, JobError):  # the name cannot be opened anew, or somebody else has put something there
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's name
         """The line is lost: a full disk is no reason for a job to fail, nor for a traceback on a person's screen."""
 
     def _open(self):  # type: ignore[no-untyped-def]  # the class's own annotation differs between Pythons
-        os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
-        return super()._open()
+        return os.fdopen(open_log_file(Path(self.baseFilename)), "a", encoding=self.encoding)
 
 
 def _when(record: logging.LogRecord) -> str:

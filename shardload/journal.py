@@ -18,8 +18,10 @@ from typing import Any
 
 from shardload.errors import JournalError
 from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside, Totals
+from shardload.ownfile import check_own_file, open_own
 
 _VERSION = 1
+_COMPANIONS = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10
 _CHECKPOINT_PAGES = 10_000  # a checkpoint waits for the disk, and the loaders must not wait for a checkpoint
 # Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Lives are text for the same reason.
@@ -69,7 +71,7 @@ class Journal:
         new = path.with_suffix(".new")
         new.unlink(missing_ok=True)
         try:
-            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite's other files get its mode
+            os.close(open_own(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # SQLite's other files get its mode
         except OSError as error:
             raise JournalError(f"cannot make the journal {path}: {error.strerror}", "is the disk full?") from None
         journal = cls(new)
@@ -242,6 +244,8 @@ class Journal:
 
     def _opened(self, *, create: bool) -> sqlite3.Connection:
         if self._connection is None:
+            for ending in _COMPANIONS:  # SQLite follows symbolic links
+                check_own_file(self.path.with_name(self.path.name + ending))
             is_fixed = not create and _is_read_only(self.path.parent)
             mode = self._mode_of_a_fixed_file() if is_fixed else "rwc" if create else "rw"
             db = sqlite3.connect(

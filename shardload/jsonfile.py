@@ -10,29 +10,34 @@ from pathlib import Path
 from typing import Any
 
 from shardload.errors import DirectoryLost, JobError, JobForeign
+from shardload.ownfile import open_own, own_directory, read_own
 
+_MOST_BYTES = 2**24  # the longest spec, with all the columns that a table can have, is far below
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Put this into the file's place. DirectoryLost if it cannot be written.
+    """Put this into the file's place. DirectoryLost if it cannot be written, JobForeign if others might.
 
     Where the disk is full a file that is there already may still be written over, in one piece: it has its blocks.
     """
     text = json.dumps(content, indent=1).encode()
-    new = path.with_suffix(".new")
+    new = path.with_suffix(".new").name
     try:
-        _write_whole(new, os.O_CREAT | os.O_TRUNC, text)
-        new.replace(path)
+        with own_directory(path.parent) as directory:
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=directory)
+            _write_whole(path.with_name(new), os.O_CREAT | os.O_EXCL, text)
+            os.replace(new, path.name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
+        with suppress(OSError), own_directory(path.parent) as directory:
+            os.unlink(new, dir_fd=directory)
         if error.errno not in _NO_SPACE or not _wrote_over(path, text):
             raise DirectoryLost(f"cannot write {path}: {error.strerror}", "is the disk full?") from None
 
 
 def _write_whole(path: Path, how: int, text: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | how, 0o600)
+    descriptor = open_own(path, os.O_WRONLY | how)
     try:
         if os.write(descriptor, text) != len(text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -54,7 +59,7 @@ def _wrote_over(path: Path, text: bytes) -> bool:
 def read(path: Path) -> dict[str, Any]:
     """What the file holds. JobError if it is damaged, JobForeign if it is another user's."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_own(path, _MOST_BYTES).decode())
     except PermissionError:
         raise JobForeign(path.parent) from None
     except (OSError, ValueError, RecursionError) as error:

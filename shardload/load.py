@@ -126,9 +126,9 @@ def exit_code_of(summary: Summary, stopped: ShardloadError | None) -> int:
 
 def _reopen(handler: logging.Handler, path: Path, *, is_daemon: bool) -> None:
     """Go on in the file that now bears the log's name; a daemon's streams too."""
-    with suppress(OSError):  # it cannot be made now: the next line tries again
+    with suppress(OSError, JobError):  # it cannot be made now: the next line tries again
         if is_daemon:
-            log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            log = joblog.open_log_file(path)
             for stream in (1, 2):
                 os.dup2(log, stream)
             os.close(log)

@@ -28,6 +28,7 @@ from pydantic import (
 from shardload import environment
 from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.errors import SpecError
+from shardload.jobname import JOB_NAME, JOB_NAME_WORDS
 from shardload.keyfile import read_public_key
 from shardload.limits import (
     DEFAULT_GIVE_UP_AFTER_S,
@@ -46,7 +47,6 @@ _UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
 _LONGEST_TTL_S = 100 * 366 * 86400.0
 _MOST_SHOWN = 80
-_JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def parse_duration_s(value: object) -> float:
@@ -132,7 +132,7 @@ class JobSpec(BaseModel):
     rate: Rate = None
     hung_after: Annotated[Duration, Field(ge=1, le=10**9)] = DEFAULT_HUNG_AFTER_S
     give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S
-    job: Annotated[str, Field(pattern=_JOB_NAME)]
+    job: Annotated[str, Field(pattern=JOB_NAME)]
     state_dir: Annotated[Path, BeforeValidator(_named), AfterValidator(Path.absolute)]
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
     json_summary: Annotated[bool, Field(alias="json")] = False
@@ -277,7 +277,7 @@ def _validated(said: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
         raise SpecError(f"{origin} is not a known key", f"accepted: {', '.join(accepted_keys())}")
     message = _in_words(first["msg"])
     if key == "job" and first["type"] == "string_pattern_mismatch":
-        message = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
+        message = f"should be a name of {JOB_NAME_WORDS}"
     hint = "shardload run --help tells what each takes"
     if key in ("mysql", "redis"):  # which may hold a password
         raise SpecError(f"{origin} {message}", hint)

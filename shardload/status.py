@@ -17,7 +17,8 @@ from shardload.ipc import Board, Phase, Snapshot
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.model import Counts
-from shardload.process import acting_as, ipc_namespace, is_alive, is_stopped
+from shardload.owner import acting_for, become_owner
+from shardload.process import ipc_namespace, is_alive, is_stopped
 from shardload.progress import Meter, Progress, share_done
 from shardload.summary import Summary, make_summary
 from shardload.wording import a_few_jobs
@@ -79,14 +80,20 @@ class JobStatus:
 
 
 def look(directory: JobDirectory) -> JobStatus:
-    """The job as it is now. JobError or JournalError if its files cannot be read."""
+    """The job as it is now. JobError or JournalError if its files cannot be read, JobForeign if it is another user's.
+    Root looks as the job's owner."""
+    with acting_for(directory):
+        return _look(directory)
+
+
+def _look(directory: JobDirectory) -> JobStatus:
     is_held = directory.is_locked()
     run = directory.read_run()
     is_there, shown = _read_board(run) if is_held else (False, None)
     if shown is not None and shown.standing.started_s:  # else nothing is written on it yet
         return _running(directory, run, shown)
     if directory.is_locked() != is_held:
-        return look(directory)  # it began or ended just now
+        return _look(directory)  # it began or ended just now
     if is_held and run.get("ipc") and run.get("ipc_namespace") != ipc_namespace():
         elsewhere = "it runs in another IPC namespace (a container): ask there for its figures of this moment"
         return dataclasses.replace(_from_journal(directory, run, "running"), error=elsewhere)
@@ -103,13 +110,13 @@ def look(directory: JobDirectory) -> JobStatus:
 
 def the_job(state_dir: Path, name: str | None) -> JobDirectory:
     """The job of this name; without a name, the only one that runs. JobError, naming those there are, if there is no
-    such job, or more than one."""
+    such job, or more than one. From here on root is the job's owner."""
     if name is not None:
-        return JobDirectory.find(state_dir, name)
+        return become_owner(JobDirectory.find(state_dir, name))
     every = JobDirectory.all(state_dir)
     running = [directory for directory in every if _is_seen_running(directory)]
     if len(running) == 1:
-        return running[0]
+        return become_owner(running[0])
     if running:
         raise JobError(f"{len(running)} jobs are running", f"name one: {a_few_jobs([job.name for job in running])}")
     known = f"name one of those that ended: {a_few_jobs([job.name for job in every])}" if every else "see --state-dir"
@@ -118,7 +125,8 @@ def the_job(state_dir: Path, name: str | None) -> JobDirectory:
 
 def _is_seen_running(directory: JobDirectory) -> bool:
     try:
-        return directory.is_locked()
+        with acting_for(directory):
+            return directory.is_locked()
     except JobError:
         return False  # another user's, perhaps: whoever means that one names it
 
@@ -156,21 +164,11 @@ class Onlooker:
 def _read_board(run: dict[str, Any]) -> tuple[bool, Snapshot | None]:
     """Whether the run's board is there, and what stands on it; None if it is half written."""
     recorded = run.get("ipc") or {}
-    if "board" not in recorded:
-        return False, None
-    try:
-        with acting_as(recorded["uid"]):
-            return _read_board_by_id(recorded["board"]["id"], run["run_id"])
-    except PermissionError:
-        return False, None
-
-
-def _read_board_by_id(shared_memory_id: int, run_id: int) -> tuple[bool, Snapshot | None]:
-    board = Board.attach(shared_memory_id)
+    board = Board.attach(recorded["board"]["id"]) if "board" in recorded else None
     if board is None:
         return False, None
     try:
-        if board.header().run_id != run_id:  # ids come back: is it this run's?
+        if board.header().run_id != run["run_id"]:  # ids come back: is it this run's?
             return False, None
         return True, board.snapshot()
     finally:

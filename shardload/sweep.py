@@ -16,7 +16,8 @@ from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.janitor import end_loaders
 from shardload.jobdir import JobDirectory
-from shardload.process import acting_as, ipc_namespace
+from shardload.owner import acting_for
+from shardload.process import ipc_namespace
 from shardload.status import RESUMABLE, RUNNING, look
 
 
@@ -24,7 +25,7 @@ def sweep(state_dir: Path) -> int:
     """Clean up after every dead run under this directory. The result is the number of SysV objects removed."""
     removed = 0
     for directory in JobDirectory.all(state_dir):
-        with suppress(JobError):  # it is alive, or cannot be dealt with from here, which `clean` will say
+        with suppress(JobError), acting_for(directory):  # alive, or not to be dealt with, as `clean` will say
             removed += _sweep_job(directory)
     return removed
 
@@ -43,14 +44,7 @@ def _sweep_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
         if not record:
             return 0
         _check_reachable(directory, run)
-        try:
-            with acting_as(record["uid"]):
-                if dry_run:
-                    return count_recorded(record, directory.key_file)
-                return _remove(directory, run)
-        except PermissionError as error:
-            way_on = f"shardload clean {directory.name} as that user"
-            raise JobError(f"cannot act as the user with uid {record['uid']}: {error.strerror}", way_on) from None
+        return count_recorded(record, directory.key_file) if dry_run else _remove(directory, run)
     finally:
         os.close(lock)
 
@@ -74,8 +68,11 @@ def _check_reachable(directory: JobDirectory, run: dict[str, Any]) -> None:
             f"{again} there; if that is gone, they are gone with it: rm -r {directory.path}",
         )
     uid = run["ipc"]["uid"]
-    if os.geteuid() not in (uid, 0):
-        raise JobError(f"its SysV objects are those of the user with uid {uid}", f"{again} as that user, or as root")
+    if uid != os.geteuid():
+        raise JobError(
+            f"its SysV objects are those of the user with uid {uid}, the directory is not",
+            f"if that is right: ipcrm removes them, rm -r {directory.path} the rest",
+        )
 
 
 def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
@@ -83,7 +80,7 @@ def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
     removed = remove_recorded(run["ipc"], directory.key_file)
     if board is not None:
         if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?
-            end_loaders(board.loaders())
+            end_loaders(directory.name, board.loaders())
         board.detach()
     if left := count_recorded(run["ipc"], directory.key_file):
         raise JobError(f"{left} of its SysV objects could not be removed", "see ipcs, and ipcrm")
@@ -96,21 +93,32 @@ def clean(state_dir: Path, names: Sequence[str], *, resumable: bool, dry_run: bo
     runs."""
     for directory in [JobDirectory.find(state_dir, name) for name in names] or JobDirectory.all(state_dir):
         try:
-            state, wrong = _state_of(directory)
-        except JobError as error:
-            yield f"kept {directory.name}: {error}"
-            continue
-        if state in RUNNING:
-            if names:
-                raise JobError(f"job {directory.name} is {state}", f"end it first: shardload stop {directory.name}")
-            continue
-        why_kept = wrong
-        if state in RESUMABLE and directory.journal_file.exists() and not resumable:
-            why_kept = f"{state}, can be resumed (--resumable removes it too)"
-        yield from _clean_job(directory, state, "" if names else why_kept, dry_run=dry_run)
+            with acting_for(directory):
+                told = _clean_one(directory, is_named=bool(names), resumable=resumable, dry_run=dry_run)
+        except JobForeign as error:
+            told = [f"kept {directory.name}: {error}"]
+        yield from told
     if not names:
         for directory in JobDirectory.half_made(state_dir):
-            yield from _clean_job(directory, "never begun", "", dry_run=dry_run)
+            told = []
+            with suppress(JobForeign), acting_for(directory):
+                told = list(_clean_job(directory, "never begun", "", dry_run=dry_run))
+            yield from told
+
+
+def _clean_one(directory: JobDirectory, *, is_named: bool, resumable: bool, dry_run: bool) -> list[str]:
+    try:
+        state, wrong = _state_of(directory)
+    except JobError as error:
+        return [f"kept {directory.name}: {error}"]
+    if state in RUNNING:
+        if is_named:
+            raise JobError(f"job {directory.name} is {state}", f"end it first: shardload stop {directory.name}")
+        return []
+    why_kept = wrong
+    if state in RESUMABLE and directory.journal_file.exists() and not resumable:
+        why_kept = f"{state}, can be resumed (--resumable removes it too)"
+    return list(_clean_job(directory, state, "" if is_named else why_kept, dry_run=dry_run))
 
 
 def _state_of(directory: JobDirectory) -> tuple[str, str]:

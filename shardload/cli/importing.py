@@ -30,6 +30,8 @@ from shardload.errors import (
 from shardload.jobdir import JobDirectory
 from shardload.load import Frame, exit_code_of, load
 from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.owner import become_owner
+from shardload.ownfile import who_else_writes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.summary import Summary
 from shardload.target import TargetConnection
@@ -131,7 +133,7 @@ def _show_plan(wanted: spec.JobSpec) -> None:
 def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
     """Compare every row of a job's table with its key, byte for byte. Exit code 4 if any differs."""
     with stop_by_exception(STOP_SIGNALS):
-        return _compare(JobDirectory.find(environment.state_dir_from(state_dir), job), flags)
+        return _compare(become_owner(JobDirectory.find(environment.state_dir_from(state_dir), job)), flags)
 
 
 def _compare(directory: JobDirectory, flags: dict[str, Any]) -> int:
@@ -166,6 +168,8 @@ def _warn_of_collisions(subject: jobs.Subject) -> None:
 
 def _load(ready: jobs.Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     wanted = ready.spec
+    if others := who_else_writes(wanted.state_dir):
+        click.echo(f"warning: {wanted.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
     _warn_of_collisions(ready.subject)
     if not is_native_built() and wanted.encoder == "auto":
         click.echo(_NOT_BUILT, err=True)

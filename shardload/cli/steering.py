@@ -99,8 +99,6 @@ def _order(directory: JobDirectory, words: str) -> int:
                     )
     except NobodyListens:
         raise _not_running(directory) from None
-    except PermissionError:
-        raise JobError(f"job {directory.name} belongs to another user", "ask that user, or root") from None
     except BlockingIOError:
         answer = None
     except OSError as error:

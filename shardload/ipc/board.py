@@ -16,6 +16,7 @@ first one's counts stay visible until the coordinator has settled them (it sends
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 
@@ -76,12 +77,14 @@ class Board:
 
     @classmethod
     def attach(cls, shared_memory_id: int) -> Board | None:
-        """A board to look at, by id, for as long as anybody else holds it; None if it is gone or not one."""
+        """A board to look at, by id, for as long as anybody else holds it; None if it is gone, not one, or not this
+        user's."""
         try:
             memory = sysv_ipc.attach(shared_memory_id)
         except (sysv_ipc.Error, OSError, ValueError):
             return None
-        if memory.size < _SLOTS_AT or memory.read(len(MAGIC), 0) != MAGIC:
+        is_ours = {memory.uid, memory.cuid} == {os.geteuid()}  # else whoever made it also says what is on it
+        if not is_ours or memory.size < _SLOTS_AT or memory.read(len(MAGIC), 0) != MAGIC:
             memory.detach()
             return None
         return cls(memory, None)

@@ -2,9 +2,10 @@
 
 Keys come from `ftok(key file, project id)`, created exclusively. ftok keeps 16 bits of the inode, so a key can be
 taken already: then the next project id is tried. That objects are about to be made is recorded in the job directory
-first, and then which they are. An object is removed only if its key, id, owner and (for a queue) time of change are
-still those of the record, since ids come back; or, where the maker was killed before it could say which they are, if
-its key, owner and maker, or for a queue the time of its making, are those that were announced, and nobody has used it.
+first, and then which they are. An object is removed only if it is the acting user's, its key is one that the key file
+can have given, and key, id and (for a queue) time of change are still those of the record, since ids come back;
+or, where the maker was killed before it could say which they are, if its maker, or for a queue the time of its making,
+is the one that was announced, and nobody has used it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 
 import sysv_ipc
 
-from shardload.errors import IpcError
+from shardload.errors import IpcError, JobForeign
 from shardload.ipc.board import Board
 from shardload.ipc.messages import MESSAGE_BYTES, AckQueue, TaskQueue
 from shardload.ipc.records import BoardHeader
+from shardload.ownfile import open_own
 
 _MODE = 0o600
 _PROJECT_IDS = range(1, 256)
@@ -116,28 +118,33 @@ def count_recorded(record: dict[str, Any], key_file: Path) -> int:
 
 
 def _recorded(record: dict[str, Any], key_file: Path) -> list[Any]:
+    keys = _keys(key_file)
     if "since" in record:
-        return [thing for thing in _announced(record, key_file) if thing.cuid == record["uid"]]
-    uid = record["uid"]
-    found = []
-    for was in record["queues"]:
-        queue = _existing(sysv_ipc.MessageQueue, was)
-        if queue is not None and queue.cuid == uid and queue.last_change_time == was["changed"]:
-            found.append(queue)
-    semaphore = _existing(sysv_ipc.Semaphore, record["semaphore"])
-    if semaphore is not None and semaphore.cuid == uid:
-        found.append(semaphore)
-    return found
+        found = list(_announced(record, keys))
+    else:
+        found = []
+        for was in record["queues"]:
+            queue = _existing(sysv_ipc.MessageQueue, was, keys)
+            if queue is not None and queue.last_change_time == was["changed"]:
+                found.append(queue)
+        if (semaphore := _existing(sysv_ipc.Semaphore, record["semaphore"], keys)) is not None:
+            found.append(semaphore)
+    return [thing for thing in found if {thing.uid, thing.cuid} == {record["uid"], os.geteuid()}]
 
 
-def _announced(record: dict[str, Any], key_file: Path) -> Iterator[Any]:
+def _keys(key_file: Path) -> list[int]:
+    """Every key that a run with this file can have had; none if there is no such file of this user's any more."""
+    try:
+        os.close(open_own(key_file, os.O_RDONLY))
+        return [sysv_ipc.ftok(str(key_file), project, silence_warning=True) for project in _PROJECT_IDS]
+    except (OSError, JobForeign):
+        return []
+
+
+def _announced(record: dict[str, Any], keys: list[int]) -> Iterator[Any]:
     """What the maker of an announcement made, and nobody has used."""
     pid, since = record["pid"], record["since"]
-    for project in _PROJECT_IDS:
-        try:
-            key = sysv_ipc.ftok(str(key_file), project, silence_warning=True)
-        except OSError:
-            return
+    for key in keys:
         memory = _at(sysv_ipc.SharedMemory, key)
         if memory is not None:
             memory.detach()
@@ -152,8 +159,8 @@ def _announced(record: dict[str, Any], key_file: Path) -> Iterator[Any]:
             yield semaphore
 
 
-def _existing(kind: Any, was: dict[str, int]) -> Any:
-    thing = _at(kind, was["key"])
+def _existing(kind: Any, was: dict[str, int], keys: list[int]) -> Any:
+    thing = _at(kind, was["key"]) if was["key"] in keys else None
     return thing if thing is not None and thing.id == was["id"] else None
 
 

@@ -14,7 +14,15 @@ from shardload.process.children import (
 )
 from shardload.process.control import ControlInbox, NobodyListens, Question
 from shardload.process.daemon import Launch, Readiness, has_terminal, launch
-from shardload.process.identity import acting_as, ipc_namespace, is_alive, is_stopped, start_time
+from shardload.process.identity import (
+    acting_as,
+    become,
+    ipc_namespace,
+    is_alive,
+    is_our_process,
+    is_stopped,
+    start_time,
+)
 from shardload.process.notify import ServiceManager
 from shardload.process.signals import SignalInbox, signals_held, stop_by_exception
 
@@ -27,6 +35,7 @@ __all__ = [
     "ServiceManager",
     "SignalInbox",
     "acting_as",
+    "become",
     "children_usage",
     "describe_death",
     "die_with_parent",
@@ -34,6 +43,7 @@ __all__ = [
     "has_terminal",
     "ipc_namespace",
     "is_alive",
+    "is_our_process",
     "is_stopped",
     "launch",
     "reap_all",

@@ -17,6 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shardload.errors import JobForeign
+from shardload.ownfile import open_own, own_directory
+
 _LONGEST_LINE_BYTES = 4096  # PIPE_BUF on Linux; nobody has that much to say
 _ANSWER_NAME = re.compile(r"answer\.[0-9]+\.[0-9a-f]{8}")
 
@@ -42,7 +45,7 @@ class FifoAnswer:
     def _say(self, word: str, text: str) -> None:
         try:
             descriptor = _open_fifo(self.path, os.O_WRONLY)
-        except OSError:
+        except (OSError, JobForeign):
             return  # nobody waits any more
         try:
             os.write(descriptor, f"{word} {' '.join(text.split())}\n".encode()[:_LONGEST_LINE_BYTES])
@@ -53,12 +56,8 @@ class FifoAnswer:
 
 
 def _open_fifo(path: Path, how: int) -> int:
-    """A FIFO that another user may have put something else in the place of. OSError, EINVAL if it is none."""
-    descriptor = os.open(path, how | os.O_NONBLOCK | os.O_NOFOLLOW)
-    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a FIFO", str(path))
-    return descriptor
+    """A FIFO that another user may have put something else in the place of: JobForeign."""
+    return open_own(path, how, stat.S_ISFIFO)
 
 
 class ControlInbox:
@@ -68,9 +67,11 @@ class ControlInbox:
         """OSError if the FIFO cannot be made. One that a dead coordinator left is replaced."""
         self._directory = directory
         self._path = directory / "control"
-        self._path.unlink(missing_ok=True)
-        os.mkfifo(self._path, 0o600)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
+        with own_directory(directory) as place:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path.name, dir_fd=place)
+            os.mkfifo(self._path.name, 0o600, dir_fd=place)
+        self._descriptor = _open_fifo(self._path, os.O_RDWR)
         self._unfinished = b""
 
     def fileno(self) -> int:
@@ -117,16 +118,14 @@ class Question:
 
     def __init__(self, directory: Path, words: str) -> None:
         """NobodyListens if no coordinator has the FIFO open. BlockingIOError if it has not heard others for long,
-        OSError if this user may not ask, or nobody can."""
+        JobForeign if this user may not ask, OSError if nobody can."""
         self._path = directory / f"answer.{os.getpid()}.{os.urandom(4).hex()}"
         self._unread = b""
         self._descriptor = -1
-        os.mkfifo(self._path, 0o600)
+        with own_directory(directory) as place:
+            os.mkfifo(self._path.name, 0o600, dir_fd=place)
         try:
             self._descriptor = _open_fifo(self._path, os.O_RDWR)  # both ends: no end-of-file between answers
-            owner = directory.stat()
-            if owner.st_uid != os.geteuid():  # root asks: the coordinator has to be able to answer
-                os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
             self._ask(directory / "control", f"{self._path.name} {words}\n".encode())
         except BaseException:
             self.close()
@@ -135,8 +134,10 @@ class Question:
     def _ask(self, path: Path, line: bytes) -> None:
         try:
             control = _open_fifo(path, os.O_WRONLY)
+        except JobForeign:
+            raise NobodyListens from None
         except OSError as error:
-            if error.errno in (errno.ENXIO, errno.ENOENT, errno.ELOOP, errno.EINVAL):
+            if error.errno in (errno.ENXIO, errno.ENOENT):
                 raise NobodyListens from None
             raise
         try:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from shardload.errors import EXIT_CANNOT_START, NoProcess, StoppedBySignal
+from shardload.errors import EXIT_CANNOT_START, JobForeign, NoProcess, StoppedBySignal
+from shardload.ownfile import open_own
 from shardload.process.signals import SignalInbox, signals_held
 
 _EXIT_CRASHED = 70  # sysexits.h EX_SOFTWARE
@@ -82,7 +83,9 @@ def launch(
     gets meanwhile is passed on to the daemon as SIGTERM.
     """
     try:
-        log = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        log = open_own(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    except JobForeign as error:
+        return Launch(0, (error.message, error.hint, error.exit_code))
     except OSError as error:
         return Launch(0, (f"cannot write {log_file}: {error.strerror}", "is the disk full?", EXIT_CANNOT_START))
     streams = os.open(os.devnull, os.O_RDONLY), log

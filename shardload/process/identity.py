@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shardload.errors import JobForeign
+
 
 def start_time(pid: int) -> int:
     """A number that, with the pid, names a process; 0 if there is none.
@@ -53,13 +55,61 @@ def ipc_namespace() -> str:
         return ""
 
 
+def is_our_process(pid: int, start: int, title: str) -> bool:
+    """True if the process with this pid and start time is one of this user's and bears a title that begins so. Asked
+    before a process is killed that a file or a shared memory names."""
+    uid, shown = _user_and_title(pid)
+    return uid == os.geteuid() and shown.startswith(title) and is_alive(pid, start)
+
+
+def _user_and_title(pid: int) -> tuple[int, str]:
+    """A process's real uid (proc(5), /proc/PID/status) and what `ps` shows of it; -1 if there is none."""
+    if sys.platform == "linux":
+        try:
+            uids = Path(f"/proc/{pid}/status").read_text(errors="replace").partition("\nUid:")[2].split()
+            return int(uids[0]), Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        except (OSError, IndexError):
+            return -1, ""
+    shown = subprocess.run(
+        ["/bin/ps", "-o", "ruid=,command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    uid, _, title = shown.stdout.strip().partition(" ")
+    return int(uid) if uid.isdigit() else -1, title
+
+
 @contextmanager
-def acting_as(uid: int) -> Iterator[None]:
-    """Root acts as this user: with no more rights than that user, not fewer (root in a container has no right to
-    others' SysV objects), and what it writes stays readable there. PermissionError if this process is not root's."""
-    me = os.geteuid()
-    os.seteuid(uid)
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """Root acts as this user, in this group alone: with no more rights than that user, not fewer (root in a container
+    has no right to others' SysV objects), and what it writes stays readable there. JobForeign if it may not."""
+    me, my_group, my_groups = os.geteuid(), os.getegid(), os.getgroups()
+    if uid == me:
+        yield
+        return
     try:
+        try:
+            os.setgroups([])
+            os.setegid(gid)
+            os.seteuid(uid)
+        except OSError as error:
+            raise _may_not_become(uid, error) from None
         yield
     finally:
         os.seteuid(me)
+        if os.getgroups() != my_groups or os.getegid() != my_group:
+            os.setegid(my_group)
+            os.setgroups(my_groups)
+
+
+def become(uid: int, gid: int) -> None:
+    """Root is this user from now on, and never root again. JobForeign if it may not."""
+    try:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+    except OSError as error:
+        raise _may_not_become(uid, error) from None
+
+
+def _may_not_become(uid: int, error: OSError) -> JobForeign:
+    why = f"may not act as the user with uid {uid}: {error.strerror}"
+    return JobForeign("this process", why, "give the command as that user")

@@ -39,7 +39,6 @@ from tests.harness import ipc_objects, wait_until
 
 RUN = 0x1122334455667788
 MOST_SLOTS = 64
-NO_FILE = Path("/nowhere")  # a record has keys of its own
 BOUND_S = 20.0  # far above the board's own bound, far below for ever
 
 Make = Callable[[int], IpcSet]
@@ -358,13 +357,13 @@ def test_no_key_left(tmp_path: Path) -> None:
             stranger.remove()
 
 
-def test_what_a_dead_run_left_is_removed_once(ipc: IpcSet) -> None:
+def test_what_a_dead_run_left_is_removed_once(ipc: IpcSet, tmp_path: Path) -> None:
     """Two queues and a semaphore; the second time there is nothing to remove."""
-    assert remove_recorded(ipc.record, NO_FILE) == 3
-    assert remove_recorded(ipc.record, NO_FILE) == 0
+    assert remove_recorded(ipc.record, tmp_path / "key0") == 3
+    assert remove_recorded(ipc.record, tmp_path / "key0") == 0
 
 
-def test_another_object_at_the_same_key_stays(ipc: IpcSet) -> None:
+def test_another_object_at_the_same_key_stays(ipc: IpcSet, tmp_path: Path) -> None:
     """The key is the same, the id is not: it belongs to somebody else."""
     ipc.remove()
     queue_key, semaphore_key = ipc.record["queues"][0]["key"], ipc.record["semaphore"]["key"]
@@ -372,7 +371,7 @@ def test_another_object_at_the_same_key_stays(ipc: IpcSet) -> None:
         sysv_ipc.MessageQueue(queue_key, sysv_ipc.IPC_CREX), sysv_ipc.Semaphore(semaphore_key, sysv_ipc.IPC_CREX)
     ]  # fmt: skip
     try:
-        assert remove_recorded(ipc.record, NO_FILE) == 0
+        assert remove_recorded(ipc.record, tmp_path / "key0") == 0
         assert {("q", str(strangers[0].id)), ("s", str(strangers[1].id))} <= ipc_objects()
     finally:
         for stranger in strangers:
@@ -380,14 +379,14 @@ def test_another_object_at_the_same_key_stays(ipc: IpcSet) -> None:
 
 
 @pytest.mark.parametrize("doubt", ["changed", "id", "uid"])
-def test_only_what_is_provably_ours_is_removed(ipc: IpcSet, doubt: str) -> None:
+def test_only_what_is_provably_ours_is_removed(ipc: IpcSet, tmp_path: Path, doubt: str) -> None:
     """A queue made at another time, with another id, or of another user stays."""
     record = {**ipc.record, "queues": [dict(was) for was in ipc.record["queues"]]}
     if doubt == "uid":
         record["uid"] += 1
     else:
         record["queues"][0][doubt] += 1
-    assert remove_recorded(record, NO_FILE) == (0 if doubt == "uid" else 2)
+    assert remove_recorded(record, tmp_path / "key0") == (0 if doubt == "uid" else 2)
     assert ("q", str(ipc.record["queues"][0]["id"])) in ipc_objects()
 
 

@@ -15,6 +15,7 @@ from shardload.errors import JobError
 from shardload.ipc import BoardHeader, announce, create, remove_recorded
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
+from shardload.owner import acting_for
 from shardload.process import ipc_namespace
 from shardload.sweep import clean, sweep
 from tests.harness import ipc_objects
@@ -57,7 +58,7 @@ def test_a_broken_directory_is_in_nobodys_way(tmp_path: Path) -> None:
     told = cleaned(tmp_path)
     assert [line.split(":")[0] for line in told] == ["kept a", "kept b", "kept c", "kept d", "kept e"]
     assert "run.json cannot be right: ipc" in told[0]
-    assert "cannot open" in told[3]
+    assert "d/lock is not of the kind that belongs there" in told[3]
     assert remove_recorded(record, locked.key_file) == 3
     assert ipc_objects() == before
 
@@ -154,10 +155,12 @@ def nobodys_job() -> Iterator[JobDirectory]:
 
 def test_root_removes_what_another_user_left(nobodys_job: JobDirectory) -> None:
     """As that user: the directory stays one that its owner can use."""
-    assert len(nobodys_job.read_run()["ipc"]["queues"]) == 2
+    with acting_for(nobodys_job):
+        assert len(nobodys_job.read_run()["ipc"]["queues"]) == 2
     assert sweep(nobodys_job.path.parent) == 3
     assert os.geteuid() == 0
-    assert nobodys_job.read_run()["ipc"] is None
+    with acting_for(nobodys_job):
+        assert nobodys_job.read_run()["ipc"] is None
     assert nobodys_job.run_file.stat().st_uid == NOBODY
 
 
@@ -169,10 +172,11 @@ def test_another_user_keeps_the_record_of_ours(nobodys_job: JobDirectory) -> Non
         os.chown(path, stranger, stranger)
     assert as_user(stranger, lambda: told.write_text("\n".join(cleaned(state_dir, "users"))) and 0) == 0
     assert told.read_text() == (
-        f"kept users: its SysV objects are those of the user with uid {NOBODY} "
-        "(shardload clean users as that user, or as root)"
+        f"kept users: its SysV objects are those of the user with uid {NOBODY}, the directory is not "
+        f"(if that is right: ipcrm removes them, rm -r {nobodys_job.path} the rest)"
     )
-    record = nobodys_job.read_run()["ipc"]
-    assert (
-        as_user(NOBODY, lambda: remove_recorded(record, nobodys_job.key_file) - 3) == 0
-    )  # root in a container may not, by itself
+    with acting_for(nobodys_job):
+        record = nobodys_job.read_run()["ipc"]
+    for path in (state_dir, *nobodys_job.path.iterdir(), nobodys_job.path):
+        os.chown(path, NOBODY, NOBODY)
+    assert as_user(NOBODY, lambda: remove_recorded(record, nobodys_job.key_file) - 3) == 0

@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
     "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile", "flight", "shortfall", "outcome", "passwords", "wording",
+    "runfile", "flight", "shortfall", "outcome", "passwords", "wording", "jobname",
 }  # fmt: skip
 EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
 
@@ -45,11 +45,13 @@ RANKS = {
     "work": 30,
     "ledger": 30,
     "janitor": 30,
+    "owner": 20,
     "spec": 20,
     "tomlfile": 15,
     "jsonfile": 5,
     "keyfile": 5,
     "bars": 5,
+    "ownfile": 3,
     "orders": 5,  # pure, but for the signals' numbers
     **dict.fromkeys(EDGES, 10),
     **dict.fromkeys(PURE, 0),

@@ -18,10 +18,10 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing new can be made; what is there can be written over."""
     really = os.open
 
-    def refused(path: Any, flags: int, mode: int = 0o777) -> int:
+    def refused(path: Any, flags: int, mode: int = 0o777, **how: Any) -> int:
         if flags & os.O_CREAT:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return really(path, flags, mode)
+        return really(path, flags, mode, **how)
 
     monkeypatch.setattr(os, "open", refused)
 

@@ -1,0 +1,288 @@
+"""What another user may have put into a shared state directory: nothing of it is followed, believed or waited for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sysv_ipc
+
+from shardload.errors import JobError, JobForeign, ShardloadError
+from shardload.ipc import Board, BoardHeader, LoaderView, create, remove_recorded
+from shardload.jobdir import JobDirectory
+from shardload.joblog import open_log
+from shardload.journal import Journal
+from shardload.owner import acting_for
+from shardload.ownfile import who_else_writes
+from shardload.process import ControlInbox, ipc_namespace, start_time
+from shardload.status import look
+from shardload.sweep import clean, sweep
+from tests.harness import ipc_objects, wait_until
+
+NOBODY = 65534
+JOB = "users"
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> JobDirectory:
+    """A job that never ran, in a directory of its own."""
+    directory = JobDirectory.create(tmp_path / "state", JOB)
+    directory.write_spec({})
+    Journal.create(directory.journal_file, {}, []).close()
+    return directory
+
+
+USES: list[tuple[str, Callable[[JobDirectory], Any]]] = [
+    ("spec.json", lambda job: job.read_spec()),
+    ("run.json", lambda job: job.read_run()),
+    ("lock", lambda job: job.lock()),
+    ("lock", lambda job: job.is_locked()),
+    ("log", lambda job: open_log(job.log_file)),
+    ("report.1.1", lambda job: job.take_report(1, 1)),
+    ("report.1.1", lambda job: job.write_report(1, 1, [])),
+    *((f"journal.sqlite{end}", lambda job: Journal(job.journal_file).totals()) for end in ("", "-wal", "-shm")),
+]
+
+
+@pytest.mark.parametrize("kind", ["a link", "a link to nothing", "a FIFO", "a stranger's"])
+@pytest.mark.parametrize(("name", "use"), USES, ids=[f"{number} {name}" for number, (name, _) in enumerate(USES)])
+def test_a_file_that_is_not_ours_is_not_opened(
+    job: JobDirectory, tmp_path: Path, name: str, use: Callable[[JobDirectory], Any], kind: str
+) -> None:
+    """Whatever it is, it stays as it was, nobody waits for it, and one line names it."""
+    precious, file = tmp_path / "precious", job.path / name
+    precious.write_text("{}")
+    file.unlink(missing_ok=True)
+    if kind == "a FIFO":
+        os.mkfifo(file)
+    elif kind == "a stranger's":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files away")
+        file.write_text("{}")
+        os.chown(file, NOBODY, NOBODY)
+    else:
+        file.symlink_to(precious if kind == "a link" else tmp_path / "made")
+    with pytest.raises(JobForeign, match=name):
+        use(job)
+    assert precious.read_text() == "{}"
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_is_written_goes_through_no_link(job: JobDirectory, tmp_path: Path) -> None:
+    """A link that waits under a name that is written anew is replaced."""
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("run.new", "run.json", "control"):
+        (job.path / name).symlink_to(precious)
+    job.write_run({"pid": 1})
+    ControlInbox(job.path).close()
+    assert precious.read_text() == "precious"
+    assert job.read_run() == {"pid": 1}
+
+
+def test_a_file_without_end_is_not_read_to_its_end(job: JobDirectory) -> None:
+    """It is damaged, then."""
+    job.run_file.touch()
+    os.truncate(job.run_file, 2**40)
+    with pytest.raises(JobError, match=r"run\.json cannot be read: it is longer than"):
+        job.read_run()
+
+
+def spoilt(job: JobDirectory, how: str) -> None:
+    """Make the directory one that this user must not trust."""
+    if how == "a link":
+        job.path.rename(job.path.parent.parent / "elsewhere")
+        job.path.symlink_to(job.path.parent.parent / "elsewhere")
+    elif how == "a stranger's":
+        os.chown(job.path, NOBODY, NOBODY)
+    else:
+        job.path.chmod(int(how, 8))
+
+
+@pytest.mark.parametrize("how", ["722", "770", "a link", pytest.param("a stranger's", marks=root_only)])
+def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, how: str) -> None:
+    """Neither read nor written: it is named, and the others are dealt with."""
+    spoilt(job, how)
+    uses: list[Callable[[], Any]] = [
+        job.read_run, job.is_locked, job.lock, job.forget, lambda: job.write_run({}),
+        lambda: job.write_report(1, 1, []), lambda: ControlInbox(job.path), Journal(job.journal_file).totals,
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(JobForeign, match=str(job.path)):
+            use()
+    assert sorted(path.name for path in job.path.iterdir()) == ["journal.sqlite", "key", "spec.json"]
+    if how.isdigit():
+        (line,) = clean(job.path.parent, [], resumable=True, dry_run=False)
+        assert line == (
+            f"kept users: {job.path} can be written by others (if you trust what is in it: chmod go-w {job.path})"
+        )
+
+
+@root_only
+def test_an_empty_directory_of_another_user_is_not_taken(tmp_path: Path) -> None:
+    """Its owner would read everything."""
+    (tmp_path / JOB).mkdir()
+    os.chown(tmp_path / JOB, NOBODY, NOBODY)
+    with pytest.raises(JobForeign, match="belongs to another user"):
+        JobDirectory.create(tmp_path, JOB)
+    assert not list((tmp_path / JOB).iterdir())
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/etc", "../state/users", "users/", "users\n", ".users", "a" * 65])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_name_is_a_name(job: JobDirectory, name: str, dry_run: bool) -> None:
+    """`clean ..` removes nothing of the parent directory."""
+    (job.path.parent.parent / "lock").touch()
+    with pytest.raises(JobError, match="is no job's name") as caught:
+        list(clean(job.path.parent, [name], resumable=True, dry_run=dry_run))
+    assert caught.value.exit_code == 2
+    assert (job.path.parent.parent / "lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "told"),
+    [
+        (0o700, 0, ""),
+        (0o755, 0, ""),
+        (0o1777, 0, ""),
+        (0o777, 0, "every user"),
+        (0o775, 0, "its group"),
+        (0o700, NOBODY, f"its owner, the user with uid {NOBODY}"),
+    ],
+)
+def test_who_may_exchange_a_job(tmp_path: Path, mode: int, owner: int, told: str) -> None:
+    """Beside the user: said by `run` and `doctor`."""
+    if owner:
+        if os.geteuid():
+            pytest.skip("only root can give files away")
+        os.chown(tmp_path, owner, owner)
+    tmp_path.chmod(mode)
+    assert who_else_writes(tmp_path) == told
+    tmp_path.chmod(0o700)
+
+
+# ---- what a record claims
+
+
+def dead_run(directory: JobDirectory, *loaders: int) -> None:
+    """The record of a run that died, with these processes on its board, which stays as long as this one lives."""
+    ipc = create(directory.key_file, BoardHeader(max(len(loaders), 1), 1, 1, 1))
+    for slot, pid in enumerate(loaders):
+        ipc.board.publish(slot, 1, LoaderView(pid, start_time(pid), 0.0, ()))
+    run = {"pid": 1, "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": ipc.record}
+    directory.write_run(run)
+    BOARDS.append(ipc.board)
+
+
+BOARDS: list[Board] = []
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a process of this title, of this user."""
+    started = []
+
+    def begin(title: str, uid: int = os.getuid()) -> subprocess.Popen[bytes]:
+        code = "import setproctitle, sys, os; setproctitle.setproctitle(sys.argv[1]); os.setuid(int(sys.argv[2]));"
+        code += "os.write(1, b'.'); sys.stdin.read()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, title, str(uid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"."
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+    while BOARDS:
+        BOARDS.pop().detach()
+
+
+def test_only_a_loader_of_that_job_is_ended(job: JobDirectory, start: Any) -> None:
+    """Not every process that a board names: it has to be this user's, and to bear the title."""
+    wrong = [start("somebody's work"), start("shardload: loader users2 #0")]
+    if os.geteuid() == 0:
+        wrong.append(start(f"shardload: loader {JOB} #1", NOBODY))
+    right = start(f"shardload: loader {JOB} #0")
+    dead_run(job, *(process.pid for process in (*wrong, right)))
+    assert sweep(job.path.parent) == 3
+    assert wait_until(lambda: right.poll() is not None, "the loader is ended")
+    for process in wrong:  # what was killed, too, would not answer
+        process.stdin.write(b"x")
+        process.stdin.flush()
+    assert [process.poll() for process in wrong] == [None] * len(wrong)
+
+
+def test_only_keys_that_the_key_file_gives_are_removed(job: JobDirectory, tmp_path: Path) -> None:
+    """A record that names other objects of this very user changes nothing."""
+    before = ipc_objects()
+    (tmp_path / "other").touch()
+    others = create(tmp_path / "other", BoardHeader(1, 1, 1, 1))
+    assert remove_recorded(others.record, job.key_file) == 0
+    assert len(ipc_objects() - before) == 4  # and the board
+    others.remove()
+    others.board.detach()
+
+
+@root_only
+def test_another_users_board_is_no_board(tmp_path: Path) -> None:
+    """Whoever may write on it could say of any process that it is a loader."""
+    (tmp_path / "key").touch()
+    ipc = create(tmp_path / "key", BoardHeader(1, 1, 1, 1))
+    memory = sysv_ipc.attach(ipc.record["board"]["id"])
+    seen = Board.attach(memory.id)
+    assert seen is not None
+    memory.uid = NOBODY
+    assert Board.attach(memory.id) is None
+    for attached in (seen, memory, ipc.board):
+        attached.detach()
+    ipc.remove()
+
+
+@root_only
+def test_root_believes_nobody(tmp_path: Path, start: Any) -> None:
+    """In a shared directory somebody claims that root's queues and processes are a dead run's: root acts as that
+    user there, who may end or remove nothing of root's."""
+    tmp_path.parent.chmod(0o755)
+    tmp_path.parent.parent.chmod(0o755)
+    tmp_path.chmod(0o777)
+    precious = start(f"shardload: loader {JOB} #0")
+    job = JobDirectory.create(tmp_path, JOB)
+    job.write_spec({})
+    dead_run(job, precious.pid)
+    before = ipc_objects()
+    record = job.read_run()["ipc"]
+    for path in (*job.path.iterdir(), job.path):
+        os.chown(path, NOBODY, NOBODY)
+    for claimed in (record, {**record, "uid": NOBODY}):
+        with acting_for(job):
+            assert os.geteuid() == NOBODY
+            assert os.getgroups() == []
+            job.write_run({**job.read_run(), "ipc": claimed})
+            assert Board.attach(record["board"]["id"]) is None
+        assert sweep(tmp_path) == 0
+        assert (os.geteuid(), precious.poll()) == (0, None)
+        assert ipc_objects() == before
+        assert look(job).state == "died"
+        list(clean(tmp_path, [JOB], resumable=True, dry_run=False))
+        assert ipc_objects() == before
+    assert not job.path.exists()
+    for queue in record["queues"]:
+        sysv_ipc.remove_message_queue(queue["id"])
+    sysv_ipc.remove_semaphore(record["semaphore"]["id"])
+
+
+def test_a_damaged_job_is_one_line(job: JobDirectory) -> None:
+    """Whatever is wrong with it."""
+    job.run_file.mkdir()
+    with pytest.raises(ShardloadError, match=r"run\.json"):
+        look(job)
