@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from shardload.bars import Block
+from shardload.printable import printable
 from shardload.progress import Progress
 from shardload.wording import duration
 
@@ -97,7 +98,7 @@ class SilentDisplay:
     def note(self, text: str) -> None:
         """The line."""
         with _written_if_possible(self._stream):
-            print(text, file=self._stream, flush=True)
+            print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing."""
@@ -132,7 +133,7 @@ class BarDisplay(SilentDisplay):
     def note(self, text: str) -> None:
         """A line above the bar."""
         with _written_if_possible(self._stream):
-            self._block.note(text)
+            self._block.note(printable(text))
 
     def close(self) -> None:
         """Leave the bar where it is."""

@@ -5,6 +5,8 @@ Nothing here does I/O. The command line prints `message` and `hint` as one line 
 
 from __future__ import annotations
 
+from shardload.printable import bounded
+
 EXIT_COMPLETE = 0
 EXIT_WITH_FAILURES = 1
 EXIT_BAD_SPEC = 2
@@ -14,14 +16,15 @@ EXIT_SIGNAL_BASE = 128
 
 
 class ShardloadError(Exception):
-    """The root. `message` names operation and subject, `hint` the next step; neither holds a password."""
+    """The root. `message` names operation and subject, `hint` the next step; neither holds a password, nor more of a
+    server's text than a person reads."""
 
     exit_code = EXIT_CANNOT_START
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = bounded(message)
+        self.hint = bounded(hint)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -25,6 +25,7 @@ from shardload.jobname import JOB_NAME_WORDS, is_job_name
 from shardload.jsonfile import damaged, read, write
 from shardload.model import SetAside
 from shardload.ownfile import check_own_directory, close_to_others, open_own, own_directory
+from shardload.printable import bounded
 from shardload.runfile import wrong_names
 from shardload.wording import a_few_jobs
 
@@ -244,7 +245,7 @@ class JobDirectory:
         """What a loader has to tell of a range; rows and texts do not fit into an ack."""
         descriptor = open_own(self._report(range_id, attempt), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps([one.key, one.reason]) + "\n" for one in told)
+            file.writelines(json.dumps([bounded(one.key), bounded(one.reason)]) + "\n" for one in told)
 
     def take_report(self, range_id: int, attempt: int) -> list[SetAside]:
         """The report of a range, once: the file is removed."""

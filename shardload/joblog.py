@@ -13,9 +13,11 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 from shardload.errors import DirectoryLost, JobError
 from shardload.ownfile import open_own
+from shardload.printable import MOST_LOGGED, bounded, printable
 
 _process = {"role": "coordinator"}
 
@@ -25,11 +27,25 @@ def name_process(role: str) -> None:
     _process["role"] = role
 
 
-class _Line(logging.Formatter):
+class _Flat(logging.Formatter):
+    """One line an event: what a server said is escaped, and a traceback's lines are told apart by a bar."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # another handler's form of it
+        return " | ".join(line for line in super().format(record).split("\n") if line.strip())
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base class's name
+        return printable(bounded(record.message, MOST_LOGGED))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # the base class's name
+        return "\n".join(map(printable, bounded(super().formatException(ei), MOST_LOGGED).split("\n")))
+
+
+class _Line(_Flat):
     def format(self, record: logging.LogRecord) -> str:
         subject = f" range {record.__dict__['range_id']}" if "range_id" in record.__dict__ else ""
         head = f"{_when(record)} {record.levelname} {_process['role']}[{record.process}]{subject}"
-        return f"{head}: {_flat(super().format(record))}"
+        return f"{head}: {super().format(record)}"
 
 
 class _Json(logging.Formatter):
@@ -39,7 +55,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "process": _process["role"],
             "pid": record.process,
-            "message": super().format(record),
+            "message": bounded(super().format(record), MOST_LOGGED),
         }
         if "range_id" in record.__dict__:
             event["range"] = record.__dict__["range_id"]
@@ -61,6 +77,13 @@ def open_log(path: Path, form: str = "text") -> logging.Handler:
     logger.propagate = False
     logger.addHandler(handler)
     return handler
+
+
+def show_log(stream: TextIO) -> None:
+    """Send every event there as well, without time and process."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Flat())
+    logging.getLogger("shardload").addHandler(handler)
 
 
 def close_log(handler: logging.Handler) -> None:
@@ -94,8 +117,3 @@ class _PrivateFile(logging.handlers.WatchedFileHandler):
 def _when(record: logging.LogRecord) -> str:
     zone = time.strftime("%z", time.localtime(record.created))
     return time.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}", time.localtime(record.created)) + zone
-
-
-def _flat(text: str) -> str:
-    """One line an event: a traceback's lines are told apart by a bar."""
-    return " | ".join(line for line in text.splitlines() if line.strip())

@@ -11,6 +11,7 @@ from shardload.encoding import Layout
 from shardload.encoding.packets import split_rows
 from shardload.errors import ShardloadError, SourceError
 from shardload.model import KeyRange
+from shardload.printable import shown_bytes
 from shardload.target import TargetConnection, hash_of
 
 Values = list[bytes | None]
@@ -76,7 +77,7 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
     hgetalls = [("HGETALL", key) for key, _ in expected]
     replies = target.call_many(hgetalls, errors=True, most_bytes=_MOST_ANSWER_BYTES)
     for (key, fields), reply in zip(expected, replies, strict=True):
-        shown = key.decode("utf-8", "backslashreplace")
+        shown = shown_bytes(key)
         if isinstance(reply, ShardloadError):
             if "WRONGTYPE" not in reply.message:
                 raise reply
@@ -90,7 +91,7 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
         elif there != wanted:
             found.different += 1
             names = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
-            found.note(f"{shown}: different in {', '.join(name.decode('utf-8', 'backslashreplace') for name in names)}")
+            found.note(f"{shown}: different in {', '.join(map(shown_bytes, names))}")
 
 
 def verify(

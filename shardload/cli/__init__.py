@@ -16,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from shardload import __version__
+from shardload.cli.output import echo, escape_what_streams_lack
 from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_COMPLETE, EXIT_SIGNAL_BASE, ShardloadError
 from shardload.passwords import without_passwords
 
@@ -43,7 +44,7 @@ _COMMANDS = {
 class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
-            click.echo(ctx.get_help(), err=True)
+            echo(*ctx.get_help().splitlines(), err=True)
             ctx.exit(EXIT_BAD_SPEC)
         return super().parse_args(ctx, args)
 
@@ -110,7 +111,7 @@ def show_help(ctx: click.Context, command: str | None) -> int:
     above = ctx.parent
     assert above is not None
     if command is None:
-        click.echo(above.get_help())
+        echo(*above.get_help().splitlines())
         return EXIT_COMPLETE
     name, found, _ = shardload.resolve_command(above, [command])
     assert found is not None
@@ -141,6 +142,7 @@ def _open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  # it lives as long as the process
+    escape_what_streams_lack()
 
 
 def outcome() -> int:
@@ -175,13 +177,13 @@ def outcome() -> int:
     return code
 
 
-def _show_where() -> None:
-    if "--verbose" in sys.argv:
-        with suppress(OSError):
-            click.echo(without_passwords(traceback.format_exc()), err=True, nl=False)
-
-
 def _say(message: str, hint: str) -> None:
     text = without_passwords(f"shardload: {message}" + (f" ({hint})" if hint else ""))
     with suppress(OSError):  # the disk under it is full: the exit code says it, too
-        click.echo(" ".join(text.split()), err=True)
+        echo(" ".join(text.split()), err=True)
+
+
+def _show_where() -> None:
+    if "--verbose" in sys.argv:
+        with suppress(OSError):
+            echo(*without_passwords(traceback.format_exc()).splitlines(), err=True)

@@ -8,6 +8,7 @@ import click
 
 from shardload.cli.completion import job_names
 from shardload.cli.options import job_and_servers, state_only, table_and_key
+from shardload.cli.output import echo
 from shardload.environment import state_dir_from
 from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
 from shardload.keyfile import read_public_key
@@ -29,7 +30,7 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
     from shardload.sweep import clean as clean_all
 
     for line in clean_all(state_dir_from(state_dir), names, resumable=resumable, dry_run=dry_run):
-        click.echo(line)
+        echo(line)
     return EXIT_COMPLETE
 
 
@@ -54,9 +55,7 @@ def doctor(
     rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), public_key or None)
     worst = EXIT_COMPLETE
     for finding in examine(state_dir_from(state_dir), mysql, redis, table, key, rules):
-        click.echo(
-            f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint))
-        )
+        echo(f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint)))
         if finding.level == "problem":
             worst = EXIT_CANNOT_START
     return worst

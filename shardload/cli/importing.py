@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json as json_
-import logging
 import shlex
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from shardload import environment, source, spec
 from shardload import job as jobs
 from shardload.cli.completion import job_names
 from shardload.cli.options import background, existing_job, job_and_servers, whole_spec
+from shardload.cli.output import echo
 from shardload.display import LogDisplay, ServiceDisplay, make_display, silence_if_dead
 from shardload.encoding import is_native_built
 from shardload.errors import (
@@ -28,16 +29,19 @@ from shardload.errors import (
     StoppedBySignal,
 )
 from shardload.jobdir import JobDirectory
+from shardload.joblog import show_log
 from shardload.load import Frame, exit_code_of, load
 from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
 from shardload.owner import become_owner
 from shardload.ownfile import who_else_writes
+from shardload.printable import printable, shown_bytes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.summary import Summary
 from shardload.target import TargetConnection
 from shardload.verify import MOST_SHOWN
 from shardload.verify import verify as compare_all
 
+_MOST_SHOWN_BYTES = 200  # of a value in a plan
 ReadLimits = Callable[[], tuple[Limits | None, str]]
 _FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[JOB.TOML]")
 
@@ -77,13 +81,13 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
         retried = ready.journal.reopen_failures()
         gone = ready.journal.reopen_other_lives(ready.target.life)
     if retried:
-        click.echo(f"trying the {retried} ranges again that had failures", err=True)
+        echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
         told = f"Redis was restarted since, or was a replica: loading {gone} ranges again that it had confirmed"
-        click.echo(told, err=True)
+        echo(told, err=True)
     totals = ready.journal.totals()
     if totals.ranges_done == totals.ranges:
-        click.echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)
+        echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)
     return _load(ready, _limits_from(None, {}), daemon=daemon, chdir=chdir)
 
 
@@ -107,24 +111,24 @@ def _show_plan(wanted: spec.JobSpec) -> None:
     finally:
         source.abandon(connection)
     key, fields = first or (None, [])
-    shown = None if key is None else _shown(key)
+    key_told = None if key is None else _in_json(key)
     _warn_of_collisions(subject)
     if wanted.json_summary:
         told = {
             "table": wanted.table, "mysql": str(wanted.mysql), "rows_estimated": estimate, "ranges": len(ranges),
             "key_column": subject.key_column, "lowest": ranges[0].keys.low if ranges else None,
-            "highest": ranges[-1].keys.high - 1 if ranges else None, "first_key": shown,
-            "first_fields": {_shown(name): _shown(value) for name, value in fields},
+            "highest": ranges[-1].keys.high - 1 if ranges else None, "first_key": key_told,
+            "first_fields": {name.decode("utf-8", "surrogateescape"): _in_json(value) for name, value in fields},
         }  # fmt: skip
-        click.echo(json_.dumps(told))
+        echo(json_.dumps(told))
         return
-    click.echo(f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges")
+    echo(f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges")
     if ranges:
-        click.echo(f"primary key {subject.key_column}: {ranges[0].keys.low} to {ranges[-1].keys.high - 1}")
+        echo(f"primary key {subject.key_column}: {ranges[0].keys.low} to {ranges[-1].keys.high - 1}")
     if first is not None:
-        click.echo(f"first key: {'(none: a column of it is NULL)' if shown is None else shown}")
+        echo(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
         for name, value in fields:
-            click.echo(f"  {_shown(name)} = {_shown(value)}")
+            echo(f"  {_shown(name)} = {_shown(value)}")
 
 
 @click.command()
@@ -145,10 +149,10 @@ def _compare(directory: JobDirectory, flags: dict[str, Any]) -> int:
     target = TargetConnection(wanted.redis)
     found = compare_all(connection, target, wanted.table, subject.key_column, subject.layout)
     for line in found.shown:
-        click.echo(line)
+        echo(line)
     if found.total > len(found.shown):
-        click.echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
-    click.echo(
+        echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
+    echo(
         f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
         f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
     )
@@ -163,20 +167,20 @@ _NOT_BUILT = (
 
 def _warn_of_collisions(subject: jobs.Subject) -> None:
     if reason := subject.collision():
-        click.echo(f"warning: {reason}: several rows may get the same key", err=True)
+        echo(f"warning: {reason}: several rows may get the same key", err=True)
 
 
 def _load(ready: jobs.Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     wanted = ready.spec
     if others := who_else_writes(wanted.state_dir):
-        click.echo(f"warning: {wanted.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
+        echo(f"warning: {wanted.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
     _warn_of_collisions(ready.subject)
     if not is_native_built() and wanted.encoder == "auto":
-        click.echo(_NOT_BUILT, err=True)
+        echo(_NOT_BUILT, err=True)
     if daemon:
         return _load_in_background(ready, read_limits, chdir)
     if wanted.verbose:
-        logging.getLogger("shardload").addHandler(logging.StreamHandler())
+        show_log(sys.stderr)
     manager = ServiceManager(environment.take_notify_socket())
     display = make_display(wanted.progress)
     if manager.listens:
@@ -207,7 +211,7 @@ def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) ->
             summary, stopped = load(ready, display, frame)
         except ShardloadError as error:
             readiness.failed(error.message, error.hint, error.exit_code)
-            click.echo(f"shardload: {' '.join(str(error).split())}", err=True)  # into the log
+            echo(f"shardload: {' '.join(str(error).split())}", err=True)  # into the log
             return error.exit_code
         if stopped is not None:
             readiness.failed(stopped.message, stopped.hint, stopped.exit_code)
@@ -218,8 +222,8 @@ def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) ->
     started = launch(body, log, chdir, keep=[ready.lock], stops=STOP_SIGNALS)
     if started.failure is not None:
         message, hint, exit_code = started.failure
-        click.echo(f"shardload: {' '.join(message.split())}" + (f" ({hint})" if hint else ""), err=True)
-        click.echo(f"log: {log}\nto go on: {_resume_command(ready)}", err=True)
+        echo(f"shardload: {' '.join(message.split())}" + (f" ({hint})" if hint else ""), err=True)
+        echo(f"log: {log}", f"to go on: {_resume_command(ready)}", err=True)
         return exit_code
     if ready.spec.json_summary:
         _tell(json_.dumps({"job": name, "pid": started.pid, "log": str(log)}))
@@ -234,7 +238,7 @@ def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) ->
 def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None) -> int:
     if ready.spec.json_summary:
         _tell(json_.dumps(summary.as_json()))
-    _tell(summary.as_text(ready.choice.reason), err=ready.spec.json_summary)
+    _tell(*summary.as_text(printable(ready.choice.reason)).split("\n"), err=ready.spec.json_summary)
     if stopped is not None:
         if not isinstance(stopped, StoppedBySignal):
             _tell(f"shardload: {' '.join(str(stopped).split())}", err=True)
@@ -253,16 +257,16 @@ def _tell_end(ready: jobs.Job, summary: Summary, stopped: ShardloadError | None)
     return exit_code_of(summary, stopped)
 
 
-def _tell(text: str, *, err: bool = False) -> None:
+def _tell(*lines: str, err: bool = False) -> None:
     """What became of a job, if it can be told: nobody may read it, or the disk under the stream may be full. The exit
     code is the job's own all the same."""
     stream = sys.stderr if err else sys.stdout
     silence_if_dead(stream)
     try:
-        click.echo(text, file=stream)
+        echo(*lines, file=stream)
     except OSError as error:
         with suppress(OSError):
-            click.echo(f"shardload: cannot write to {stream.name}: {error.strerror}", err=True)
+            echo(f"shardload: cannot write to {stream.name}: {error.strerror}", err=True)
 
 
 def _limits_from(file: Path | None, flags: dict[str, Any]) -> ReadLimits:
@@ -296,5 +300,12 @@ def _resume_command(ready: jobs.Job) -> str:
 
 
 def _shown(value: bytes) -> str:
-    text = value.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() and len(text) <= 200 else repr(text[:200]) + ("..." if len(text) > 200 else "")
+    return shown_bytes(value[:_MOST_SHOWN_BYTES]) + ("..." if len(value) > _MOST_SHOWN_BYTES else "")
+
+
+def _in_json(value: bytes) -> str | dict[str, str]:
+    """The text, or what is no UTF-8 in base64: each is exact."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode()}

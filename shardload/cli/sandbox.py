@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from shardload import environment
+from shardload.cli.output import echo
 from shardload.errors import EXIT_COMPLETE, SpecError
 from shardload.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
@@ -43,7 +44,7 @@ def seed(mysql: str | None, table: str, rows: int, random_seed: int) -> int:
     url = _mysql_url(mysql)
     with stop_by_exception(STOP_SIGNALS):
         seed_with_bar(url, table, rows, random_seed)
-    click.echo(f"{rows:,} users in table {table} on {url}")
+    echo(f"{rows:,} users in table {table} on {url}")
     return EXIT_COMPLETE
 
 

@@ -9,6 +9,7 @@ import click
 
 from shardload.cli.completion import job_names
 from shardload.cli.options import running_job, state_only
+from shardload.cli.output import echo
 from shardload.environment import state_dir_from
 from shardload.errors import EXIT_COMPLETE, JobError, NotAnswered, SpecError
 from shardload.jobdir import JobDirectory
@@ -32,7 +33,7 @@ def stop(job: str | None, state_dir: Path | None, now: bool, wait: bool) -> int:
     while wait and directory.is_locked():
         time.sleep(_LOOK_AGAIN_S)
     if wait:
-        click.echo(f"job {directory.name}: {look(directory).state}")
+        echo(f"job {directory.name}: {look(directory).state}")
     return EXIT_COMPLETE
 
 
@@ -108,7 +109,7 @@ def _order(directory: JobDirectory, words: str) -> int:
     word, text = answer
     if word == "refused":
         raise JobError(f"job {directory.name}: {text}", f"see: shardload status {directory.name}")
-    click.echo(f"job {directory.name}: {text}")
+    echo(f"job {directory.name}: {text}")
     return EXIT_COMPLETE
 
 

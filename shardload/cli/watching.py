@@ -12,6 +12,7 @@ from typing import TextIO
 import click
 
 from shardload.cli.options import one_job, running_job, state_only
+from shardload.cli.output import echo, echo_text
 from shardload.environment import state_dir_from
 from shardload.errors import (
     EXIT_CANNOT_START,
@@ -24,6 +25,8 @@ from shardload.errors import (
 )
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
+from shardload.ownfile import open_own
+from shardload.printable import printable
 from shardload.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
 from shardload.wording import duration
 
@@ -51,15 +54,15 @@ def jobs(state_dir: Path | None, json: bool) -> int:
         except ShardloadError as error:
             state = "foreign" if isinstance(error, JobForeign) else "damaged"
             line = f"{directory.name:<32} {state:<11} {error}"
-            click.echo(json_.dumps({"job": directory.name, "state": state, "error": str(error)}) if json else line)
+            echo(json_.dumps({"job": directory.name, "state": state, "error": str(error)}) if json else line)
             continue
         if json:
-            click.echo(json_.dumps(status.as_json()))
+            echo(json_.dumps(status.as_json()))
         else:
             pid = f"process {status.pid}" if status.pid else ""
             share = f"{int(status.share * 1000) / 10:.1f}%"
             rows = f"{status.summary.rows_read:,} rows"
-            click.echo(f"{directory.name:<32} {status.state:<11} {share:>6}  {rows:>18}  {pid}".rstrip())
+            echo(f"{directory.name:<32} {status.state:<11} {share:>6}  {rows:>18}  {pid}".rstrip())
     return EXIT_COMPLETE
 
 
@@ -77,7 +80,7 @@ def status(job: str | None, state_dir: Path | None, json: bool, watch: bool) -> 
         seen = onlooker.look()
         if watch and sys.stdout.isatty():
             click.clear()
-        click.echo(json_.dumps(seen.as_json()) if json else _text(seen))
+        echo(*([json_.dumps(seen.as_json())] if json else _lines(seen)))
         if not watch or not seen.is_running:
             return EXIT_COMPLETE
         time.sleep(_WATCH_EVERY_S)
@@ -105,11 +108,11 @@ def attach(job: str | None, state_dir: Path | None) -> int:
                 seen = onlooker.look()
         except KeyboardInterrupt:
             bars.close()
-            click.echo(f"the job goes on: shardload attach {directory.name}", err=True)
+            echo(f"the job goes on: shardload attach {directory.name}", err=True)
             return EXIT_COMPLETE
         bars.show(progress_of(seen), [])
         bars.close()
-    click.echo(_text(seen))
+    echo(*_lines(seen))
     return _EXIT_CODES.get(seen.state, EXIT_CANNOT_START) if seen.exit_code is None else seen.exit_code
 
 
@@ -125,11 +128,11 @@ def log(job: str | None, state_dir: Path | None, follow: bool) -> int:
         raise JobError(f"job {directory.name} has no log yet", f"see: shardload status {directory.name}") from None
     while True:
         is_over = not directory.is_locked()  # asked before the last reading: nothing is missed
-        click.echo(file.read(), nl=False)
+        echo_text(file.read())
         if not follow:
             break
         if newer := _opened_anew(directory.log_file, file):
-            click.echo(file.read(), nl=False)  # what came between the last reading and the new file
+            echo_text(file.read())  # what came between the last reading and the new file
             file.close()
             file = newer
         elif is_over:
@@ -141,7 +144,7 @@ def log(job: str | None, state_dir: Path | None, follow: bool) -> int:
 
 
 def _opened(log_file: Path) -> TextIO:
-    return log_file.open(encoding="utf-8", errors="backslashreplace")
+    return os.fdopen(open_own(log_file, os.O_RDONLY), encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
 def _opened_anew(log_file: Path, file: TextIO) -> TextIO | None:
@@ -159,7 +162,7 @@ def failures(job: str | None, state_dir: Path | None) -> int:
     """List the rows that a job could not load: primary key, and reason."""
     directory = the_job(state_dir_from(state_dir), job)
     for failure in Journal(directory.journal_file).failures():
-        click.echo(f"{failure.key}\t{failure.reason}")
+        echo(f"{printable(failure.key)}\t{printable(failure.reason)}")
     return EXIT_COMPLETE
 
 
@@ -168,7 +171,7 @@ def _every_job(state_dir: Path) -> list[JobDirectory]:
     return sorted(found, key=lambda directory: directory.name)
 
 
-def _text(seen: JobStatus) -> str:
+def _lines(seen: JobStatus) -> list[str]:
     summary = seen.summary
     pid = f", process {seen.pid}" if seen.pid else ""
     since = f", started {seen.started}" if seen.started else ""
@@ -195,7 +198,7 @@ def _text(seen: JobStatus) -> str:
         lines.append(f"  its last words: shardload log {summary.job}")
     if seen.error:
         lines.append(f"  {' '.join(seen.error.split())}")
-    return "\n".join(lines)
+    return lines
 
 
 def _loader_words(one: LoaderStatus) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import setproctitle
 
 from shardload.errors import NoProcess
+from shardload.printable import printable
 from shardload.process.signals import signals_held
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -97,7 +98,7 @@ def spawn(command: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
 
 def set_title(title: str) -> None:
     """What `ps` shows. Never a URL: titles are public."""
-    setproctitle.setproctitle(title)
+    setproctitle.setproctitle(printable(title))
 
 
 def reap_all() -> list[tuple[int, int]]:

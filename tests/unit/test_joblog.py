@@ -39,3 +39,27 @@ def test_a_log_that_cannot_be_made_anew_comes_back(tmp_path: Path, capsys: pytes
     assert "written" in path.read_text()
     assert "lost" not in path.read_text()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_event_is_a_line(tmp_path: Path, form: str) -> None:
+    """Whatever a server said, and however much: it forges no line, and fills no disk."""
+    path = tmp_path / "log"
+    handler = open_log(path, form)
+    log = logging.getLogger("shardload.test")
+    log.warning("refused: %s", "no\n2026-11-26 INFO coordinator[1]: complete\x1b[2J\u2028")
+    log.warning("%s", "x" * 15_000_000)
+    try:
+        raise ValueError("a\nb\x1b")
+    except ValueError:
+        log.exception("crashed")
+    close_log(handler)
+    said = path.read_text(encoding="utf-8")
+    assert len(said) < 20_000
+    first, second, third = said.split("\n")[:-1]
+    assert said.isascii()
+    assert "\x1b" not in said
+    assert ("coordinator[1]: complete" in first, "left out" in second, "Traceback" in third) == (True, True, True)
+    if form == "text":
+        assert first.endswith(r": refused: no\n2026-11-26 INFO coordinator[1]: complete\x1b[2J\xe2\x80\xa8")
+        assert " | ValueError: a | b\\x1b" in third
