@@ -16,7 +16,7 @@ from typing import Literal
 from shardload import environment, source
 from shardload.encoding import KeyTemplate, Payload, default_template, is_native_built, parse_template
 from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
-from shardload.ipc import BoardHeader, create, describe_build
+from shardload.ipc import Board, BoardHeader, create, describe_build, shortages, usage
 from shardload.jobdir import JobDirectory
 from shardload.limits import MOST_WORKERS
 from shardload.ownfile import who_else_writes
@@ -25,7 +25,6 @@ from shardload.target import TargetConnection, choose_payload, describe_server
 from shardload.urls import PasswordRules, parse_mysql, parse_redis
 from shardload.wording import a_few_jobs
 
-_LEAST_QUEUE_BYTES = 16384  # what all credits together need (limits.py)
 _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range
 _SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
@@ -60,8 +59,7 @@ def examine(
     template = parse_template(key) if key else default_template(table, ["key"]) if table else None
     yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
     yield _encoder()
-    yield _sysv()
-    yield from _kernel()
+    yield from _sysv()
     yield _logout()
     yield from _state(state_dir)
     named = template.columns if template and key else ()
@@ -86,8 +84,17 @@ def _encoder() -> Finding:
     return Finding("warning", "encoder", "only the Python one: about twelve times the CPU a row", hint)
 
 
-def _sysv() -> Finding:
-    """Make a run's objects as a run does, and remove them."""
+def _sysv() -> Iterator[Finding]:
+    """The kernel's limits; and if they suffice a run's objects are made as a run does, and removed."""
+    if found := shortages(Board.size_bytes(MOST_WORKERS)):
+        yield from (Finding("problem", "kernel", error.message, error.hint) for error in found)
+        return
+    yield _made_and_removed()
+    if said := usage():
+        yield Finding("ok", "kernel", said)
+
+
+def _made_and_removed() -> Finding:
     try:
         with tempfile.NamedTemporaryFile() as key_file:
             ipc = create(Path(key_file.name), BoardHeader(MOST_WORKERS, 1, os.getpid(), 0))
@@ -98,23 +105,6 @@ def _sysv() -> Finding:
     except OSError as error:
         return Finding("warning", "SysV IPC", f"not examined: no temporary file: {error.strerror}", "set TMPDIR")
     return Finding("ok", "SysV IPC", f"queues, semaphore and shared memory can be made; {describe_build()}")
-
-
-def _kernel() -> Iterator[Finding]:
-    """The limits that Linux shows under /proc/sys/kernel; nothing elsewhere."""
-    try:
-        queue_bytes = int(Path("/proc/sys/kernel/msgmnb").read_text())
-        queues = int(Path("/proc/sys/kernel/msgmni").read_text())
-        used = len(Path("/proc/sysvipc/msg").read_text().splitlines()) - 1
-    except (OSError, ValueError):
-        return
-    if queue_bytes < _LEAST_QUEUE_BYTES:
-        hint = f"sysctl kernel.msgmnb={_LEAST_QUEUE_BYTES}"
-        yield Finding("problem", "kernel", f"a message queue holds {queue_bytes} bytes", hint)
-    elif used + 2 > queues:
-        yield Finding("problem", "kernel", f"all {queues} message queues are in use", "see ipcs -q; kernel.msgmni")
-    else:
-        yield Finding("ok", "kernel", f"{used} of {queues} message queues in use, {queue_bytes} bytes each")
 
 
 def _logout() -> Finding:

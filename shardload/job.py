@@ -27,8 +27,10 @@ from shardload.encoding import (
 from shardload.errors import SpecError
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
+from shardload.jsonfile import damaged
 from shardload.model import PlannedRange
 from shardload.owner import become_owner
+from shardload.runfile import wrong_in_spec
 from shardload.spec import JobSpec, load_stored
 from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
@@ -191,6 +193,8 @@ def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
 def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSpec, Journal]:
     """The spec of an existing job, with passwords given again, and its journal."""
     stored = directory.read_spec()
+    if wrong := wrong_in_spec(stored, directory.name):
+        raise damaged(directory.spec_file, f"cannot be right: {', '.join(wrong)}")
     spec = load_stored(stored, {**flags, "state_dir": directory.path.parent})
     journal = Journal(directory.journal_file)
     check_unchanged(directory.name, "spec", journal.fact("identity"), spec.identity())

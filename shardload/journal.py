@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from shardload.errors import JournalError
-from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside, Totals
+from shardload.model import Counts, PlannedRange, RangeRecord, SetAside
 from shardload.ownfile import check_own_file, open_own
+from shardload.settled import Totals, fact_of, failure_of, record_of, totals_of
 
 _VERSION = 1
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
@@ -95,19 +96,19 @@ class Journal:
             self._connection.close()
             self._connection = None
 
-    def fact(self, name: str) -> Any:
+    def fact(self, name: str) -> dict[str, Any]:
         """What was stored under this name at the creation."""
         with self._reading() as db:
             row = db.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+            if row is None:
+                raise ValueError(f"it lacks {name}")
+            return fact_of(row[0])
 
     def todo(self) -> list[RangeRecord]:
         """The ranges that are neither done, split nor set aside, in the order of their keys."""
         with self._reading() as db:
-            rows = db.execute(
-                "SELECT id, low, high, estimated_rows, attempts FROM range WHERE state = 'todo'"
-            ).fetchall()
-        records = [RangeRecord(n, KeyRange(int(low), int(high)), rows, tries) for n, low, high, rows, tries in rows]
+            rows = db.execute("SELECT id, low, high, estimated_rows, attempts FROM range WHERE state = 'todo'")
+            records = [record_of(row) for row in rows]
         return sorted(records, key=lambda record: record.keys.low)
 
     def totals(self) -> Totals:
@@ -121,17 +122,15 @@ class Journal:
                 " COALESCE(SUM(CASE WHEN state = 'todo' THEN 0 ELSE estimated_rows END), 0)"
                 " FROM range WHERE state <> 'split'"
             ).fetchone()
-            vanished = db.execute(
-                f"SELECT COALESCE(SUM(estimated_rows - rows_read), 0) FROM range WHERE {_SHRUNK}"
-            ).fetchone()[0]
-            seconds = db.execute("SELECT COALESCE(SUM(seconds), 0) FROM run").fetchone()[0]
-        return Totals(Counts(*row[:6]), row[6], row[7], row[8], row[9], row[10], row[11], seconds, vanished)
+            vanished = db.execute(f"SELECT COALESCE(SUM(estimated_rows - rows_read), 0) FROM range WHERE {_SHRUNK}")
+            runs = db.execute("SELECT seconds FROM run")
+            return totals_of(row, vanished.fetchone()[0], runs.fetchall())
 
     def failures(self) -> Iterator[SetAside]:
         """Every row that was set aside, with its reason, by range."""
         with self._reading() as db:
-            for key, reason in db.execute("SELECT key, reason FROM failure ORDER BY range_id, rowid"):
-                yield SetAside(key, reason)
+            for row in db.execute("SELECT key, reason FROM failure ORDER BY range_id, rowid"):
+                yield failure_of(row)
 
     def begin_run(self, started: str) -> int:
         """A new run of the job; the result is its number, for `finish` and `end_run`."""
@@ -230,8 +229,11 @@ class Journal:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         self.commit()
-        with self._asking() as db:
-            yield db
+        try:
+            with self._asking() as db:
+                yield db
+        except (ValueError, TypeError, RecursionError) as error:
+            raise JournalError(f"the journal {self.path} is damaged: {error}", self._way_on) from error
 
     @contextmanager
     def _asking(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
@@ -251,9 +253,15 @@ class Journal:
             db = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
             )
-            version = db.execute("PRAGMA user_version").fetchone()[0]
+            try:
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+            except sqlite3.Error:
+                db.close()
+                raise
             if version != _VERSION and not create:
                 db.close()
+                if not version:
+                    raise JournalError(f"{self.path} is no journal of shardload's", self._way_on)
                 raise JournalError(
                     f"the journal {self.path} is of version {version}, not {_VERSION}",
                     "finish the job with the shardload that began it, or start a new one",
@@ -264,6 +272,10 @@ class Journal:
                 db.execute("PRAGMA synchronous = NORMAL")  # a power cut may undo the last acks: they are loaded again
             self._connection = db
         return self._connection
+
+    @property
+    def _way_on(self) -> str:
+        return f"start a new job; shardload clean {self.path.parent.name} removes this one"
 
     def _mode_of_a_fixed_file(self) -> str:
         """Where nothing can be written, SQLite can read what it left whole, but has to be told so."""

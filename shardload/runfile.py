@@ -1,4 +1,4 @@
-"""What stands where in `run.json`, so that those who read it need not ask again. Pure."""
+"""What stands where in `run.json` and `spec.json`, so that those who read it need not ask again. Pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def wrong_names(run: dict[str, Any]) -> list[str]:
     outcome = run.get("outcome")
     if isinstance(outcome, dict) and not all(_fits(outcome[name], _TOLD[name]) for name in _TOLD.keys() & outcome):
         wrong.append("outcome")
+    return wrong
+
+
+def wrong_in_spec(spec: dict[str, Any], job: str) -> list[str]:
+    """The names in a stored spec that cannot be right. What the job's own rules say of the others is said later."""
+    wrong = [name for name in ("mysql", "redis") if not isinstance(spec.get(name), str)]
+    if spec.get("job") != job:
+        wrong.append("job")
+    passwords = spec.get("passwords", {})
+    if not isinstance(passwords, dict) or not all(isinstance(had, bool) for had in passwords.values()):
+        wrong.append("passwords")
     return wrong
 
 

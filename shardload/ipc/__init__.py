@@ -4,6 +4,7 @@
 """
 
 from shardload.ipc.board import Board
+from shardload.ipc.kernel import shortages, usage
 from shardload.ipc.messages import AckQueue, Stop, TaskQueue
 from shardload.ipc.objects import IpcSet, announce, count_recorded, create, describe_build, remove_recorded
 from shardload.ipc.records import (
@@ -34,4 +35,6 @@ __all__ = [
     "create",
     "describe_build",
     "remove_recorded",
+    "shortages",
+    "usage",
 ]

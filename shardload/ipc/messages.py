@@ -30,9 +30,8 @@ _MOST_ROWS = 2**32 - 1  # that an estimate can say here
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
 _MOST_TASKS = CREDITS * MOST_WORKERS + SHARED_CREDITS
-assert (
-    max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size) <= 16 * 1024
-)  # msgmnb, which a queue cannot exceed
+QUEUE_BYTES = max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # all credits together
+assert QUEUE_BYTES <= 16 * 1024  # the usual msgmnb, which a queue cannot exceed
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import sysv_ipc
 
 from shardload.errors import IpcError, JobForeign
 from shardload.ipc.board import Board
+from shardload.ipc.kernel import shortages
 from shardload.ipc.messages import MESSAGE_BYTES, AckQueue, TaskQueue
 from shardload.ipc.records import BoardHeader
 from shardload.ownfile import open_own
@@ -60,8 +61,10 @@ def announce() -> dict[str, Any]:
 def create(key_file: Path, header: BoardHeader) -> IpcSet:
     """New objects for one run, 0600. The board's memory is removed at once and lives while it is attached.
 
-    IpcError if the kernel refuses; then nothing is left.
+    IpcError if the kernel refuses, or has no room for what a run puts into them; then nothing is left.
     """
+    for shortage in shortages(Board.size_bytes(header.slots)):
+        raise shortage
     made: list[Any] = []
     projects = iter(_PROJECT_IDS)
 
@@ -89,7 +92,7 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
             thing.remove()
         if memory is not None:
             memory.detach()
-        if isinstance(error, (sysv_ipc.Error, OSError)):
+        if isinstance(error, (sysv_ipc.Error, OSError, ValueError)):
             raise IpcError(
                 f"cannot make SysV objects: {error}", "ipcs -l shows the limits, ipcs what is in use"
             ) from error

@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
     "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile", "flight", "shortfall", "outcome", "passwords", "wording", "jobname", "printable",
+    "runfile", "flight", "shortfall", "outcome", "passwords", "wording", "jobname", "printable", "settled",
 }  # fmt: skip
 EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
 

@@ -226,6 +226,13 @@ def test_a_report_is_taken_once(job: JobDirectory) -> None:
     assert job.take_report(3, 2) == [SetAside("id=9", "another attempt")]
 
 
+def test_a_long_reason_is_cut(job: JobDirectory) -> None:
+    """Before it reaches the journal."""
+    job.write_report(1, 1, [SetAside("k" * 10**6, "r" * 10**6)])
+    (told,) = job.take_report(1, 1)
+    assert len(told.key) + len(told.reason) < 2200
+
+
 def test_reports_of_the_dead_are_removed(job: JobDirectory) -> None:
     """And nothing else."""
     job.write_report(1, 1, TOLD)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shardload.runfile import wrong_names
+from shardload.runfile import wrong_in_spec, wrong_names
 
 RECORD = {
     "uid": 0,
@@ -19,6 +19,25 @@ RUN: dict[str, Any] = {
     "pid": 4711, "start": 99, "run_id": 2**62, "started": "2026-11-24", "daemon": True, "encoder": "native",
     "ipc_namespace": "ipc:[1]", "troubles": ["a loader died"], "ipc": RECORD,
 }  # fmt: skip
+
+
+SPEC = {"mysql": "mysql://h/d", "redis": "redis://h/0", "job": "users", "passwords": {"mysql": True}}
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({}, []),
+        ({"table": 5, "unknown": []}, []),  # the job's rules know these
+        ({"redis": None, "mysql": 5}, ["mysql", "redis"]),
+        ({"job": "another"}, ["job"]),
+        ({"passwords": ["mysql"]}, ["passwords"]),
+        ({"passwords": {"mysql": "secret"}}, ["passwords"]),
+    ],
+)
+def test_a_stored_spec(change: dict[str, Any], wrong: list[str]) -> None:
+    """What has to be right before anybody can say what the rest means."""
+    assert wrong_in_spec({**SPEC, **change}, "users") == wrong
 
 
 @pytest.mark.parametrize(
