@@ -177,7 +177,7 @@ def begin(spec: JobSpec) -> Job:
 def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
     """An existing job, to go on with. SpecError if the spec or the table is not what it was."""
     sweep(state_dir)
-    directory = become_owner(JobDirectory.find(state_dir, name))
+    directory = become_owner(JobDirectory.find(state_dir, name), imports_more=True)
     lock = directory.lock()
     spec, journal = stored_job(directory, flags)
     connection = source.connect(spec.mysql)

@@ -26,11 +26,15 @@ def acting_for(directory: JobDirectory) -> Iterator[None]:
         yield
 
 
-def become_owner(directory: JobDirectory) -> JobDirectory:
-    """The same for the rest of the process; the result is the directory."""
+def become_owner(directory: JobDirectory, *, imports_more: bool = False) -> JobDirectory:
+    """The same for the rest of the process; the result is the directory. What still has to import something needs a
+    Python that the owner may read, which one in root's home is not: JobForeign."""
     uid, gid = _owner(directory)
     if uid != os.geteuid():
         become(uid, gid)
+        if imports_more and not all(os.access(file, os.R_OK) for file in (os.__file__, __file__)):
+            why = "belongs to another user, who may not read this shardload"
+            raise JobForeign(directory.path, why, "give the command as that user, with a shardload for all")
     return directory
 
 

@@ -137,7 +137,8 @@ def _show_plan(wanted: spec.JobSpec) -> None:
 def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
     """Compare every row of a job's table with its key, byte for byte. Exit code 4 if any differs."""
     with stop_by_exception(STOP_SIGNALS):
-        return _compare(become_owner(JobDirectory.find(environment.state_dir_from(state_dir), job)), flags)
+        directory = JobDirectory.find(environment.state_dir_from(state_dir), job)
+        return _compare(become_owner(directory, imports_more=True), flags)
 
 
 def _compare(directory: JobDirectory, flags: dict[str, Any]) -> int:

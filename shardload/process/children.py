@@ -56,10 +56,15 @@ def _live(body: Callable[[], int], close: Iterable[int], mask: set[int]) -> NoRe
         gc.freeze()
         status = body()
     except BaseException:  # reported, and then this process is gone
-        traceback.print_exc()
-        sys.stderr.flush()
+        show_crash()
     finally:
         os._exit(status)
+
+
+def show_crash() -> None:
+    """The traceback of the exception in hand, on standard error."""
+    sys.stderr.write("\n".join(map(printable, traceback.format_exc().split("\n"))))
+    sys.stderr.flush()
 
 
 def _default_signals() -> None:

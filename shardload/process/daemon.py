@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import NoReturn
 
 from shardload.errors import EXIT_CANNOT_START, JobForeign, NoProcess, StoppedBySignal
 from shardload.ownfile import open_own
+from shardload.process.children import show_crash
 from shardload.process.signals import SignalInbox, signals_held
 
 _EXIT_CRASHED = 70  # sysexits.h EX_SOFTWARE
@@ -133,8 +133,7 @@ def _detach(
         _leave_the_past(streams, directory, {*keep, writing})
         status = live()
     except BaseException:  # into the log, and then this process is gone
-        traceback.print_exc()
-        sys.stderr.flush()
+        show_crash()
     finally:
         os._exit(status)
 

@@ -41,6 +41,14 @@ def test_a_damaged_job_is_a_finding(tmp_path: Path) -> None:
     assert died.text == "died: dead"
 
 
+def test_a_state_directory_for_all(tmp_path: Path) -> None:
+    """Whoever may write it can prepare a job, or take one away."""
+    tmp_path.chmod(0o777)
+    warned = found(tmp_path, "state directory")[-1]
+    tmp_path.chmod(0o700)
+    assert (warned.level, warned.text) == ("warning", "every user may write it, too: jobs may vanish from there")
+
+
 def test_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container may be given any uid: where systemd runs, too, it is a finding and no crash."""
     monkeypatch.setattr(doctor, "_SYSTEMD", tmp_path)

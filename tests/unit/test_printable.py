@@ -63,6 +63,13 @@ def test_a_long_text_is_cut_in_its_middle() -> None:
     assert bounded("x" * 1000) == "x" * 1000
 
 
+def test_a_command_prints_lines() -> None:
+    """As many as it means to; tabulators between columns are its own."""
+    stream = io.StringIO()
+    echo("a\nb\x1b[2J", "key\treason", file=stream)
+    assert stream.getvalue() == "a\\nb\\x1b[2J\nkey\treason\n"
+
+
 def test_a_note_is_one_line() -> None:
     """Above a bar as well."""
     for kind in ("plain", "bar", "none"):
