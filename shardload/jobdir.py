@@ -24,7 +24,7 @@ from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.jobname import JOB_NAME_WORDS, is_job_name
 from shardload.jsonfile import damaged, read, write
 from shardload.model import SetAside
-from shardload.ownfile import check_own_directory, close_to_others, open_own, own_directory
+from shardload.ownfile import check_own_directory, close_to_others, open_own, remove_own
 from shardload.printable import bounded
 from shardload.runfile import wrong_names
 from shardload.wording import a_few_jobs
@@ -199,11 +199,7 @@ class JobDirectory:
 
         Whoever calls this holds the lock.
         """
-        with own_directory(self.path) as directory:
-            for name in os.listdir(directory):  # noqa: PTH208  # by its descriptor
-                is_directory = stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-                if _OURS.fullmatch(name) and not is_directory:
-                    os.unlink(name, dir_fd=directory)
+        remove_own(self.path, _OURS.fullmatch)
         try:
             self.path.rmdir()
         except OSError:
@@ -260,8 +256,7 @@ class JobDirectory:
 
     def remove_reports(self) -> None:
         """Those that dead loaders left."""
-        for path in self.path.glob("report.*"):
-            path.unlink()
+        remove_own(self.path, lambda name: name.startswith("report."))
 
     def _report(self, range_id: int, attempt: int) -> Path:
         return self.path / f"report.{range_id}.{attempt}"

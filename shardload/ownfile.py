@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shardload.errors import JobForeign
@@ -103,6 +103,16 @@ def check_own_file(path: Path) -> None:
         except FileNotFoundError:
             return
     _check(path, found, stat.S_ISREG)
+
+
+def remove_own(path: Path, is_meant: Callable[[str], object]) -> None:
+    """Remove the files in a directory whose names are meant; a link, not what it leads to. The errors of
+    `own_directory`."""
+    with own_directory(path) as directory:
+        for name in filter(is_meant, os.listdir(directory)):  # noqa: PTH208  # by its descriptor
+            with suppress(FileNotFoundError):  # its own process was faster
+                if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                    os.unlink(name, dir_fd=directory)
 
 
 def _check(path: Path, found: os.stat_result, is_expected: Callable[[int], bool]) -> None:

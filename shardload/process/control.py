@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardload.errors import JobForeign
-from shardload.ownfile import open_own, own_directory
+from shardload.ownfile import open_own, own_directory, remove_own
 
 _LONGEST_LINE_BYTES = 4096  # PIPE_BUF on Linux; nobody has that much to say
 _ANSWER_NAME = re.compile(r"answer\.[0-9]+\.[0-9a-f]{8}")
@@ -104,9 +104,8 @@ class ControlInbox:
         """Remove the FIFO, and those that killed askers left."""
         os.close(self._descriptor)
         self._path.unlink(missing_ok=True)
-        with suppress(OSError):  # no descriptor is left to look with: the next run cleans up
-            for path in self._directory.glob("answer.*"):
-                path.unlink(missing_ok=True)
+        with suppress(OSError, JobForeign):  # no descriptor is left to look with: the next run cleans up
+            remove_own(self._directory, lambda name: name.startswith("answer."))
 
 
 class NobodyListens(Exception):
