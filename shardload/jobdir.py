@@ -24,7 +24,7 @@ from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.jobname import JOB_NAME_WORDS, is_job_name
 from shardload.jsonfile import damaged, read, write
 from shardload.model import SetAside
-from shardload.ownfile import check_own_directory, close_to_others, open_own, remove_own
+from shardload.ownfile import check_own_directory, close_to_group, close_to_others, open_own, remove_own
 from shardload.printable import bounded
 from shardload.runfile import wrong_names
 from shardload.wording import a_few_jobs
@@ -155,6 +155,7 @@ class JobDirectory:
         JobError, saying who holds it, if it is held; or why it cannot be opened.
         """
         try:
+            close_to_group(self.path)
             descriptor = open_own(self.path / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise self._no_lock(error) from None

@@ -32,6 +32,17 @@ def close_to_others(directory: Path) -> None:
         os.close(descriptor)
 
 
+def close_to_group(directory: Path) -> None:
+    """Kubernetes gives a volume's group (fsGroup) every right to what is in it, at each mount: whoever begins to use
+    the directory withdraws that. What everybody can write stays so, and is refused. The errors of `close_to_others`."""
+    descriptor = _opened_directory(directory)
+    try:
+        if os.fstat(descriptor).st_mode & _OTHERS_WRITE == stat.S_IWGRP:
+            os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def own_directory(path: Path) -> Iterator[int]:
     """A descriptor of the directory, while it is used. JobForeign if it is not this user's alone, OSError if it is not

@@ -105,7 +105,7 @@ def spoilt(job: JobDirectory, how: str) -> None:
         job.path.chmod(int(how, 8))
 
 
-@pytest.mark.parametrize("how", ["722", "770", "a link", pytest.param("a stranger's", marks=root_only)])
+@pytest.mark.parametrize("how", ["722", "777", "a link", pytest.param("a stranger's", marks=root_only)])
 def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, how: str) -> None:
     """Neither read nor written: it is named, and the others are dealt with."""
     spoilt(job, how)
@@ -122,6 +122,16 @@ def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, ho
         assert line == (
             f"kept users: {job.path} can be written by others (if you trust what is in it: chmod go-w {job.path})"
         )
+
+
+def test_a_volumes_group_is_shut_out(job: JobDirectory) -> None:
+    """Kubernetes lets it write everything at each mount: nothing is believed until somebody runs the job again."""
+    job.path.chmod(0o2770)
+    with pytest.raises(JobForeign, match="can be written by others"):
+        job.read_run()
+    os.close(job.lock())
+    assert job.path.stat().st_mode & 0o777 == 0o700
+    assert job.read_run() == {}
 
 
 @root_only
