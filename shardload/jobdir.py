@@ -232,7 +232,10 @@ class JobDirectory:
 
     def read_run(self) -> dict[str, Any]:
         """The last run, or nothing if the job never ran. JobError if it is damaged, JobForeign if it is not ours."""
-        check_own_directory(self.path)
+        try:
+            check_own_directory(self.path)
+        except OSError as error:
+            raise damaged(self.path, f"cannot be opened: {error.strerror}") from None
         run = read(self.run_file) if os.path.lexists(self.run_file) else {}
         if wrong := wrong_names(run):
             raise damaged(self.run_file, f"cannot be right: {', '.join(wrong)}")

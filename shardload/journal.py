@@ -239,7 +239,7 @@ class Journal:
     def _asking(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             yield self._opened(create=create)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"the journal {self.path} failed: {error}", "is the disk full, or the file damaged?"
             ) from error
