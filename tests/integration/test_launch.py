@@ -133,4 +133,6 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.mkdir()
     said = launched(tmp_path, wait_to_be_killed)
-    assert said == Launch(0, (f"cannot write {log}: Is a directory", "is the disk full?", 3))
+    assert said.pid == 0
+    assert said.failure is not None
+    assert (said.failure[0], said.failure[2]) == (f"{log} is not of the kind that belongs there", 2)
