@@ -201,6 +201,15 @@ def test_the_same_errors(
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_an_end_that_announces_another_result(native: bool) -> None:
+    """SERVER_MORE_RESULTS_EXISTS: nothing that was asked for has two results."""
+    encoder = make_encoder(Layout(NAMES, 3, (b"k:", 0), 0, False), FORMS[0], native=native)
+    encoder.begin(0)
+    with pytest.raises(MalformedPacket, match="an end at offset 4 that announces another result"):
+        encoder.encode(b"\x05\0\0\0\xfe\0\0\x0a\0")
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_continued_packets(form: Form) -> None:
     """Rows of exactly 16 MiB - 1, of more, and a first value of 16 MiB, which starts with 0xFE."""
