@@ -103,8 +103,6 @@ class Coordinator:
             due.append(look_s)
         return max(0.0, min(due) - self._now_s) if due else None
 
-    # ---- the loop's verbs
-
     def _heed_signals(self) -> None:
         for number in self._parts.signals.drain():
             order = order_of_signal(number, self.steering.workers, stops_at_hangup=self._settings.stops_at_hangup)
@@ -281,8 +279,8 @@ class Coordinator:
         try:
             target = self._confirmation.ask(self._now_s)
         except TargetLost as error:
-            for number in range(len(self._crew.slots)) if isinstance(error, TargetFull) else ():
-                self._crew.retire(number)  # it has a connection, and nothing to do
+            if isinstance(error, TargetFull):
+                self._crew.renew()  # the loaders have connections, and nothing to do
             self._consider_giving_up(str(error))
             return
         self._ledger.heed_life(target.life)

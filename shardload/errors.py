@@ -81,13 +81,20 @@ class SourceDenied(SourceError):
 class TargetError(ShardloadError):
     """Redis refused or said something that trying again will not mend."""
 
+    is_reply = True
+    """True if the error is Redis's own reply to a command."""
+
 
 class TargetLost(TargetError):
     """Redis could not be reached, or went away: trying again may help."""
 
+    is_reply = False
+
 
 class TargetBusy(TargetLost):
     """Redis answered, but asked for patience (-LOADING, -OOM, -READONLY ...): trying again may help."""
+
+    is_reply = True
 
 
 class TargetFull(TargetBusy):

@@ -14,16 +14,7 @@ from collections import deque
 from contextlib import suppress
 from types import FrameType
 
-from shardload.errors import (
-    IpcError,
-    ShardloadError,
-    SourceDoubtful,
-    SourceLost,
-    TargetBusy,
-    TargetError,
-    TargetLost,
-    why_hopeless,
-)
+from shardload.errors import IpcError, ShardloadError, SourceDoubtful, SourceLost, TargetError, why_hopeless
 from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
 from shardload.link import Link
@@ -36,7 +27,6 @@ from shardload.reading import Reading
 from shardload.work import Work
 
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
-_LONG_WAIT_S = 0.5  # Redis's `timeout` is a second at least
 
 _log = logging.getLogger("shardload.loader")
 
@@ -68,7 +58,10 @@ class Loader:
         self._is_up = False  # both servers were reached once
         self._idle_since_s = self._rang_s = 0.0
         self._place = Place(board, slot)
-        self._pace = Pace(board, lambda: self._place.beat(Phase.HELD_BACK), self._must_hand_back)
+        self._pace = Pace(
+            board, lambda: self._place.beat(Phase.HELD_BACK), self._must_hand_back,
+            lambda: self._land(len(self._flight)), self._link.renew,
+        )  # fmt: skip
 
     def run(self) -> int:
         """Until STOP, or until the coordinator or the queue is gone. The result is the exit code."""
@@ -152,8 +145,7 @@ class Loader:
         try:
             target.confirm(self._flight.replies_behind(count), lambda: self._place.beat(Phase.WRITING))
         except TargetError as error:
-            had_reply = isinstance(error, TargetBusy) or not isinstance(error, TargetLost)  # the refusal itself
-            confirmed = self._flight.replies_behind(0) - target.outstanding_replies - had_reply
+            confirmed = self._flight.replies_behind(0) - target.outstanding_replies - error.is_reply
             self._note_landed(self._flight.land_confirmed(confirmed))
             tasks = self._flight.give_up()
             if not tasks or tasks[0] == self._in_hand:  # the rest is whoever's in hand, or nobody's
@@ -226,7 +218,8 @@ class Loader:
     def _connect(self) -> None:
         """Both connections, kept from range to range. The coordinator is told the first time: this loader is up."""
         is_amid = bool(self._flight) or self._reading.is_open
-        if not is_amid and (time.monotonic() - self._idle_since_s > _RECONNECT_AFTER_S or not self._are_open()):
+        is_old = time.monotonic() - self._idle_since_s > _RECONNECT_AFTER_S
+        if not is_amid and (is_old or not self._link.is_open() or not self._reading.is_alive()):
             self._disconnect()
         if self._reading.is_connected and self._link.connection is not None:
             return
@@ -238,19 +231,6 @@ class Loader:
             self._is_up = True
             self._place.beat(Phase.READING)
             self._ring()
-
-    def _are_open(self) -> bool:
-        """False if a server has closed its connection, which was idle too long for it."""
-        return self._link.is_open() and self._reading.is_alive()
-
-    def _hold_back(self, rows: int, source_bytes: int) -> None:
-        """Wait as long as the rate limit says. Redis may close a connection that is idle for so long."""
-        owed_s = self._pace.owed_s(rows, source_bytes)
-        if owed_s > _LONG_WAIT_S:
-            self._land(len(self._flight))
-        self._pace.wait(owed_s)
-        if owed_s > _LONG_WAIT_S:
-            self._link.renew()
 
     def _disconnect(self) -> None:
         self._reading.close()
@@ -305,7 +285,7 @@ class Loader:
         batch = self._reading.batch(task.keys, self._pace.piece_bytes())
         if batch.set_aside:
             self._work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
-        self._hold_back(batch.rows_read, batch.consumed_bytes)
+        self._pace.hold_back(batch.rows_read, batch.consumed_bytes)
         self._place.beat(Phase.WRITING)
         if batch.keys:
             assert self._link.connection is not None

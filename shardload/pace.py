@@ -8,16 +8,23 @@ from collections.abc import Callable
 from shardload.ipc import Board
 
 _PIECE_S = 0.1  # no more is read at once than may be sent in this time
+_LONG_S = 0.5  # Redis's `timeout` is a second at least
 _LONGEST_NAP_S = 0.5  # a sign of life, and a look at what was asked, after each
 
 
 class Pace:
-    """One loader's. While it waits it calls `beat`, and it waits no longer when `must_stop`."""
+    """One loader's. While it waits it calls `beat`, and it waits no longer when `must_stop`. Before a long wait it
+    calls `settle`, and `renew` after it: a server may close a connection that is idle for so long."""
 
-    def __init__(self, board: Board, beat: Callable[[], None], must_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, board: Board, beat: Callable[[], None], must_stop: Callable[[], bool],
+        settle: Callable[[], None], renew: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._board = board
         self._beat = beat
         self._must_stop = must_stop
+        self._settle = settle
+        self._renew = renew
         self._row_bytes = 100.0  # of the source, a mean of what was seen
 
     def piece_bytes(self) -> int | None:
@@ -25,14 +32,18 @@ class Pace:
         rate_rows = self._board.rate()
         return max(1, int(rate_rows * _PIECE_S * self._row_bytes)) if rate_rows else None
 
-    def owed_s(self, rows: int, source_bytes: int) -> float:
-        """Take these rows out of what the limit allows: the seconds to wait before they may go."""
+    def hold_back(self, rows: int, source_bytes: int) -> None:
+        """Wait until the limit lets these rows go, or until there is none or this loader has to leave."""
         if rows:
             self._row_bytes = source_bytes / rows
-        return self._board.take_tokens(rows, time.monotonic()) if self._board.rate() else 0.0
+        owed_s = self._board.take_tokens(rows, time.monotonic()) if self._board.rate() else 0.0
+        if owed_s > _LONG_S:
+            self._settle()
+        self._wait(owed_s)
+        if owed_s > _LONG_S:
+            self._renew()
 
-    def wait(self, left_s: float) -> None:
-        """Wait so long, or until there is no limit or this loader has to leave."""
+    def _wait(self, left_s: float) -> None:
         rate_rows = self._board.rate()
         while left_s > 0 and rate_rows and not self._must_stop():
             self._beat()

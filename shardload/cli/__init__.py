@@ -32,7 +32,7 @@ Exit codes:
 
 # Each command's module is imported when the command is used: a status must not wait for what an import needs.
 _COMMANDS = {
-    "run": "importing", "resume": "importing", "plan": "importing", "verify": "importing",
+    "run": "importing", "resume": "importing", "plan": "importing", "verify": "verifying",
     "jobs": "watching", "status": "watching", "attach": "watching", "log": "watching", "failures": "watching",
     "stop": "steering", "pause": "steering", "unpause": "steering", "scale": "steering", "rate": "steering",
     "reload": "steering",

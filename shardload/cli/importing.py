@@ -1,4 +1,4 @@
-"""`run`, `resume`, `plan`, `verify`."""
+"""`run`, `resume`, `plan`."""
 
 from __future__ import annotations
 
@@ -16,30 +16,24 @@ import click
 from shardload import environment, source, spec
 from shardload import job as jobs
 from shardload.cli.completion import job_names
-from shardload.cli.options import background, existing_job, job_and_servers, whole_spec
+from shardload.cli.options import background, existing_job, whole_spec
 from shardload.cli.output import echo
 from shardload.display import LogDisplay, ServiceDisplay, make_display, silence_if_dead
 from shardload.encoding import is_native_built
 from shardload.errors import (
     EXIT_COMPLETE,
-    EXIT_DIFFERENCES,
     Hopeless,
     ShardloadError,
     SpecError,
     StoppedBySignal,
 )
-from shardload.jobdir import JobDirectory
 from shardload.joblog import show_log
 from shardload.load import Frame, exit_code_of, load
 from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
-from shardload.owner import become_owner
 from shardload.ownfile import who_else_writes
 from shardload.printable import printable, shown_bytes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.summary import Summary
-from shardload.target import TargetConnection
-from shardload.verify import MOST_SHOWN
-from shardload.verify import verify as compare_all
 
 _MOST_SHOWN_BYTES = 200  # of a value in a plan
 ReadLimits = Callable[[], tuple[Limits | None, str]]
@@ -129,35 +123,6 @@ def _show_plan(wanted: spec.JobSpec) -> None:
         echo(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
         for name, value in fields:
             echo(f"  {_shown(name)} = {_shown(value)}")
-
-
-@click.command()
-@click.argument("job", shell_complete=job_names())
-@job_and_servers
-def verify(job: str, state_dir: Path | None, **flags: Any) -> int:
-    """Compare every row of a job's table with its key, byte for byte. Exit code 4 if any differs."""
-    with stop_by_exception(STOP_SIGNALS):
-        directory = JobDirectory.find(environment.state_dir_from(state_dir), job)
-        return _compare(become_owner(directory, imports_more=True), flags)
-
-
-def _compare(directory: JobDirectory, flags: dict[str, Any]) -> int:
-    wanted, journal = jobs.stored_job(directory, flags)
-    connection = source.connect(wanted.mysql)
-    subject = jobs.examine(connection, wanted)
-    jobs.check_unchanged(directory.name, "table", journal.fact("table"), subject.description())
-    journal.close()
-    target = TargetConnection(wanted.redis)
-    found = compare_all(connection, target, wanted.table, subject.key_column, subject.layout)
-    for line in found.shown:
-        echo(line)
-    if found.total > len(found.shown):
-        echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
-    echo(
-        f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
-        f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
-    )
-    return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
 
 
 _NOT_BUILT = (
