@@ -6,6 +6,7 @@ asked for by `call`.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -226,6 +227,8 @@ class _Translated(Translation):
             raise TargetLost(f"{self.operation}: Redis closed the connection at {self.name}", _REACH) from error
         if isinstance(error, TimeoutError) and self.name:
             raise TargetLost(f"{self.operation}: Redis did not answer {self.name} in time", _REACH) from error
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise TargetDenied(f"{self.operation}: {error.strerror}", "see ulimit -n") from error
         if isinstance(error, OSError):
             raise TargetLost(f"{self.operation}: {error or type(error).__name__}", _REACH) from error
         if isinstance(error, UnicodeError):
