@@ -106,8 +106,8 @@ class Outcome(enum.IntEnum):
     BROKEN_OFF = 4  # both connections worked, then one was lost in the middle of the range
     REFUSED = 5  # a server or the encoder said no to something in the range
     HOPELESS = 6  # a server said no to the job itself: table gone, rights withdrawn
-    CROWDED = 8  # a server has no room for another connection: nobody's fault, and fewer workers may do
     NOT_BEGUN = 7  # received and handed back, as if it had never been sent
+    CROWDED = 8  # a server has no room for another connection: nobody's fault, and fewer workers may do
 
 
 @dataclass(frozen=True, slots=True)

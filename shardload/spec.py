@@ -1,6 +1,7 @@
 """JobSpec: what a person says about a job, from flags, TOML file and environment, validated once.
 
-Flags win over the file, the file over the environment (`environment.py`). Nothing here touches a server; whether a table or a column exists is the source's to say.
+Flags win over the file, the file over the environment (`environment.py`). No server is asked: whether a table or a
+column exists is the source's to say.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceLost, SpecError
+from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceFull, SourceLost, SpecError
 from shardload.model import Outcome
 from shardload.outcome import outcome_of
 from shardload.source.codes import MOST_TEXT, raise_coded
@@ -21,7 +21,7 @@ def error_of(code: int, text: str = "text", *, is_answer: bool = True) -> Shardl
 @pytest.mark.parametrize(
     "code",
     [
-        1040, 1047, 1053, 1077, 1129, 1152, 1184, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1874, 1927, 3032, 3168,
+        1047, 1053, 1077, 1129, 1152, 1184, 1205, 1213, 1290, 1317, 1836, 1874, 1927, 3032, 3168,
         4031, 9001, 9002, 9005, 9501,
         2003, 2006, 2013,  # a proxy's, which lost the server behind it
     ],
@@ -32,6 +32,15 @@ def test_a_servers_trouble_blames_nobody(code: int) -> None:
     assert type(error) is SourceBusy
     assert error.hint
     assert outcome_of(error, is_connected=True) is Outcome.UNREACHABLE
+
+
+@pytest.mark.parametrize("code", [1040, 1203, 1226])
+def test_no_room_for_a_connection_is_a_trouble_of_its_own(code: int) -> None:
+    """Nobody is at fault, and fewer workers may do."""
+    error = error_of(code)
+    assert isinstance(error, SourceFull)
+    assert "fewer --workers" in error.hint
+    assert outcome_of(error, is_connected=True) is Outcome.CROWDED
 
 
 @pytest.mark.parametrize(
