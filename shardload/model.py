@@ -25,6 +25,10 @@ class KeyRange:
         """How many keys could lie in it (not how many rows do)."""
         return self.high - self.low
 
+    def is_outside(self, bounds: KeyRange | None) -> bool:
+        """True if no key of it lies within the bounds; None are those of nothing."""
+        return bounds is None or self.low >= bounds.high or self.high <= bounds.low
+
     def halves(self) -> tuple[KeyRange, KeyRange]:
         """Two ranges that cover this one exactly. ValueError if a single key cannot be halved."""
         middle = self.low + self.span_keys // 2

@@ -1,7 +1,7 @@
 """Is a range's result too short to be believed, or has the table shrunk since it was planned? Pure.
 
-A server setting, an init script or a proxy can cut a result short with a clean end. An estimate proves nothing; it only
-says when MySQL has to count.
+A server setting, an init script or a proxy can cut a result short with a clean end. An estimate proves nothing (a gap
+may be estimated as thousands of rows); it only says when MySQL has to count.
 """
 
 from __future__ import annotations
@@ -14,11 +14,6 @@ _LEAST_VANISHED_SHARE = 0.05  # of the plan; below it a few wrong estimates coul
 def is_short(rows: int, estimated_rows: int) -> bool:
     """True if a range gave so many fewer rows than estimated that MySQL has to count it. InnoDB may count twice."""
     return estimated_rows >= _LEAST_ROWS and rows * 2 < estimated_rows
-
-
-def has_shrunk(rows: int, planned_rows: int, estimated_now_rows: int) -> bool:
-    """True if a short range that MySQL counted held more rows when it was planned: the estimate fell with them."""
-    return rows * 4 < planned_rows and estimated_now_rows * 4 < planned_rows
 
 
 def is_much(vanished_rows: int, planned_rows: int) -> bool:

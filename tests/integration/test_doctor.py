@@ -72,7 +72,8 @@ def test_no_place_for_a_temporary_file(tmp_path: Path, monkeypatch: pytest.Monke
         (["+@all"], None, ["warning"]),
         (["+@all", "-restore"], "user:{id}", ["warning"]),
         (["+@all", "-restore", "-pexpire"], "user:{id}", ["warning", "warning"]),
-        (["+@all", "-hset"], "user:{id}", ["problem"]),
+        (["+@all", "-hset"], "user:{id}", ["ok"]),
+        (["+@all", "-restore", "-hset"], "user:{id}", ["problem"]),
     ],
 )
 def test_only_what_an_import_fails_of_is_a_problem(

@@ -88,3 +88,19 @@ def test_nouns_are_frozen() -> None:
     """What crosses rooms cannot be changed on the way."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         PlannedRange(KeyRange(0, 1), 1).estimated_rows = 2  # type: ignore[misc]  # the assignment is the subject
+
+
+@pytest.mark.parametrize(
+    ("bounds", "outside"),
+    [
+        (None, True),
+        (KeyRange(0, 10), True),
+        (KeyRange(0, 11), False),
+        (KeyRange(19, 30), False),
+        (KeyRange(20, 30), True),
+        (KeyRange(0, 99), False),
+    ],
+)
+def test_a_range_outside_of_bounds(bounds: KeyRange | None, outside: bool) -> None:
+    """Both are half-open."""
+    assert KeyRange(10, 20).is_outside(bounds) == outside

@@ -1,10 +1,10 @@
-"""When a result is too short to be believed, and when a table has shrunk."""
+"""When a result is too short to be believed, and when too much has vanished."""
 
 from __future__ import annotations
 
 import pytest
 
-from shardload.shortfall import Proven, has_shrunk, is_much, is_short
+from shardload.shortfall import Proven, is_much, is_short
 
 
 @pytest.mark.parametrize(
@@ -41,20 +41,6 @@ def test_a_row_for_every_key_is_whole_and_proves_as_much() -> None:
     proven = Proven()
     assert not proven.is_doubtful(1000, 9000, 1000, 1000)
     assert not proven.is_doubtful(999, 8999, 1000, 1000)
-
-
-@pytest.mark.parametrize(
-    ("rows", "planned", "now", "shrunk"),
-    [
-        (0, 1000, 1, True),
-        (0, 1000, 900, False),  # the estimate is wrong, or the deleted rows are not purged yet
-        (249, 1000, 249, True),
-        (250, 1000, 249, False),
-    ],
-)
-def test_a_range_has_shrunk_if_its_estimate_fell_too(rows: int, planned: int, now: int, shrunk: bool) -> None:
-    """Else the estimate was wrong from the beginning."""
-    assert has_shrunk(rows, planned, now) == shrunk
 
 
 @pytest.mark.parametrize(
