@@ -15,17 +15,22 @@ class Proxy:
     """Each new connection goes to the next of these ports. `insert` comes once, amid the replies to a batch."""
 
     def __init__(self, *ports: int, insert: bytes = b"") -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._ports = itertools.cycle(ports)
         self._insert = insert
         self._ok_left = AFTER_REPLIES
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.port = 0
+        self.open()
 
-    def _serve(self) -> None:
+    def open(self) -> None:
+        """New connections are taken, again at the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def _serve(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
                 threading.Thread(target=self._carry, args=(client, next(self._ports)), daemon=True).start()
 
     def _carry(self, client: socket.socket, port: int) -> None:
@@ -50,5 +55,7 @@ class Proxy:
         return data.replace(b"+OK\r\n", b"+OK\r\n" + inserted, 1)
 
     def close(self) -> None:
-        """No new connections."""
+        """New connections are refused; those that are there stay."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that accepts; closing does not
         self._listener.close()

@@ -23,7 +23,7 @@ from shardload.passwords import without_passwords
 EXIT_CODES = """\b
 Exit codes:
   0    complete
-  1    finished, but some rows failed (shardload failures JOB lists them)
+  1    finished, but rows failed, or vanished from the table (shardload failures JOB lists them)
   2    bad usage or spec
   3    cannot start, or stopped by trouble that lasted; resumable
   4    verify found differences

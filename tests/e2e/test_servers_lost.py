@@ -11,9 +11,9 @@ import pytest
 
 from shardload.sandbox import RedisServer
 from tests.e2e.test_killed import JOB, ROWS, WORDS, assert_whole, go_on, start
-from tests.forwarder import Forwarder
 from tests.harness import World, by_id, wait_until
 from tests.proxy import AFTER_REPLIES, Proxy
+from tests.troubled_mysql import Trouble, troubled
 
 
 def test_a_redis_that_comes_back_empty_is_noticed(world: World, many_users: str, own_redis: RedisServer) -> None:
@@ -134,16 +134,28 @@ def test_a_job_that_shows_nothing_wakes_for_lost_connections(
 
 def test_the_last_question_is_asked_until_redis_answers(world: World, many_users: str, own_redis: RedisServer) -> None:
     """Every range is done, and no new connection to Redis is to be had: asked again until there is, and complete."""
-    url = own_redis.url
-    with Forwarder(url.host, url.port) as door:
-        there = f"redis://127.0.0.1:{door.port}/0"
-        running = start(world, many_users, "--workers", "1", "--progress", "none", "--redis", there)
-        door.shut()
-        assert world.run("rate", JOB, "off").code == 0
-        wait_until(lambda: set(running.journal()) == {"done"}, "all ranges are done")
-        assert running.process.poll() is None
-        door.open()
-        assert_whole(world, many_users, running.finish())
+    door = Proxy(own_redis.url.port)
+    there = f"redis://127.0.0.1:{door.port}/0"
+    running = start(world, many_users, "--workers", "1", "--progress", "none", "--redis", there)
+    door.close()
+    assert world.run("rate", JOB, "off").code == 0
+    wait_until(lambda: set(running.journal()) == {"done"}, "all ranges are done")
+    assert running.process.poll() is None
+    door.open()
+    assert_whole(world, many_users, running.finish())
+    door.close()
+
+
+def test_a_galera_node_that_is_not_prepared_blames_no_row(world: World, many_users: str) -> None:
+    """It answers every query with error 1047 for a while, which is waited for."""
+    with troubled(world.mysql, Trouble(refusals=[1047] * 6)) as url:
+        done = world.run(
+            "run", "--table", many_users, "--key", "user:{id}", "--job", JOB, "--range-rows", "5000", "--json",
+            SHARDLOAD_MYSQL_URL=url.with_password(),
+        )  # fmt: skip
+    assert "[1047]" in done.err
+    assert "halving" not in done.err
+    assert_whole(world, many_users, done)
 
 
 def test_connections_that_were_idle_too_long_blame_no_row(world: World, own_redis: RedisServer) -> None:

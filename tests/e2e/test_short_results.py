@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from shardload.urls import SourceUrl
-from tests.cutting_proxy import cutting_proxy
 from tests.harness import World, wait_until
+from tests.troubled_mysql import Trouble, troubled
 
 ROWS = 3000
 JOB = "short"
@@ -65,7 +65,7 @@ def test_a_setting_that_cuts_results_cuts_none_of_ours(world: World, table: str,
 def test_a_proxy_that_cuts_results_is_found_out(world: World, table: str, range_rows: str) -> None:
     """What MySQL counts decides: such a range is not done. It is halved until results come whole; every row is there.
     A comparison through such a proxy says what it did not see."""
-    with cutting_proxy(world.mysql, 500) as url:
+    with troubled(world.mysql, Trouble(most_rows=500)) as url:
         proxied = url.with_password()
         done = world.run("run", "--table", table, "--job", JOB, "--range-rows", range_rows, "--workers", "2", "--json",
                          SHARDLOAD_MYSQL_URL=proxied)  # fmt: skip
@@ -83,7 +83,7 @@ def test_a_key_without_a_row_is_no_failed_row(world: World, refused_key: int, fa
     that row failed; where it has none, nothing did."""
     world.make_table("damaged", "id INT PRIMARY KEY, n INT")
     world.execute("INSERT INTO damaged VALUES (1, 1), (2, 2), (5, 5), (6, 6)")
-    with cutting_proxy(world.mysql, refused_key=refused_key) as url:
+    with troubled(world.mysql, Trouble(refused_key=refused_key)) as url:
         done = world.run("run", "--table", "damaged", "--job", JOB, "--json", "--workers", "1",
                          SHARDLOAD_MYSQL_URL=url.with_password())  # fmt: skip
     assert done.code == (1 if failed else 0), done.err

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardload import source
-from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceLost
+from shardload.errors import ShardloadError, SourceDenied, SourceFull, SourceLost
 from shardload.source import connection as connecting
 from shardload.urls import PasswordRules
 from tests.harness import World
@@ -175,7 +175,7 @@ ERROR_1040 = b"\xff\x10\x04Too many connections"
         (framed(b""), SourceLost, "is no MySQL: "),
         (framed(greeting(version="x")), SourceLost, "the answer to the login cannot be understood"),
         (b"\xff\xff\xff\x00\x0a" + bytes(100_000), SourceLost, "is no MySQL: "),
-        (framed(ERROR_1040), SourceBusy, "Too many connections [1040]"),
+        (framed(ERROR_1040), SourceFull, "Too many connections [1040]"),
     ],
     ids=["ssh", "http", "redis", "closed", "protocol 9", "broken off", "short", "empty", "version", "endless", "1040"],
 )  # fmt: skip

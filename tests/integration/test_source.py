@@ -129,7 +129,7 @@ def test_several_ranges_in_order_of_the_key(world: World, connection: Any, kind:
         world.execute(f"ALTER TABLE ordered {kind}")
     world.execute("INSERT INTO ordered VALUES " + ", ".join(f"({n}, 'x{n}')" for n in range(5000)))
     sql = source.select_sql("ordered", ["body", "id"], "id", KeyRange(10, 4990), in_order=True)
-    assert sql.endswith(" ORDER BY `id`")
+    assert " ORDER BY `id` LIMIT " in sql
     assert [int(row[1] or b"") for row in streamed(connection, sql, 2)] == list(range(10, 4990))
     with connection.cursor() as cursor:
         cursor.execute("EXPLAIN FORMAT = TRADITIONAL " + sql)

@@ -1,5 +1,4 @@
-"""A proxy before MySQL that cuts results after so many rows, with a clean end, as some proxies' row limits do; or that
-refuses to read ranges with a certain key, as a damaged page would."""
+"""A proxy before MySQL that makes trouble with the results of ranges, and leaves all other queries alone."""
 
 from __future__ import annotations
 
@@ -8,32 +7,51 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 from shardload.urls import SourceUrl
 
+_DAMAGED = 1030  # an error of the storage engine
+
+
+@dataclass
+class Trouble:
+    """Results end after `most_rows` rows, with a clean end, as by some proxies' limits. Ranges with `refused_key`
+    cannot be read, as if a page were damaged. The first queries get the errors `refusals` instead of an answer."""
+
+    most_rows: int = 2**62
+    refused_key: int | None = None
+    refusals: list[int] = field(default_factory=list)
+
+    def error_for(self, query: bytes) -> int | None:
+        """The code of the error that the query for a range gets, if it gets one."""
+        if self.refusals:
+            return self.refusals.pop(0)
+        found = re.search(rb"BETWEEN (\d+) AND (\d+)", query)
+        is_refused = self.refused_key and found and int(found[1]) <= self.refused_key <= int(found[2])
+        return _DAMAGED if is_refused else None
+
 
 @contextmanager
-def cutting_proxy(mysql: SourceUrl, most_rows: int = 2**62, refused_key: int | None = None) -> Iterator[SourceUrl]:
+def troubled(mysql: SourceUrl, trouble: Trouble) -> Iterator[SourceUrl]:
     """The URL to connect to instead, for as long as the context lasts. Only plain connections, without TLS."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_accept, args=(listener, mysql, most_rows, refused_key), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, mysql, trouble), daemon=True).start()
         yield SourceUrl("127.0.0.1", listener.getsockname()[1], mysql.user, mysql.password, mysql.database)
 
 
-def _accept(listener: socket.socket, mysql: SourceUrl, most_rows: int, refused_key: int | None) -> None:
+def _accept(listener: socket.socket, mysql: SourceUrl, trouble: Trouble) -> None:
     with suppress(OSError):  # closed: the test is over
         while True:
             client = listener.accept()[0]
-            server = socket.create_connection((mysql.host, mysql.port))
-            one = _Connection(client, server, most_rows, refused_key)
+            one = _Connection(client, socket.create_connection((mysql.host, mysql.port)), trouble)
             for work in (one.pass_on, one.cut):
                 threading.Thread(target=work, daemon=True).start()
 
 
 class _Connection:
-    def __init__(self, client: socket.socket, server: socket.socket, most_rows: int, refused_key: int | None) -> None:
-        self._client, self._server, self._most_rows = client, server, most_rows
-        self._refused_key = refused_key
+    def __init__(self, client: socket.socket, server: socket.socket, trouble: Trouble) -> None:
+        self._client, self._server, self._trouble = client, server, trouble
         self._reads_range = self._is_answer_new = False
 
     def pass_on(self) -> None:
@@ -42,10 +60,10 @@ class _Connection:
             while data := self._client.recv(65536):
                 self._reads_range = b"FORCE INDEX" in data and b"COUNT" not in data
                 self._is_answer_new = True
-                if self._reads_range and self._refuses(data):
-                    self._client.sendall(_packet(1, b"\xff" + (1030).to_bytes(2, "little") + b"#HY000page is damaged"))
-                    continue
-                self._server.sendall(data)
+                if self._reads_range and (code := self._trouble.error_for(data)):
+                    self._client.sendall(_packet(1, b"\xff" + code.to_bytes(2, "little") + b"#HY000no"))
+                else:
+                    self._server.sendall(data)
         self._hang_up()
 
     def cut(self) -> None:
@@ -59,15 +77,11 @@ class _Connection:
                 is_end = payload[:1] == b"\xfe" and len(payload) < 9
                 rows += ends == 1 and not is_end
                 ends += is_end
-                if self._reads_range and ends == 1 and rows > self._most_rows:
+                if self._reads_range and ends == 1 and rows > self._trouble.most_rows:
                     dropped += 1
                     continue
-                self._client.sendall(header[:3] + bytes([(header[3] - dropped) & 0xFF]) + payload)
+                self._client.sendall(_packet((header[3] - dropped) & 0xFF, payload))
         self._hang_up()
-
-    def _refuses(self, query: bytes) -> bool:
-        found = re.search(rb"BETWEEN (\d+) AND (\d+)", query)
-        return bool(self._refused_key and found and int(found[1]) <= self._refused_key <= int(found[2]))
 
     def _hang_up(self) -> None:
         """Both ends are told, and the other thread is woken: closing alone would not."""
