@@ -283,7 +283,7 @@ def test_stop_while_paused(world: World, many_users: str) -> None:
         (["rate", "-1"], "No such option"),
         (["pause", "nothing"], "there is no job 'nothing'"),
         (["status", "nothing"], "there is no job 'nothing'"),
-        (["stop", "../x"], "there is no job '../x'"),
+        (["stop", "../x"], "'../x' is no job's name"),
     ],
 )
 def test_wrong_orders(world: World, many_users: str, words: list[str], told: str) -> None:
