@@ -187,8 +187,7 @@ class Coordinator:
             else:
                 self._note_outcome(ack, slot, told)
                 self._ledger.settle(ack, task, told)
-        wait_s = NOTE_CLOCK_EVERY_S if self._ledger.is_committed else COMMIT_AFTER_S
-        if self._now_s - self._clock_noted_s >= wait_s:
+        if self._now_s - self._clock_noted_s >= (NOTE_CLOCK_EVERY_S if self._ledger.is_committed else COMMIT_AFTER_S):
             self._clock_noted_s = self._now_s
             self._parts.note_clock(self._now_s - self._parts.started_s)
 
@@ -210,6 +209,7 @@ class Coordinator:
             if slot.wait_after_loss(self._now_s) and slot.losses == 1:
                 self._say(f"loader {ack.slot}: {reason}; trying again")
             if ack.outcome is Outcome.CROWDED and self.ending is None:
+                self._watch.note_up()
                 self.steering.make_do(reason)
             self._consider_giving_up(reason)
 

@@ -119,9 +119,10 @@ class Steering:
         self._promise(answer, is_kept, f"{workers} workers", "loaders come, or leave after the range in their hand")
 
     def make_do(self, reason: str) -> None:
-        """A server has no room for another connection: go on with the loaders that have theirs, if there are any."""
-        workers = len([True for slot in self._crew.used_slots if slot.pid and slot.is_up and not slot.losses])
-        if 0 < workers < self.workers:
+        """A server has no room for another connection: go on with the loaders that have theirs, or may yet get it."""
+        others = [slot for slot in self._crew.used_slots if slot.pid and not slot.losses]
+        workers = len(others)
+        if workers < self.workers and any(slot.is_up for slot in others):
             self._say(f"{reason}: going on with fewer workers; shardload scale brings more")
             self.scale(workers, Silent())
 

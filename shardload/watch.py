@@ -31,13 +31,17 @@ class Watch:
         """When it wants to look again; None while no range is out."""
         return self._next_look_s if self._dispatcher.ranges_out else None
 
-    def is_up(self, wanted: int) -> bool:
-        """True if there are as many loaders as wanted, and each has reached both servers; at least one has, if another
-        was refused: then the job runs, with fewer."""
+    def note_up(self) -> None:
+        """Note which loaders have reached both servers by now."""
         for number, slot in enumerate(self._crew.slots):
             if slot.pid and not slot.is_up:
                 view = self._board.loader(number)
                 slot.is_up = view.phase in _UP or bool(view.cells)
+
+    def is_up(self, wanted: int) -> bool:
+        """True if there are as many loaders as wanted, and each has reached both servers; at least one has, if another
+        was refused: then the job runs, with fewer."""
+        self.note_up()
         loaders = [slot for slot in self._crew.slots if slot.pid]
         refused = [slot for slot in self._crew.slots if slot.is_refused]
         return (
