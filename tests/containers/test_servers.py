@@ -96,7 +96,7 @@ def test_the_same_tests(
         assert re.match(makes, versions), f"these are not the servers that were meant: {versions}"
         done = run(
             sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}",
-            *SAME_TESTS, deadline_s=600,
+            *SAME_TESTS, deadline_s=1200,
             SHARDLOAD_TEST_MYSQL_URL=f"mysql://root:{ENCODED}@{mysql.get_container_host_ip()}:"
             f"{mysql.get_exposed_port(3306)}/app",
             SHARDLOAD_TEST_REDIS_URL=f"redis://:secret@{redis.get_container_host_ip()}:"
