@@ -24,13 +24,14 @@ class Confirmation:
         self._keys_stay = keys_stay
         self._losses = 0
 
-    def ask(self, now_s: float) -> TargetFacts:
-        """What the target is now. TargetLost if it cannot be reached: to be asked again at `not_before_s`."""
+    def ask(self, clock: Callable[[], float]) -> TargetFacts:
+        """What the target is now. TargetLost if it cannot be reached: to be asked again at `not_before_s`, by the clock
+        that is read afterwards, for asking takes its time."""
         try:
             found = self._ask()
         except TargetLost:
             self._losses += 1
-            self.not_before_s = now_s + retry.delay_s(self._losses, random.random())
+            self.not_before_s = clock() + retry.delay_s(self._losses, random.random())
             raise
         self._losses = 0
         return found

@@ -277,7 +277,7 @@ class Coordinator:
         if not self._is_all_acknowledged() or self._now_s < self._confirmation.not_before_s:
             return
         try:
-            target = self._confirmation.ask(self._now_s)
+            target = self._confirmation.ask(self._settings.clock)
         except TargetLost as error:
             if isinstance(error, TargetFull):
                 self._crew.renew()  # the loaders have connections, and nothing to do

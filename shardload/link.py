@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shardload.errors import TargetBusy
+from shardload.errors import TargetBusy, TargetLost
+from shardload.model import UNKNOWN_LIFE
 from shardload.target import TargetConnection, describe_server
 from shardload.work import Work
 
@@ -31,13 +32,16 @@ class Link:
         """False if there is no connection, or if Redis has closed it. For one with nothing in flight."""
         return self.connection is not None and self.connection.is_open()
 
-    def renew(self) -> None:
-        """A new connection, if Redis has closed this one, which was idle too long for it. TargetBusy if the new one
-        leads to a Redis that does not have what the old one confirmed."""
+    def renew(self, *, has_written: bool) -> None:
+        """A new connection, if Redis has closed this one, which was idle too long for it. TargetBusy if it cannot be
+        had now, or if the range in hand `has_written` keys that may not be where the new one leads."""
         if self.is_open():
             return
         life = self.life
         self.close()
-        self.connect()
-        if self.life != life:
-            raise TargetBusy("Redis was restarted while a worker waited for the rate limit")
+        try:
+            self.connect()
+        except TargetLost as error:
+            raise TargetBusy(error.message, error.hint) from error
+        if self.life != life or (has_written and life == UNKNOWN_LIFE):
+            raise TargetBusy("Redis was perhaps restarted while a worker waited for the rate limit")

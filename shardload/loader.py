@@ -19,7 +19,7 @@ from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
 from shardload.link import Link
 from shardload.model import Ack, Counts, KeyRange, Outcome, SetAside, Task
-from shardload.outcome import outcome_of
+from shardload.outcome import Interrupted, outcome_of
 from shardload.pace import Pace
 from shardload.place import Place
 from shardload.process import die_with_parent, set_title
@@ -29,13 +29,6 @@ from shardload.work import Work
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 
 _log = logging.getLogger("shardload.loader")
-
-
-class _Interrupted(Exception):
-    """The range in hand goes back, through no fault of its own; `counts` of it were confirmed."""
-
-    def __init__(self, counts: Counts | None = None) -> None:
-        self.counts = counts or Counts()
 
 
 class Loader:
@@ -55,12 +48,13 @@ class Loader:
         self._in_hand: Task | None = None
         self._ahead: deque[Task | Stop] = deque()  # received and not begun: neighbours, and who comes behind them
         self._asked_to_leave = False
+        self._has_written = False  # keys of the range in hand
         self._is_up = False  # both servers were reached once
         self._idle_since_s = self._rang_s = 0.0
         self._place = Place(board, slot)
         self._pace = Pace(
             board, lambda: self._place.beat(Phase.HELD_BACK), self._must_hand_back,
-            lambda: self._land(len(self._flight)), self._link.renew,
+            lambda: self._land(len(self._flight)), lambda: self._link.renew(has_written=self._has_written),
         )  # fmt: skip
 
     def run(self) -> int:
@@ -116,7 +110,8 @@ class Loader:
             is_connected = True
             self._transfer(task)
             self._in_hand = None  # but in flight
-        except _Interrupted as interrupted:
+        except Interrupted as interrupted:
+            self._land_quietly()
             self._give_back_ahead()
             self._acknowledge(task, Outcome.HANDED_BACK, interrupted.counts)
             self._disconnect()
@@ -153,7 +148,7 @@ class Loader:
                 raise
             self._hand_back(tasks[1:])
             self._fail(tasks[0], error, is_connected=True)
-            raise _Interrupted from error
+            raise Interrupted from error
         self._note_landed(self._flight.land(count))
 
     def _note_landed(self, landed: list[Sent]) -> None:
@@ -168,12 +163,12 @@ class Loader:
     def _land_quietly(self) -> None:
         """As many as can be; what fails is told in its ack, except the range in hand. None if the result goes on."""
         try:
-            with suppress(_Interrupted, TargetError):
+            with suppress(Interrupted, TargetError):
                 self._reading.check_end()
                 self._land(len(self._flight))
         except SourceDoubtful as error:
-            _log.warning("%s", error)
-            self._hand_back(self._flight.give_up())
+            for task in reversed([task for task in self._flight.give_up() if task != self._in_hand]):
+                self._fail(task, error, is_connected=True)
             self._disconnect()
         self._flight.give_up()
 
@@ -240,22 +235,24 @@ class Loader:
         """Every row of the range, from MySQL into flight to Redis."""
         self._place.beat(Phase.READING)
         if not self._reading.is_open:
-            self._reading.ask(task.keys, self._neighbours_end(task))
+            is_again = task.attempt > 1  # then it is to be certain whether its result comes whole
+            end = task.keys.high if is_again else self._neighbours_end(task)
+            self._reading.ask(task.keys, end, snapshot=is_again)
             self._land(len(self._flight) - 1)  # meanwhile; Redis still has a batch to go on with
             self._place.beat(Phase.READING)
             self._reading.begin()
-        counts, ended = Counts(), False
+        counts, ended, self._has_written = Counts(), False, False
         while not ended:
             if self._must_hand_back():
                 self._land(len(self._flight))
-                raise _Interrupted(counts)
+                raise Interrupted(counts)
             batch, ended = self._send_batch(task)
             counts += batch
             if ended:
                 if not counts.adds_up():
                     raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts}")
                 self._place.beat(Phase.READING)
-                if told := self._reading.check_length(task, counts.rows_read, counts.source_bytes):
+                if told := self._reading.check_length(task, counts):
                     self._work.directory.write_report(task.range_id, task.attempt, [told])
             now_s = time.monotonic()
             replies = batch.keys_written * self._reading.replies_per_key
@@ -290,6 +287,7 @@ class Loader:
         if batch.keys:
             assert self._link.connection is not None
             self._link.connection.send(batch.commands, batch.keys * self._reading.replies_per_key)
+            self._has_written = True
         counts = Counts(
             batch.rows_read, batch.keys, batch.rows_skipped, len(batch.set_aside),
             batch.consumed_bytes, len(batch.commands),

@@ -1,4 +1,4 @@
-"""What an error means for the range that a worker was at. Pure."""
+"""What an error, or an interruption, means for the range that a worker was at. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from shardload.errors import (
     TargetFull,
     TargetLost,
 )
-from shardload.model import Outcome
+from shardload.model import Counts, Outcome
+
+
+class Interrupted(Exception):
+    """The range in hand goes back, through no fault of its own; `counts` of it were sent."""
+
+    def __init__(self, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
 
 
 def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:

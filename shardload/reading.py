@@ -5,7 +5,8 @@ from __future__ import annotations
 from shardload import source
 from shardload.encoding import Batch, make_encoder
 from shardload.errors import SourceError
-from shardload.model import KeyRange, SetAside, Task
+from shardload.model import Counts, KeyRange, SetAside, Task
+from shardload.outcome import Interrupted
 from shardload.shortfall import Proven, is_short
 from shardload.work import Work
 
@@ -20,7 +21,10 @@ class Reading:
         self._stream: source.RangeStream | None = None
         self._end: int | None = None  # of the open result's last range; None: there is no open result
         self._has_ended = False  # MySQL has sent all of it
-        self._is_idle = True  # and so it can be asked something else
+        self._asked = KeyRange(0, 1)  # what the last query was for
+        self._result = (0, 0)  # its rows and bytes so far
+        self._has_all = self._is_proven = False  # MySQL has sent all of it; and it is certain that it is all
+        self._has_snapshot = False  # it reads, and counts, the table as it was at one moment
         self._proven = Proven()
         self.replies_per_key = self._encoder.replies_per_key
 
@@ -48,12 +52,21 @@ class Reading:
         if self._connection is not None:
             source.abandon(self._connection)
         self._connection = self._stream = self._end = None
-        self._has_ended = False
+        self._has_ended = self._has_snapshot = False
 
-    def ask(self, keys: KeyRange, end: int) -> None:
-        """Send the query for a range and its neighbours up to the key `end`. SourceLost if it cannot be sent."""
+    def ask(self, keys: KeyRange, end: int, *, snapshot: bool = False) -> None:
+        """Send the query for a range and its neighbours up to the key `end`; with `snapshot` what is counted later is
+        of the same moment. SourceLost if it cannot be sent."""
         assert self._stream is not None
+        assert self._connection is not None
+        if snapshot or self._has_snapshot:
+            self._stream.check_end()
+            source.end_snapshot(self._connection)
+            if snapshot:
+                source.begin_snapshot(self._connection)
+            self._has_snapshot = snapshot
         work, whole = self._work, KeyRange(keys.low, end)
+        self._asked, self._result, self._is_proven = whole, (0, 0), False
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, whole, in_order=whole != keys)
         self._stream.ask(sql)
         self._end = end
@@ -65,7 +78,7 @@ class Reading:
 
     def check_end(self) -> None:
         """SourceDoubtful if more came behind the end of the last result than belongs to the next one."""
-        if self._stream is not None and (self._end is None or self._stream.is_doubtful):
+        if self._stream is not None and (self._end is None or self._has_ended or self._stream.is_doubtful):
             self._stream.check_end()
 
     def batch(self, keys: KeyRange, most_bytes: int | None) -> Batch:
@@ -81,7 +94,8 @@ class Reading:
             self._stream.consume(batch.consumed_bytes, reads_on=batch.reached)
         if batch.error_packet is not None:
             source.raise_error_packet("reading a range", batch.error_packet)
-        self._has_ended = self._is_idle = batch.ended
+        self._result = self._result[0] + batch.rows_read, self._result[1] + batch.consumed_bytes
+        self._has_ended = self._has_all = batch.ended
         batch.ended |= batch.reached
         if batch.ended and keys.high == self._end:
             self._end, self._has_ended = None, False
@@ -91,25 +105,41 @@ class Reading:
         """How many rows MySQL counts in a range now. SourceLost or SourceError if it cannot say."""
         return self._space().counted_rows(keys)
 
+    def check_length(self, task: Task, counts: Counts) -> SetAside | None:
+        """Has a range that ended with these counts come whole? Where that is doubtful MySQL counts.
+
+        What to tell of it if it has lost rows since it was planned. Interrupted if MySQL counts more rows than it sent,
+        which may be new: the next attempt reads a snapshot, where that is a SourceError. SourceDoubtful if more came
+        behind the end of the result.
+        """
+        rows = counts.rows_read
+        if not self._has_all:
+            return None  # a row behind this range has come: nothing was cut off
+        if not self._is_proven:
+            self._prove(task, counts)
+            self._is_proven = True
+        if not is_short(rows, task.estimated_rows) or not task.keys.is_outside(self._space().bounds()):
+            return None  # within the table's bounds a gap is a gap; but a plan has none before and behind them
+        return SetAside(f"range {task.keys}", f"about {task.estimated_rows:,} rows were planned, {rows:,} are left")
+
+    def _prove(self, task: Task, counts: Counts) -> None:
+        """The result ended in this range: is that where it should? Its neighbours behind it then have no row."""
+        rows = counts.rows_read
+        rest = KeyRange(task.keys.low, self._asked.high)
+        is_cut_within = task.keys.high != self._asked.high
+        is_doubtful = self._proven.is_doubtful(*self._result, self._asked.span_keys)
+        if is_cut_within or is_doubtful or is_short(rows, task.estimated_rows):
+            assert self._stream is not None
+            self._stream.check_end()
+            if (counted := self._space().counted_rows(rest)) > rows:
+                if not self._has_snapshot:
+                    raise Interrupted(counts)
+                raise SourceError(
+                    f"MySQL sent {rows:,} rows of {rest} and counts {counted:,}",
+                    "something cuts results short: a proxy with a limit for rows, perhaps",
+                )
+        self._proven.add(*self._result)
+
     def _space(self) -> source.TableKeys:
         assert self._connection is not None
         return source.TableKeys(self._connection, self._work.table, self._work.key_column)
-
-    def check_length(self, task: Task, rows: int, size_bytes: int) -> SetAside | None:
-        """Has a range that ended with so many rows and bytes come whole? Where that is doubtful MySQL counts.
-
-        What to tell of it if it has lost rows since it was planned. SourceError if MySQL counts more rows than it sent.
-        """
-        keys, planned_rows = task.keys, task.estimated_rows
-        if not self._is_idle or not self._proven.is_doubtful(rows, size_bytes, planned_rows, keys.span_keys):
-            return None  # of an open result a row behind this range has come: nothing was cut off
-        space = self._space()
-        if (counted := space.counted_rows(keys)) > rows:
-            raise SourceError(
-                f"MySQL sent {rows:,} rows of {keys} and counts {counted:,}",
-                "something cuts results short: a proxy with a limit for rows, perhaps",
-            )
-        self._proven.add(rows, size_bytes)
-        if not is_short(rows, planned_rows) or not keys.is_outside(space.bounds()):
-            return None  # within the table's bounds a gap is a gap; but a plan has none before and behind them
-        return SetAside(f"range {keys}", f"about {planned_rows:,} rows were planned, {rows:,} are left")

@@ -27,13 +27,10 @@ class Proven:
     def __init__(self) -> None:
         self._rows = self._bytes = 0
 
-    def is_doubtful(self, rows: int, size_bytes: int, estimated_rows: int, span_keys: int) -> bool:
-        """True if MySQL has to count a range with this result before it is called done: it may have been cut, for it is
-        larger than any that came whole, or it is short. A range with a row for each of its keys is whole."""
-        if rows == span_keys:
-            self.add(rows, size_bytes)
-            return False
-        return rows > self._rows or size_bytes > self._bytes or is_short(rows, estimated_rows)
+    def is_doubtful(self, rows: int, size_bytes: int, span_keys: int) -> bool:
+        """True if a result may have been cut, for it is larger than any that came whole. One with a row for each of the
+        keys that it was asked for is whole."""
+        return rows != span_keys and (rows > self._rows or size_bytes > self._bytes)
 
     def add(self, rows: int, size_bytes: int) -> None:
         """A result of so many rows and bytes came whole."""

@@ -122,7 +122,7 @@ class Steering:
         """A server has no room for another connection: go on with the loaders that have theirs, or may yet get it."""
         others = [slot for slot in self._crew.used_slots if slot.pid and not slot.losses]
         workers = len(others)
-        if workers < self.workers and any(slot.is_up for slot in others):
+        if workers < self.workers and any(slot.is_up for slot in others) and not self._is_changing():
             self._say(f"{reason}: going on with fewer workers; shardload scale brings more")
             self.scale(workers, Silent())
 

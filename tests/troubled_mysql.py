@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -17,11 +17,13 @@ _DAMAGED = 1030  # an error of the storage engine
 @dataclass
 class Trouble:
     """Results end after `most_rows` rows, with a clean end, as by some proxies' limits. Ranges with `refused_key`
-    cannot be read, as if a page were damaged. The first queries get the errors `refusals` instead of an answer."""
+    cannot be read, as if a page were damaged. The first queries get the errors `refusals` instead of an answer. Before
+    the first count of a range what is in `meanwhile` is done."""
 
     most_rows: int = 2**62
     refused_key: int | None = None
     refusals: list[int] = field(default_factory=list)
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
 
     def error_for(self, query: bytes) -> int | None:
         """The code of the error that the query for a range gets, if it gets one."""
@@ -60,6 +62,8 @@ class _Connection:
             while data := self._client.recv(65536):
                 self._reads_range = b"FORCE INDEX" in data and b"COUNT" not in data
                 self._is_answer_new = True
+                if b"FORCE INDEX" in data and b"COUNT" in data and self._trouble.meanwhile:
+                    self._trouble.meanwhile.pop()()
                 if self._reads_range and (code := self._trouble.error_for(data)):
                     self._client.sendall(_packet(1, b"\xff" + code.to_bytes(2, "little") + b"#HY000no"))
                 else:

@@ -60,6 +60,14 @@ def _open_fifo(path: Path, how: int) -> int:
     return open_own(path, how, stat.S_ISFIFO)
 
 
+def _make_fifo(path: Path, place: int) -> None:
+    """In the directory that `place` has open; by its path where the system cannot do otherwise (macOS before 13)."""
+    if os.mkfifo in os.supports_dir_fd:
+        os.mkfifo(path.name, 0o600, dir_fd=place)
+    else:
+        os.mkfifo(path, 0o600)
+
+
 class ControlInbox:
     """The coordinator's end, from its creation to `close`, which removes the FIFO."""
 
@@ -70,7 +78,7 @@ class ControlInbox:
         with own_directory(directory) as place:
             with suppress(FileNotFoundError):
                 os.unlink(self._path.name, dir_fd=place)
-            os.mkfifo(self._path.name, 0o600, dir_fd=place)
+            _make_fifo(self._path, place)
         self._descriptor = _open_fifo(self._path, os.O_RDWR)
         self._unfinished = b""
 
@@ -122,7 +130,7 @@ class Question:
         self._unread = b""
         self._descriptor = -1
         with own_directory(directory) as place:
-            os.mkfifo(self._path.name, 0o600, dir_fd=place)
+            _make_fifo(self._path, place)
         try:
             self._descriptor = _open_fifo(self._path, os.O_RDWR)  # both ends: no end-of-file between answers
             self._ask(directory / "control", f"{self._path.name} {words}\n".encode())

@@ -2,7 +2,15 @@
 
 from pymysql.connections import Connection
 
-from shardload.source.connection import abandon, begin_snapshot, connect, is_open, raise_error_packet, server_version
+from shardload.source.connection import (
+    abandon,
+    begin_snapshot,
+    connect,
+    end_snapshot,
+    is_open,
+    raise_error_packet,
+    server_version,
+)
 from shardload.source.estimate import TableKeys
 from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
@@ -18,6 +26,7 @@ __all__ = [
     "check_readable",
     "connect",
     "describe",
+    "end_snapshot",
     "is_open",
     "quoted",
     "raise_error_packet",

@@ -62,6 +62,12 @@ def begin_snapshot(connection: Connection[Any]) -> None:
         cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
 
+def end_snapshot(connection: Connection[Any]) -> None:
+    """This connection reads what is there at each moment again. Nothing happens where there is no snapshot."""
+    with translated("cannot end a snapshot"), connection.cursor() as cursor:
+        cursor.execute("ROLLBACK")
+
+
 def abandon(connection: Connection[Any]) -> None:
     """Close the socket without a word: what is still on its way is of no interest."""
     connection._force_close()  # type: ignore[attr-defined]  # close() would talk to a server that may be gone

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast
 from pymysql.connections import Connection
 from pymysql.constants import COMMAND
 
-from shardload.errors import MalformedPacket, SourceBusy, SourceDoubtful, SourceLost
+from shardload.errors import MalformedPacket, SourceBusy, SourceDoubtful, SourceError, SourceLost
 from shardload.source.connection import IO_TIMEOUT_S, raise_error_packet, translated
 
 BUFFER_BYTES = 256 * 1024
@@ -75,9 +75,9 @@ class RangeStream:
             self._doubt(error.message)
         except SourceDoubtful:
             raise
-        except SourceLost:
+        except SourceError:
             return
-        if answer[:1] != b"\0" or self._end > self._start:
+        if answer[:1] not in (b"\0", b"\xff") or self._end > self._start:
             self._doubt("it was not the end")
         self._is_end_unchecked = False
 

@@ -77,6 +77,26 @@ def test_a_proxy_that_cuts_results_is_found_out(world: World, table: str, range_
         assert f"MySQL sent 500 rows of table {table} and counts {ROWS:,}" in compared.err
 
 
+def test_small_ranges_that_share_a_result_are_not_cut_either(world: World, table: str) -> None:
+    """One query reads several neighbours, and is cut within one of them: that one and those behind it come again."""
+    with troubled(world.mysql, Trouble(most_rows=250)) as url:
+        done = world.run("run", "--table", table, "--job", JOB, "--range-rows", "100", "--workers", "1", "--json",
+                         SHARDLOAD_MYSQL_URL=url.with_password())  # fmt: skip
+    assert (done.code, done.summary["rows_read"], done.summary["rows_failed"]) == (0, ROWS, 0), done.err
+    assert world.assert_exact(table, by_id) == ROWS
+
+
+def test_rows_that_come_in_meanwhile_are_no_sign_of_a_cut(world: World, table: str) -> None:
+    """MySQL counts more rows than it has sent, for one is new: the range is read once more, in a snapshot, and nobody
+    is blamed."""
+    insert = lambda: world.execute(f"INSERT INTO {table} VALUES (3, 3)")  # noqa: E731
+    with troubled(world.mysql, Trouble(meanwhile=[insert])) as url:
+        done = world.run("run", "--table", table, "--job", JOB, "--json", SHARDLOAD_MYSQL_URL=url.with_password())
+    assert (done.code, done.summary["rows_read"]) == (0, ROWS + 1), done.err
+    assert "MySQL sent" not in done.err
+    assert world.assert_exact(table, by_id) == ROWS + 1
+
+
 @pytest.mark.parametrize(("refused_key", "failed"), [(3, 0), (5, 1)])
 def test_a_key_without_a_row_is_no_failed_row(world: World, refused_key: int, failed: int) -> None:
     """MySQL refuses to read what lies around a key: its range is halved until the key is alone. Where it has a row,
