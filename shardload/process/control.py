@@ -20,6 +20,7 @@ from pathlib import Path
 from shardload.errors import JobForeign
 from shardload.ownfile import open_own, own_directory, remove_own
 
+_HAS_MKFIFOAT = os.mkfifo in os.supports_dir_fd
 _LONGEST_LINE_BYTES = 4096  # PIPE_BUF on Linux; nobody has that much to say
 _ANSWER_NAME = re.compile(r"answer\.[0-9]+\.[0-9a-f]{8}")
 
@@ -62,7 +63,7 @@ def _open_fifo(path: Path, how: int) -> int:
 
 def _make_fifo(path: Path, place: int) -> None:
     """In the directory that `place` has open; by its path where the system cannot do otherwise (macOS before 13)."""
-    if os.mkfifo in os.supports_dir_fd:
+    if _HAS_MKFIFOAT:
         os.mkfifo(path.name, 0o600, dir_fd=place)
     else:
         os.mkfifo(path, 0o600)
