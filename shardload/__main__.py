@@ -4,7 +4,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from shardload.passwords import word_without_password
+from shardload.config.passwords import word_without_password
 
 
 def main() -> NoReturn:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from shardload import retry
 from shardload.errors import TargetLost
+from shardload.model import backoff
 from shardload.target import TargetFacts
 
 
@@ -31,7 +31,7 @@ class Confirmation:
             found = self._ask()
         except TargetLost:
             self._losses += 1
-            self.not_before_s = clock() + retry.delay_s(self._losses, random.random())
+            self.not_before_s = clock() + backoff.delay_s(self._losses, random.random())
             raise
         self._losses = 0
         return found

@@ -13,13 +13,14 @@ import selectors
 import signal
 from contextlib import suppress
 
-from shardload import retry
 from shardload.confirmation import Confirmation
 from shardload.crew import Death, Slot
 from shardload.display import describe
 from shardload.errors import GaveUp, IpcError, ShardloadError, TargetFull, TargetLost
-from shardload.model import Ack, Outcome, SetAside
-from shardload.orders import Answer, Order, order_of_signal, parse_order
+from shardload.model import backoff
+from shardload.model.counts import SetAside
+from shardload.model.orders import Answer, Order, order_of_signal, parse_order
+from shardload.model.tasks import Ack, Outcome
 from shardload.parts import Ending, Parts, Settings, reason_to_stop
 from shardload.showing import Showing
 from shardload.steering import Silent, Steering
@@ -217,7 +218,7 @@ class Coordinator:
         now_s, rows = self._now_s, self._showing.progress().rows
         if self._trouble_since_s is None or rows > self._rows_at_trouble:  # another loader gets on
             self._trouble_since_s, self._rows_at_trouble = now_s, rows
-        if retry.is_hopeless(now_s, self._trouble_since_s, self._settings.give_up_after_s):
+        if backoff.is_hopeless(now_s, self._trouble_since_s, self._settings.give_up_after_s):
             raise GaveUp(
                 f"nothing has succeeded for {self._settings.give_up_after_s:g} s, the last reason: {reason}",
                 "mend it, then resume",

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shardload import retry
 from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError
 from shardload.ipc import IpcSet, Phase
 from shardload.janitor import Janitor
-from shardload.limits import MOST_HELD, MOST_WORKERS
+from shardload.model import backoff
+from shardload.model.limits import MOST_HELD, MOST_WORKERS
 from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
 
 MOST_BAD_STARTS = 5
@@ -47,7 +47,7 @@ class Slot:
         if now_s < self.not_before_s:
             return False
         self.losses += 1
-        self.not_before_s = now_s + retry.delay_s(self.losses, random.random())
+        self.not_before_s = now_s + backoff.delay_s(self.losses, random.random())
         return True
 
     def most_ranges(self, now_s: float) -> int:
@@ -186,7 +186,7 @@ class Crew:
         only the system that refuses one more, are there."""
         slot = self.slots[number]
         slot.bad_starts += 1
-        slot.not_before_s = now_s + retry.delay_s(slot.bad_starts, random.random())
+        slot.not_before_s = now_s + backoff.delay_s(slot.bad_starts, random.random())
         _log.warning("loader %d did not start: %s", number, reason.message)
         others = [other for other in self.slots if other.pid and (other.is_up or slot.is_refused)]
         if slot.bad_starts >= MOST_BAD_STARTS and not others:

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shardload.limits import CREDITS, MOST_HELD, SHARED_CREDITS, TINY_ROWS
-from shardload.model import Ack, RangeRecord, Task
+from shardload.model.keys import RangeRecord
+from shardload.model.limits import CREDITS, MOST_HELD, SHARED_CREDITS, TINY_ROWS
+from shardload.model.tasks import Ack, Task
 
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
 

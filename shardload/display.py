@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from shardload.bars import Block
-from shardload.printable import printable
+from shardload.model.printable import printable
+from shardload.model.wording import duration
 from shardload.progress import Progress
-from shardload.wording import duration
 
 BAR_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0

@@ -13,17 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from shardload import environment, source
+from shardload import source
+from shardload.config import environment
+from shardload.config.urls import PasswordRules, parse_mysql, parse_redis
 from shardload.encoding import KeyTemplate, Payload, default_template, is_native_built, parse_template
 from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
+from shardload.files.ownfile import who_else_writes
 from shardload.ipc import Board, BoardHeader, create, describe_build, shortages, usage
 from shardload.jobdir import JobDirectory
-from shardload.limits import MOST_WORKERS
-from shardload.ownfile import who_else_writes
+from shardload.model.limits import MOST_WORKERS
+from shardload.model.wording import a_few_jobs
 from shardload.status import look
 from shardload.target import TargetConnection, choose_payload, describe_server
-from shardload.urls import PasswordRules, parse_mysql, parse_redis
-from shardload.wording import a_few_jobs
 
 _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range
 _SYSTEMD = Path("/run/systemd/system")

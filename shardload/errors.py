@@ -5,7 +5,7 @@ Nothing here does I/O. The command line prints `message` and `hint` as one line 
 
 from __future__ import annotations
 
-from shardload.printable import bounded
+from shardload.model.printable import bounded
 
 EXIT_COMPLETE = 0
 EXIT_WITH_FAILURES = 1

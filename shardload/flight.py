@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from shardload.model import Counts, Task
+from shardload.model.counts import Counts
+from shardload.model.tasks import Task
 
 MOST_BYTES = 2 * 1024 * 1024  # in flight; then half of it is waited for
 SLOW_S = 0.1  # a batch that was sent before that long is waited for, so that progress shows

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shardload import planning, source
+from shardload.config.spec import JobSpec, load_stored
 from shardload.encoding import (
     Form,
     KeyTemplate,
@@ -25,13 +26,12 @@ from shardload.encoding import (
     parse_template,
 )
 from shardload.errors import SpecError
+from shardload.files.jsonfile import damaged
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.jsonfile import damaged
-from shardload.model import PlannedRange
+from shardload.model.keys import PlannedRange
 from shardload.owner import become_owner
 from shardload.runfile import wrong_in_spec
-from shardload.spec import JobSpec, load_stored
 from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from shardload.errors import DirectoryLost, JobError
-from shardload.ownfile import open_own
-from shardload.printable import MOST_LOGGED, bounded, printable
+from shardload.files.ownfile import open_own
+from shardload.model.printable import MOST_LOGGED, bounded, printable
 
 _process = {"role": "coordinator"}
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from shardload.errors import JournalError
-from shardload.model import Counts, PlannedRange, RangeRecord, SetAside
-from shardload.ownfile import check_own_file, open_own
-from shardload.settled import Totals, fact_of, failure_of, record_of, totals_of
+from shardload.files.ownfile import check_own_file, open_own
+from shardload.model.counts import Counts, SetAside, Totals
+from shardload.model.keys import PlannedRange, RangeRecord
+from shardload.settled import fact_of, failure_of, record_of, totals_of
 
 _VERSION = 1
 _COMPANIONS = ("", "-wal", "-shm", "-journal")

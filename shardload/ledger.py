@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from shardload.dispatch import Dispatcher
 from shardload.errors import GaveUp, Hopeless
 from shardload.journal import Journal
-from shardload.limits import MOST_WORKERS
-from shardload.model import UNKNOWN_LIFE, Ack, Outcome, SetAside, Task
+from shardload.model.counts import SetAside
+from shardload.model.limits import MOST_WORKERS
+from shardload.model.shortfall import is_short
+from shardload.model.tasks import UNKNOWN_LIFE, Ack, Outcome, Task
 from shardload.progress import share_done
-from shardload.shortfall import is_short
 
 MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
 MOST_RETURNS = 3  # of a life that was over: a name may lead to an old primary for a moment, while it changes

@@ -24,7 +24,7 @@ from shardload.ipc import IpcSet
 from shardload.job import Job, ask_target, uses_native
 from shardload.jobdir import JobDirectory
 from shardload.loader import Loader
-from shardload.orders import Limits
+from shardload.model.orders import Limits
 from shardload.parts import Ending, Settings, reason_to_stop
 from shardload.process import SignalInbox
 from shardload.run import run

@@ -18,7 +18,9 @@ from shardload.errors import IpcError, ShardloadError, SourceDoubtful, SourceLos
 from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
 from shardload.link import Link
-from shardload.model import Ack, Counts, KeyRange, Outcome, SetAside, Task
+from shardload.model.counts import Counts, SetAside
+from shardload.model.keys import KeyRange
+from shardload.model.tasks import Ack, Outcome, Task
 from shardload.outcome import Interrupted, outcome_of
 from shardload.pace import Pace
 from shardload.place import Place

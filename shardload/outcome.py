@@ -14,7 +14,8 @@ from shardload.errors import (
     TargetFull,
     TargetLost,
 )
-from shardload.model import Counts, Outcome
+from shardload.model.counts import Counts
+from shardload.model.tasks import Outcome
 
 
 class Interrupted(Exception):

@@ -12,7 +12,7 @@ from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySi
 from shardload.ipc import IpcSet
 from shardload.jobdir import JobDirectory
 from shardload.ledger import Ledger
-from shardload.orders import Limits
+from shardload.model.orders import Limits
 from shardload.process import ControlInbox, SignalInbox
 from shardload.target import TargetFacts
 

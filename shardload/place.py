@@ -6,8 +6,9 @@ import os
 import time
 
 from shardload.ipc import Board, Cell, LoaderView, Phase
-from shardload.limits import MOST_HELD
-from shardload.model import Counts, Task
+from shardload.model.counts import Counts
+from shardload.model.limits import MOST_HELD
+from shardload.model.tasks import Task
 from shardload.process import start_time
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from shardload import source
 from shardload.encoding import Batch, make_encoder
 from shardload.errors import SourceError
-from shardload.model import Counts, KeyRange, SetAside, Task
+from shardload.model.counts import Counts, SetAside
+from shardload.model.keys import KeyRange
+from shardload.model.shortfall import Proven, is_short
+from shardload.model.tasks import Task
 from shardload.outcome import Interrupted
-from shardload.shortfall import Proven, is_short
 from shardload.work import Work
 
 

@@ -20,7 +20,7 @@ from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
 from shardload.ledger import Ledger
-from shardload.limits import MOST_WORKERS
+from shardload.model.limits import MOST_WORKERS
 from shardload.parts import Ending, Parts, Settings
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
 from shardload.target import TargetFacts

@@ -5,41 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from shardload.model import Counts, KeyRange, RangeRecord, SetAside
-from shardload.shortfall import is_much
+from shardload.model.counts import Counts, SetAside, Totals
+from shardload.model.keys import KeyRange, RangeRecord
 
 _LOWEST, _ABOVE_HIGHEST = -(2**63), 2**64
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What the journal has settled. `rows_vanished` is about how many rows the ranges that shrank have lost."""
-
-    counts: Counts
-    ranges: int
-    ranges_done: int
-    ranges_set_aside: int
-    ranges_retried: int
-    estimated_rows: int
-    estimated_rows_done: int
-    seconds: float
-    rows_vanished: int = 0
-
-    @property
-    def rows_lost(self) -> int:
-        """About how many rows the table has lost since it was planned, if they are so many that the job cannot be
-        called complete; else 0."""
-        return self.rows_vanished if is_much(self.rows_vanished, self.estimated_rows) else 0
-
-    def with_done(self, estimated_rows: int, counts: Counts) -> Totals:
-        """The totals after one more range is done, without asking the file again."""
-        return Totals(
-            self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
-            self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds, self.rows_vanished,
-        )  # fmt: skip
 
 
 def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[Any]]) -> Totals:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from shardload.crew import Crew
 from shardload.dispatch import Dispatcher
 from shardload.ipc import Board, Phase
-from shardload.orders import Answer, Limits, Order
+from shardload.model.orders import Answer, Limits, Order
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from shardload.model import Counts
-from shardload.wording import duration
+from shardload.model.counts import Counts
+from shardload.model.wording import duration
 
 Status = Literal["complete", "incomplete", "stopped", "failed"]
 

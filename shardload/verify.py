@@ -10,8 +10,8 @@ from shardload import source
 from shardload.encoding import Layout
 from shardload.encoding.packets import split_rows
 from shardload.errors import ShardloadError, SourceError
-from shardload.model import KeyRange
-from shardload.printable import shown_bytes
+from shardload.model.keys import KeyRange
+from shardload.model.printable import shown_bytes
 from shardload.target import TargetConnection, hash_of
 
 Values = list[bytes | None]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.encoding import Form, Layout
 from shardload.jobdir import JobDirectory
-from shardload.urls import SourceUrl, TargetUrl
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shardload.config.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from shardload.errors import MissingServer
 from shardload.sandbox import RedisServer, Sandbox, seed
-from shardload.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from tests import own_world
 from tests.harness import World, ipc_objects, kill, processes_named, wait_for_the_dead
 

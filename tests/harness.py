@@ -19,7 +19,7 @@ from typing import Any
 import pymysql
 from redis import Redis
 
-from shardload.urls import SourceUrl, TargetUrl
+from shardload.config.urls import SourceUrl, TargetUrl
 from tests.own_world import is_ours
 
 DEADLINE_S = 60.0

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from shardload.urls import SourceUrl
+from shardload.config.urls import SourceUrl
 from tests.unit import wire
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from shardload.urls import SourceUrl
+from shardload.config.urls import SourceUrl
 
 _DAMAGED = 1030  # an error of the storage engine
 

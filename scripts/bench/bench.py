@@ -21,7 +21,7 @@ from measure import Cost, measured, median
 
 from shardload import planning, source
 from shardload.errors import StoppedBySignal
-from shardload.orders import STOP_SIGNALS
+from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
 from shardload.sandbox import Sandbox, seed
 from shardload.target import TargetConnection, describe_server

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from shardload.environment import state_dir_from
+from shardload.config.environment import state_dir_from
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 

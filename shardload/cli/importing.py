@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
-from shardload import environment, source, spec
 from shardload import job as jobs
+from shardload import source
 from shardload.cli.completion import job_names
 from shardload.cli.options import background, existing_job, whole_spec
 from shardload.cli.output import echo
+from shardload.config import environment, spec
 from shardload.display import LogDisplay, ServiceDisplay, make_display, silence_if_dead
 from shardload.encoding import is_native_built
 from shardload.errors import (
@@ -27,11 +28,11 @@ from shardload.errors import (
     SpecError,
     StoppedBySignal,
 )
+from shardload.files.ownfile import who_else_writes
 from shardload.joblog import show_log
 from shardload.load import Frame, exit_code_of, load
-from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
-from shardload.ownfile import who_else_writes
-from shardload.printable import printable, shown_bytes
+from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.model.printable import printable, shown_bytes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.summary import Summary
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from shardload.cli.completion import job_names
-from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
-from shardload.limits import DEFAULT_RANGE_ROWS, LOST_AT_A_STOP_S, MOST_WORKERS
-from shardload.urls import MYSQL_FORM, REDIS_FORM
+from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
+from shardload.config.urls import MYSQL_FORM, REDIS_FORM
+from shardload.model.limits import DEFAULT_RANGE_ROWS, LOST_AT_A_STOP_S, MOST_WORKERS
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from shardload.printable import ENCODING_ERRORS, printable
+from shardload.model.printable import ENCODING_ERRORS, printable
 
 
 def echo(*lines: str, err: bool = False, file: TextIO | None = None) -> None:

@@ -10,10 +10,10 @@ import click
 from shardload.cli.completion import job_names
 from shardload.cli.options import running_job, state_only
 from shardload.cli.output import echo
-from shardload.environment import state_dir_from
+from shardload.config.environment import state_dir_from
 from shardload.errors import EXIT_COMPLETE, JobError, NotAnswered, SpecError
 from shardload.jobdir import JobDirectory
-from shardload.orders import parse_order
+from shardload.model.orders import parse_order
 from shardload.process import NobodyListens, Question, is_stopped
 from shardload.status import look, the_job
 

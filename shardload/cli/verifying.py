@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from shardload import environment, source
 from shardload import job as jobs
+from shardload import source
 from shardload.cli.completion import job_names
 from shardload.cli.options import job_and_servers
 from shardload.cli.output import echo
+from shardload.config import environment
 from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES
 from shardload.jobdir import JobDirectory
-from shardload.orders import STOP_SIGNALS
+from shardload.model.orders import STOP_SIGNALS
 from shardload.owner import become_owner
 from shardload.process import stop_by_exception
 from shardload.target import TargetConnection

@@ -13,7 +13,7 @@ import click
 
 from shardload.cli.options import one_job, running_job, state_only
 from shardload.cli.output import echo, echo_text
-from shardload.environment import state_dir_from
+from shardload.config.environment import state_dir_from
 from shardload.errors import (
     EXIT_CANNOT_START,
     EXIT_COMPLETE,
@@ -23,12 +23,12 @@ from shardload.errors import (
     JobForeign,
     ShardloadError,
 )
+from shardload.files.ownfile import open_own
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.ownfile import open_own
-from shardload.printable import printable
+from shardload.model.printable import printable
+from shardload.model.wording import duration
 from shardload.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
-from shardload.wording import duration
 
 _WATCH_EVERY_S = 1.0
 _ATTACH_EVERY_S = 0.25

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shardload.model import SetAside
+from shardload.model.counts import SetAside
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardload.encoding.template import KeyTemplate
-from shardload.model import SetAside
+from shardload.model.counts import SetAside
 
 Values = Sequence[bytes | None]
 

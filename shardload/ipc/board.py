@@ -33,8 +33,8 @@ from shardload.ipc.records import (
     Snapshot,
     Standing,
 )
-from shardload.limits import MOST_HELD, after_taking
-from shardload.model import Counts
+from shardload.model.counts import Counts
+from shardload.model.limits import MOST_HELD, after_taking
 
 MAGIC = b"SHARDLD5"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start

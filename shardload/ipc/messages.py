@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import sysv_ipc
 
 from shardload.errors import IpcError
-from shardload.limits import CREDITS, MOST_WORKERS, SHARED_CREDITS
-from shardload.model import Ack, Counts, KeyRange, Outcome, Task
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange
+from shardload.model.limits import CREDITS, MOST_WORKERS, SHARED_CREDITS
+from shardload.model.tasks import Ack, Outcome, Task
 
 MESSAGE_BYTES = 112  # both queues, both sides: a longer message would block the head of a queue for ever
 _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192

@@ -20,11 +20,11 @@ from typing import Any
 import sysv_ipc
 
 from shardload.errors import IpcError, JobForeign
+from shardload.files.ownfile import open_own
 from shardload.ipc.board import Board
 from shardload.ipc.kernel import shortages
 from shardload.ipc.messages import MESSAGE_BYTES, AckQueue, TaskQueue
 from shardload.ipc.records import BoardHeader
-from shardload.ownfile import open_own
 
 _MODE = 0o600
 _PROJECT_IDS = range(1, 256)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shardload.model import Counts
+from shardload.model.counts import Counts
 
 Cell = tuple[int, int, Counts]  # range id (never 0), attempt, counts
 

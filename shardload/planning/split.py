@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
-from shardload.model import KeyRange, PlannedRange
+from shardload.model.keys import KeyRange, PlannedRange
 
 MOST_PARTS = 64  # that a range is cut into at once
 MOST_AT_ONCE = 64  # that are asked about in one question: a question of one costs ten times as much for each

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import setproctitle
 
 from shardload.errors import NoProcess
-from shardload.printable import printable
+from shardload.model.printable import printable
 from shardload.process.signals import signals_held
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shardload.errors import JobForeign
-from shardload.ownfile import open_own, own_directory, remove_own
+from shardload.files.ownfile import open_own, own_directory, remove_own
 
 _HAS_MKFIFOAT = os.mkfifo in os.supports_dir_fd
 _LONGEST_LINE_BYTES = 4096  # PIPE_BUF on Linux; nobody has that much to say

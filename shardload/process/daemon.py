@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from shardload.errors import EXIT_CANNOT_START, JobForeign, NoProcess, StoppedBySignal
-from shardload.ownfile import open_own
+from shardload.files.ownfile import open_own
 from shardload.process.children import show_crash
 from shardload.process.signals import SignalInbox, signals_held
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from types import TracebackType
 
 from shardload import source
+from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.errors import MissingServer, ShardloadError, StoppedBySignal, TargetLost
 from shardload.process import spawn
 from shardload.target import TargetConnection
-from shardload.urls import SourceUrl, TargetUrl
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0

@@ -15,9 +15,9 @@ from typing import Any
 from tqdm import tqdm
 
 from shardload import source
+from shardload.config.urls import SourceUrl
 from shardload.errors import SpecError
 from shardload.source.connection import translated
-from shardload.urls import SourceUrl
 
 BLOCK_ROWS = 10_000  # rows of one INSERT
 _WRITERS = 2

@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 from pymysql.connections import Connection
 from pymysql.err import MySQLError
 
+from shardload.config.urls import SourceUrl
 from shardload.errors import SourceError, SourceLost, Translation
 from shardload.source.codes import MOST_TEXT, raise_coded
 from shardload.source.login import CheckedConnection
 from shardload.source.session import pin
-from shardload.urls import SourceUrl
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60

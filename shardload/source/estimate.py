@@ -11,7 +11,7 @@ from typing import Any
 
 from pymysql.connections import Connection
 
-from shardload.model import KeyRange
+from shardload.model.keys import KeyRange
 from shardload.source.connection import translated
 from shardload.source.table import quoted
 

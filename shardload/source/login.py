@@ -16,9 +16,9 @@ from typing import Any
 from pymysql.connections import Connection
 from pymysql.err import MySQLError, OperationalError
 
+from shardload.config.urls import PasswordRules
 from shardload.errors import ShardloadError
 from shardload.source.codes import GREETING, LOGIN_REFUSED, MALFORMED, PLUGIN_UNKNOWN
-from shardload.urls import PasswordRules
 
 _MOST_LOGIN_BYTES = 1 << 16  # a greeting has about 100 bytes, a public key 500, an error text 512
 _MOST_ANSWER_BYTES = 1 << 24  # the columns of a table with 4096 of them, each with a long comment, are less

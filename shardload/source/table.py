@@ -11,7 +11,7 @@ from typing import Any
 from pymysql.connections import Connection
 
 from shardload.errors import SourceDenied, SpecError
-from shardload.model import KeyRange
+from shardload.model.keys import KeyRange
 from shardload.source.connection import translated
 from shardload.source.session import NO_LIMIT
 

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import hiredis
 
+from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, Translation
 from shardload.target.refusals import refusal, shown
 from shardload.target.replies import WRITING, Replies
-from shardload.urls import TargetUrl
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60

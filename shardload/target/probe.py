@@ -9,7 +9,7 @@ from typing import Any
 
 from shardload.encoding import Payload, restore_command
 from shardload.errors import TargetBusy, TargetError, TargetLost
-from shardload.model import UNKNOWN_LIFE
+from shardload.model.tasks import UNKNOWN_LIFE
 from shardload.target.connection import TargetConnection, Words
 from shardload.target.refusals import shown
 

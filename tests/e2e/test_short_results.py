@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shardload.urls import SourceUrl
+from shardload.config.urls import SourceUrl
 from tests.harness import World, wait_until
 from tests.troubled_mysql import Trouble, troubled
 

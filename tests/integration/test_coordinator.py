@@ -17,8 +17,10 @@ from shardload.errors import TargetLost
 from shardload.ipc import IpcSet, Stop
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.model import Ack, Counts, KeyRange, Outcome, PlannedRange
-from shardload.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.model.tasks import Ack, Outcome
 from shardload.parts import Settings
 from shardload.process import SignalInbox
 from shardload.run import run

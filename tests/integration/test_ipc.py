@@ -32,8 +32,10 @@ from shardload.ipc import (
 )
 from shardload.ipc.board import _HOLDINGS
 from shardload.ipc.messages import MESSAGE_BYTES
-from shardload.limits import MOST_HELD, SHARED_CREDITS
-from shardload.model import Ack, Counts, KeyRange, Outcome, Task
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange
+from shardload.model.limits import MOST_HELD, SHARED_CREDITS
+from shardload.model.tasks import Ack, Outcome, Task
 from shardload.process import fork_child
 from tests.harness import ipc_objects, wait_until
 

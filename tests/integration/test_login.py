@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardload import source
+from shardload.config.urls import PasswordRules
 from shardload.errors import ShardloadError, SourceDenied, SourceFull, SourceLost
 from shardload.source import connection as connecting
-from shardload.urls import PasswordRules
 from tests.harness import World
 from tests.played import OK, PASSWORD, SALT, Played, framed, greeting, played
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 import hiredis
 import pytest
 
+from shardload.config.urls import TargetUrl
 from shardload.encoding import Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.sandbox import RedisServer
 from shardload.target import TargetConnection, choose_payload, describe_server
 from shardload.target.refusals import MOST_TEXT_CHARS
-from shardload.urls import TargetUrl
 from tests.harness import World, wait_until
 
 INFO = b"redis_version:7.0.15\r\nrun_id:0123456789abcdef\r\n"

@@ -12,7 +12,8 @@ import pytest
 from shardload.ipc import BoardHeader, IpcSet, Standing, create
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.model import Counts, KeyRange, PlannedRange
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time
 from shardload.status import Onlooker, look
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Layout, Payload, make_encoder
 from shardload.encoding.payload import Fields, crc64, hash_payload
 from shardload.errors import TargetDenied, TargetError
 from shardload.target import TargetConnection, choose_payload
-from shardload.urls import TargetUrl
 from tests.harness import World
 
 BOUNDARIES = [0, 1, 62, 63, 64, 65, 125, 126, 127, 128, 250, 1000, 4090, 4095, 4096, 4097, 8000]

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from shardload import planning, source
+from shardload.config.urls import SourceUrl
 from shardload.encoding.packets import split_rows
 from shardload.errors import SourceDenied, SourceLost, SpecError
-from shardload.model import KeyRange
+from shardload.model.keys import KeyRange
 from shardload.sandbox.servers import MysqlServer
 from shardload.source.stream import INTERNALS
-from shardload.urls import SourceUrl
 from tests.harness import World
 
 Row = list[bytes | None]

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Layout, Payload, make_encoder
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.sandbox import RedisServer
 from shardload.target import Choice, TargetConnection, choose_payload, describe_server
 from shardload.target.connection import IO_TIMEOUT_S
 from shardload.target.replies import Replies
-from shardload.urls import TargetUrl
 from tests.harness import World, wait_until
 from tests.unit import wire
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceFull, SourceLost, SpecError
-from shardload.model import Outcome
+from shardload.model.tasks import Outcome
 from shardload.outcome import outcome_of
 from shardload.source.codes import MOST_TEXT, raise_coded
 from shardload.source.connection import raise_error_packet

@@ -13,10 +13,10 @@ PACKAGE = Path(shardload.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
-    "planning", "encoding", "progress", "retry", "dispatch", "model", "errors", "urls", "summary", "limits",
-    "runfile", "flight", "shortfall", "outcome", "passwords", "wording", "jobname", "printable", "settled",
+    "planning", "encoding", "progress", "dispatch", "model", "errors", "summary", "runfile", "flight", "outcome",
+    "settled",
 }  # fmt: skip
-EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog", "environment"}
+EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog"}
 
 # A room imports rooms of a lower rank only, and itself.
 RANKS = {
@@ -46,13 +46,9 @@ RANKS = {
     "ledger": 30,
     "janitor": 30,
     "owner": 20,
-    "spec": 20,
-    "tomlfile": 15,
-    "jsonfile": 5,
-    "keyfile": 5,
     "bars": 5,
-    "ownfile": 3,
-    "orders": 5,  # pure, but for the signals' numbers
+    "config": 8,
+    "files": 3,
     **dict.fromkeys(EDGES, 10),
     **dict.fromkeys(PURE, 0),
 }
@@ -66,7 +62,7 @@ OWNERS = {
     "tqdm": {"bars", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
     "click": {"cli", "sandbox"},  # the demo talks to a person on the command line's terminal
     "setproctitle": {"process", "__main__"},  # the command line is hidden before anything else is imported
-    "pydantic": {"spec"},
+    "pydantic": {"config"},
 }
 
 
@@ -130,7 +126,7 @@ def test_a_foreign_library_has_one_room(path: Path) -> None:
 def test_pure_rooms_ask_nobody(path: Path) -> None:
     """No clock, no random number, no file, no socket, no signal: they are given everything as arguments."""
     if room_of(path) in PURE:
-        outside = {"os", "sys", "io", "pathlib", "socket", "time", "datetime", "random", "secrets", "signal", "logging"}
+        outside = {"os", "sys", "io", "pathlib", "socket", "time", "datetime", "random", "secrets", "logging"}
         assert not {name.split(".")[0] for name in imported(path)} & (outside | OWNERS.keys())
         assert rooms_imported(path) <= PURE
 
@@ -142,7 +138,7 @@ def test_crew_and_coordinator_know_no_loader(path: Path) -> None:
     if room_of(path) in {"coordinator", "crew", "janitor"}:
         assert "loader" not in rooms
     if room_of(path) == "loader":
-        assert not rooms & {"coordinator", "crew", "janitor", "journal", "display", "spec"}
+        assert not rooms & {"coordinator", "crew", "janitor", "journal", "display", "config"}
 
 
 def environment_uses(path: Path) -> int:
@@ -157,7 +153,7 @@ def environment_uses(path: Path) -> int:
 
 
 ENVIRONMENT_ALLOWED = {
-    "environment.py": "the one reader of what a person set",
+    "config/environment.py": "the one reader of what a person set",
     "sandbox/servers.py": "PATH, to look for server programs in more places than it names",
     "sandbox/demo.py": "handed on to the real command, with the private servers' URLs in it",
 }

@@ -14,7 +14,7 @@ import pytest
 from shardload.errors import JobError
 from shardload.jobdir import JobDirectory
 from shardload.joblog import close_log, open_log
-from shardload.model import SetAside
+from shardload.model.counts import SetAside
 
 
 @pytest.fixture

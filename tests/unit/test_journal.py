@@ -10,8 +10,8 @@ import pytest
 
 from shardload.errors import JournalError
 from shardload.journal import Journal
-from shardload.model import Counts, KeyRange, PlannedRange, RangeRecord, SetAside
-from shardload.settled import Totals
+from shardload.model.counts import Counts, SetAside, Totals
+from shardload.model.keys import KeyRange, PlannedRange, RangeRecord
 
 PLAN = [
     PlannedRange(KeyRange(0, 100), 90),

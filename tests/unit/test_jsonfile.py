@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shardload import jsonfile
 from shardload.errors import DirectoryLost
+from shardload.files import jsonfile
 
 
 @pytest.fixture

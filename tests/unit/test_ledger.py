@@ -10,7 +10,9 @@ import pytest
 from shardload.errors import GaveUp
 from shardload.journal import Journal
 from shardload.ledger import MOST_RETURNS, Ledger
-from shardload.model import UNKNOWN_LIFE, Ack, Counts, KeyRange, Outcome, PlannedRange, Task
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.tasks import UNKNOWN_LIFE, Ack, Outcome, Task
 
 A, B, C = 1, 2, 3
 RANGES = 20

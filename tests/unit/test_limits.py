@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardload.limits import BURST_S, DEFAULT_RANGE_ROWS, after_taking, range_rows_under
+from shardload.model.limits import BURST_S, DEFAULT_RANGE_ROWS, after_taking, range_rows_under
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.model import Counts, KeyRange, Outcome, PlannedRange
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.tasks import Outcome
 
 keys = st.integers(-(2**63), 2**64)
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from shardload.orders import Order, order_of_signal, parse_order
+from shardload.model.orders import Order, order_of_signal, parse_order
 
 
 @pytest.mark.parametrize(

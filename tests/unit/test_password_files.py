@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shardload.environment import url_from_environment
+from shardload.config.environment import url_from_environment
+from shardload.config.spec import load, load_stored
+from shardload.config.urls import PasswordRules
 from shardload.errors import SpecError
-from shardload.spec import load, load_stored
-from shardload.urls import PasswordRules
 
 AWKWARD = "p@ss:w/rd %?#é"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.passwords import without_passwords, word_without_password
-from shardload.urls import MYSQL_FORM, REDIS_FORM
+from shardload.config.passwords import without_passwords, word_without_password
+from shardload.config.urls import MYSQL_FORM, REDIS_FORM
 
 SECRET = "hunter2"
 

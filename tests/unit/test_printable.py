@@ -12,7 +12,7 @@ import shardload.cli
 from shardload.cli.output import echo
 from shardload.display import make_display
 from shardload.errors import ShardloadError
-from shardload.printable import ENCODING_ERRORS, bounded, printable, shown_bytes
+from shardload.model.printable import ENCODING_ERRORS, bounded, printable, shown_bytes
 
 HOSTILE = [
     ("a\x1b[31mred", r"a\x1b[31mred"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shardload.encoding import Form, ReferenceEncoder, make_layout, parse_template
 from shardload.errors import MalformedPacket
-from shardload.model import SetAside
+from shardload.model.counts import SetAside
 from tests.unit import wire
 
 

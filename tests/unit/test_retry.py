@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.retry import delay_s, is_hopeless
+from shardload.model.backoff import delay_s, is_hopeless
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.shortfall import Proven, is_much, is_short
+from shardload.model.shortfall import Proven, is_much, is_short
 
 
 @pytest.mark.parametrize(

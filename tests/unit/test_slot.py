@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shardload.crew import Slot
-from shardload.limits import MOST_HELD
+from shardload.model.limits import MOST_HELD
 
 
 def test_a_slot_without_a_loader_holds_nothing() -> None:

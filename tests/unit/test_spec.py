@@ -11,16 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.environment import default_state_dir, state_dir_from
+from shardload.config.environment import default_state_dir, state_dir_from
+from shardload.config.spec import JobSpec, accepted_keys, load, load_stored, parse_duration_s
+from shardload.config.urls import MYSQL_FORM, REDIS_FORM
 from shardload.errors import SpecError
-from shardload.spec import (
-    JobSpec,
-    accepted_keys,
-    load,
-    load_stored,
-    parse_duration_s,
-)
-from shardload.urls import MYSQL_FORM, REDIS_FORM
 
 MYSQL, REDIS = "mysql://reader:hunter2@db/app", "redis://:hunter3@cache/0"
 FLAGS: dict[str, Any] = {"mysql": MYSQL, "redis": REDIS, "table": "user", "job": "j", "state_dir": Path("/s")}

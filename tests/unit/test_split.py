@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.model import KeyRange, PlannedRange
+from shardload.model.keys import KeyRange, PlannedRange
 from shardload.planning import split
 
 

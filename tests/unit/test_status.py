@@ -11,7 +11,7 @@ import pytest
 
 from shardload.jobdir import JobDirectory
 from shardload.journal import Journal
-from shardload.model import KeyRange, PlannedRange
+from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time
 from shardload.status import look, the_job
 

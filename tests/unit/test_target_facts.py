@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.model import UNKNOWN_LIFE
+from shardload.model.tasks import UNKNOWN_LIFE
 from shardload.target.probe import facts_of
 
 

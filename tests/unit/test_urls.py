@@ -9,15 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.urls import (
-    MYSQL_FORM,
-    REDIS_FORM,
-    ServerUrl,
-    SourceUrl,
-    TargetUrl,
-    parse_mysql,
-    parse_redis,
-)
+from shardload.config.urls import MYSQL_FORM, REDIS_FORM, ServerUrl, SourceUrl, TargetUrl, parse_mysql, parse_redis
 
 SECRET = "hunter2"
 

@@ -13,7 +13,7 @@ import pytest
 from shardload.crew import Slot
 from shardload.dispatch import Dispatcher
 from shardload.ipc import Board, BoardHeader, LoaderView, Phase, create
-from shardload.model import KeyRange, RangeRecord
+from shardload.model.keys import KeyRange, RangeRecord
 from shardload.watch import LONGEST_NETWORK_WAIT_S, Watch
 
 HUNG_AFTER_S = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.wording import a_few_jobs, duration
+from shardload.model.wording import a_few_jobs, duration
 
 
 @pytest.mark.parametrize(

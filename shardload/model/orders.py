@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from shardload.limits import MOST_RATE_ROWS, MOST_WORKERS
+from shardload.model.limits import MOST_RATE_ROWS, MOST_WORKERS
 
 Verb = Literal["stop", "stop-now", "pause", "unpause", "scale", "rate", "reload", "reopen-log", "log-status"]
 _PLAIN: dict[str, Verb] = {

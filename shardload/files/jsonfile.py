@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shardload.errors import DirectoryLost, JobError, JobForeign
-from shardload.ownfile import open_own, own_directory, read_own
+from shardload.files.ownfile import open_own, own_directory, read_own
 
 _MOST_BYTES = 2**24  # the longest spec, with all the columns that a table can have, is far below
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

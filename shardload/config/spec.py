@@ -25,12 +25,14 @@ from pydantic import (
     model_validator,
 )
 
-from shardload import environment
-from shardload.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
+from shardload.config import environment
+from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
+from shardload.config.keyfile import read_public_key
+from shardload.config.tomlfile import read_toml
+from shardload.config.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, SourceUrl, TargetUrl, parse_mysql, parse_redis
 from shardload.errors import SpecError
-from shardload.jobname import JOB_NAME, JOB_NAME_WORDS
-from shardload.keyfile import read_public_key
-from shardload.limits import (
+from shardload.model.jobname import JOB_NAME, JOB_NAME_WORDS
+from shardload.model.limits import (
     DEFAULT_GIVE_UP_AFTER_S,
     DEFAULT_HUNG_AFTER_S,
     DEFAULT_RANGE_ROWS,
@@ -38,8 +40,6 @@ from shardload.limits import (
     MOST_WORKERS,
     range_rows_under,
 )
-from shardload.tomlfile import read_toml
-from shardload.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, SourceUrl, TargetUrl, parse_mysql, parse_redis
 
 _NO_REDIS = TargetUrl("none", 0, "", None, "0")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")

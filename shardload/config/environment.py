@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from shardload.config.urls import add_password
 from shardload.errors import SpecError
-from shardload.urls import add_password
 
 MYSQL_VARIABLE = "SHARDLOAD_MYSQL_URL"
 REDIS_VARIABLE = "SHARDLOAD_REDIS_URL"

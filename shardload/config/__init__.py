@@ -1,0 +1,1 @@
+"""What a person says about a job: flags, a TOML file, the environment, URLs."""

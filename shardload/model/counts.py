@@ -1,0 +1,80 @@
+"""What happened to rows: counts of a range, rows that were set aside, and the totals of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shardload.model.shortfall import is_much
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened to rows. `rows_read == keys_written + rows_skipped + rows_failed`, once a range is done."""
+
+    rows_read: int = 0
+    keys_written: int = 0
+    rows_skipped: int = 0
+    rows_failed: int = 0
+    source_bytes: int = 0
+    target_bytes: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.rows_read + other.rows_read,
+            self.keys_written + other.keys_written,
+            self.rows_skipped + other.rows_skipped,
+            self.rows_failed + other.rows_failed,
+            self.source_bytes + other.source_bytes,
+            self.target_bytes + other.target_bytes,
+        )
+
+    def as_tuple(self) -> tuple[int, int, int, int, int, int]:
+        """The six numbers in the order of the fields."""
+        return (
+            self.rows_read,
+            self.keys_written,
+            self.rows_skipped,
+            self.rows_failed,
+            self.source_bytes,
+            self.target_bytes,
+        )
+
+    def adds_up(self) -> bool:
+        """True if every row read was written, skipped or set aside."""
+        return self.rows_read == self.keys_written + self.rows_skipped + self.rows_failed
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A row (or a key) that could not be loaded, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the journal has settled. `rows_vanished` is about how many rows the ranges that shrank have lost."""
+
+    counts: Counts
+    ranges: int
+    ranges_done: int
+    ranges_set_aside: int
+    ranges_retried: int
+    estimated_rows: int
+    estimated_rows_done: int
+    seconds: float
+    rows_vanished: int = 0
+
+    @property
+    def rows_lost(self) -> int:
+        """About how many rows the table has lost since it was planned, if they are so many that the job cannot be
+        called complete; else 0."""
+        return self.rows_vanished if is_much(self.rows_vanished, self.estimated_rows) else 0
+
+    def with_done(self, estimated_rows: int, counts: Counts) -> Totals:
+        """The totals after one more range is done, without asking the file again."""
+        return Totals(
+            self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
+            self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds, self.rows_vanished,
+        )  # fmt: skip

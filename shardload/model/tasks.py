@@ -1,0 +1,49 @@
+"""What coordinator and loaders say to each other: tasks and acknowledgements."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange
+
+
+class Outcome(enum.IntEnum):
+    """How a loader's work on a range ended. Small numbers: they travel in a struct."""
+
+    DONE = 1  # clean end of the result set, every reply confirmed
+    HANDED_BACK = 2  # broken off through no fault of its own: on request, or because one before it failed
+    UNREACHABLE = 3  # a server could not be reached or asked for patience: nobody's fault, no blame
+    BROKEN_OFF = 4  # both connections worked, then one was lost in the middle of the range
+    REFUSED = 5  # a server or the encoder said no to something in the range
+    HOPELESS = 6  # a server said no to the job itself: table gone, rights withdrawn
+    NOT_BEGUN = 7  # received and handed back, as if it had never been sent
+    CROWDED = 8  # a server has no room for another connection: nobody's fault, and fewer workers may do
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Coordinator to loader: load this range. `rings`: and ring when it is acknowledged; else a later one
+    will, or its loader when it has nothing more to do. `estimated_rows` is the plan's."""
+
+    range_id: int
+    attempt: int
+    keys: KeyRange
+    rings: bool = field(default=True, compare=False)
+    estimated_rows: int = field(default=0, compare=False)
+
+
+UNKNOWN_LIFE = 0  # the target would not tell
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Loader to coordinator: how a range ended. `target_life` names the life of the Redis that confirmed it."""
+
+    slot: int
+    range_id: int
+    attempt: int
+    outcome: Outcome
+    counts: Counts
+    target_life: int
