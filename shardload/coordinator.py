@@ -15,13 +15,13 @@ from contextlib import suppress
 
 from shardload.confirmation import Confirmation
 from shardload.crew import Death, Slot
-from shardload.display import describe
 from shardload.errors import GaveUp, IpcError, ShardloadError, TargetFull, TargetLost
 from shardload.model import backoff
 from shardload.model.counts import SetAside
 from shardload.model.orders import Answer, Order, order_of_signal, parse_order
 from shardload.model.tasks import Ack, Outcome
 from shardload.parts import Ending, Parts, Settings, reason_to_stop
+from shardload.reporting.text import describe
 from shardload.showing import Showing
 from shardload.steering import Silent, Steering
 from shardload.target import TargetFacts

@@ -20,7 +20,7 @@ from shardload.encoding import KeyTemplate, Payload, default_template, is_native
 from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
 from shardload.files.ownfile import who_else_writes
 from shardload.ipc import Board, BoardHeader, create, describe_build, shortages, usage
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.wording import a_few_jobs
 from shardload.status import look

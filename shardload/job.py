@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shardload import planning, source
+from shardload import source
 from shardload.config.spec import JobSpec, load_stored
 from shardload.encoding import (
     Form,
@@ -27,11 +27,12 @@ from shardload.encoding import (
 )
 from shardload.errors import SpecError
 from shardload.files.jsonfile import damaged
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import wrong_in_spec
 from shardload.model.keys import PlannedRange
 from shardload.owner import become_owner
-from shardload.runfile import wrong_in_spec
+from shardload.ranges.split import split
 from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
@@ -112,7 +113,7 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
 
 def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) -> list[PlannedRange]:
     """The ranges, by index dives alone."""
-    return planning.split(source.TableKeys(connection, spec.table, subject.key_column), spec.planned_range_rows)
+    return split(source.TableKeys(connection, spec.table, subject.key_column), spec.planned_range_rows)
 
 
 def uses_native(spec: JobSpec) -> bool:

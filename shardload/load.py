@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shardload import joblog
-from shardload.display import Display
 from shardload.errors import (
     EXIT_CANNOT_START,
     EXIT_COMPLETE,
@@ -22,13 +20,15 @@ from shardload.errors import (
 )
 from shardload.ipc import IpcSet
 from shardload.job import Job, ask_target, uses_native
-from shardload.jobdir import JobDirectory
+from shardload.jobdir import log
+from shardload.jobdir.directory import JobDirectory
 from shardload.loader import Loader
 from shardload.model.orders import Limits
 from shardload.parts import Ending, Settings, reason_to_stop
 from shardload.process import SignalInbox
+from shardload.reporting.display import Display
+from shardload.reporting.summary import Status, Summary, make_summary
 from shardload.run import run
-from shardload.summary import Status, Summary, make_summary
 from shardload.work import Work
 
 _log = logging.getLogger("shardload.load")
@@ -48,7 +48,7 @@ class Frame:
 
 def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadError | None]:
     """Run the job to its end, or to an orderly stop. The summary, and what stopped it if something did."""
-    handler = joblog.open_log(job.directory.log_file, job.spec.log_format)
+    handler = log.open_log(job.directory.log_file, job.spec.log_format)
     _log.info("job %s begins: %s to %s", job.directory.name, job.spec.mysql, job.spec.redis)
     work = Work(
         job.directory,
@@ -62,7 +62,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     )
 
     def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
-        joblog.name_process(f"loader-{slot}")
+        log.name_process(f"loader-{slot}")
         try:
             return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
         except Exception:
@@ -95,7 +95,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
             summary, rows_unfinished=ending.rows_unfinished, rows_unfinished_exact=ending.rows_unfinished_exact
         )
     _note_outcome(job.directory, summary, stopped)
-    joblog.close_log(handler)
+    log.close_log(handler)
     job.journal.close()
     os.close(job.lock)
     return summary, stopped
@@ -128,10 +128,10 @@ def _reopen(handler: logging.Handler, path: Path, *, is_daemon: bool) -> None:
     """Go on in the file that now bears the log's name; a daemon's streams too."""
     with suppress(OSError, JobError):  # it cannot be made now: the next line tries again
         if is_daemon:
-            log = joblog.open_log_file(path)
+            descriptor = log.open_log_file(path)
             for stream in (1, 2):
-                os.dup2(log, stream)
-            os.close(log)
+                os.dup2(descriptor, stream)
+            os.close(descriptor)
         handler.acquire()
         try:
             if isinstance(handler, logging.handlers.WatchedFileHandler):

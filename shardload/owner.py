@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shardload.errors import JobError, JobForeign
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from shardload.process import acting_as, become
 
 _NO_GROUP = 65534

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shardload.crew import Crew
-from shardload.display import Display
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
-from shardload.jobdir import JobDirectory
-from shardload.ledger import Ledger
+from shardload.jobdir.directory import JobDirectory
 from shardload.model.orders import Limits
 from shardload.process import ControlInbox, SignalInbox
+from shardload.ranges.tracker import Ledger
+from shardload.reporting.display import Display
 from shardload.target import TargetFacts
 
 

@@ -14,15 +14,15 @@ from typing import Any
 
 from shardload.coordinator import STOP_GRACE_S, Coordinator
 from shardload.crew import Crew, LoaderBody
-from shardload.display import Display
 from shardload.errors import DirectoryLost, IpcError, JobError
 from shardload.ipc import BoardHeader, IpcSet, announce, create
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
-from shardload.ledger import Ledger
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.model.limits import MOST_WORKERS
 from shardload.parts import Ending, Parts, Settings
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
+from shardload.ranges.tracker import Ledger
+from shardload.reporting.display import Display
 from shardload.target import TargetFacts
 
 _TROUBLES_KEPT = 5
@@ -69,7 +69,9 @@ def run(
         set_title(f"shardload: coordinator {directory.name}")
         private = (lock, bell, *signals.descriptors(), control.fileno())
         crew = Crew(directory.name, ipc, loader_body, doorbell, private, journal.close)
-        ledger = Ledger(journal, settings.key_name, target.life, lambda text: _say(text, display), crew.renew)
+        ledger = Ledger(
+            journal, settings.key_name, target.life, lambda text: _say(text, display), _note_range, crew.renew
+        )
         parts = Parts(
             directory, ledger, ipc, crew, signals, control, bell, display,
             lambda seconds: journal.end_run(run_number, seconds), lambda text: _note_trouble(directory, me, text),
@@ -123,6 +125,10 @@ def _control(directory: JobDirectory) -> ControlInbox:
         return ControlInbox(directory.path)
     except OSError as error:
         raise DirectoryLost(f"cannot make a FIFO in {directory.path}: {error.strerror}", "see --state-dir") from None
+
+
+def _note_range(text: str, range_id: int) -> None:
+    _log.warning("%s", text, extra={"range_id": range_id})
 
 
 def _say(text: str, display: Display) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 
 from shardload.errors import JobError
 from shardload.ipc import Board, Phase, Snapshot
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
-from shardload.model.counts import Counts
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
+from shardload.model.counts import Counts, share_done
 from shardload.model.wording import a_few_jobs
 from shardload.owner import acting_for, become_owner
 from shardload.process import ipc_namespace, is_alive, is_stopped
-from shardload.progress import Meter, Progress, share_done
-from shardload.summary import Summary, make_summary
+from shardload.reporting.progress import Meter, Progress
+from shardload.reporting.summary import Summary, make_summary
 
 RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that somebody runs
 RESUMABLE = ("incomplete", "stopped", "failed", "died")

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shardload.crew import Crew
-from shardload.dispatch import Dispatcher
 from shardload.ipc import Board, Phase
 from shardload.model.orders import Answer, Limits, Order
+from shardload.ranges.dispatch import Dispatcher
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.janitor import end_loaders
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from shardload.owner import acting_for
 from shardload.process import ipc_namespace
 from shardload.status import RESUMABLE, RUNNING, look

@@ -8,9 +8,9 @@ time-out allows.
 from __future__ import annotations
 
 from shardload.crew import Crew
-from shardload.dispatch import Dispatcher
 from shardload.ipc import Board, Phase
 from shardload.process import is_stopped
+from shardload.ranges.dispatch import Dispatcher
 
 LONGEST_NETWORK_WAIT_S = 130.0  # connecting, or reading and then writing, each with its time-out of at most 60 s
 _UP = (Phase.READING, Phase.WRITING, Phase.HELD_BACK)

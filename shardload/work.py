@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.encoding import Form, Layout
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import contenders
 import redis
 from measure import Cost, measured, median
 
-from shardload import planning, source
+from shardload import source
 from shardload.errors import StoppedBySignal
 from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
+from shardload.ranges.split import split
 from shardload.sandbox import Sandbox, seed
 from shardload.target import TargetConnection, describe_server
 
@@ -134,7 +135,7 @@ def _print_small_things(sandbox: Sandbox, arguments: argparse.Namespace) -> None
     planned = []
     for _ in range(arguments.times):
         started_s = time.monotonic()
-        ranges = planning.split(source.TableKeys(connection, contenders.TABLE, "id"), 50_000)
+        ranges = split(source.TableKeys(connection, contenders.TABLE, "id"), 50_000)
         planned.append(time.monotonic() - started_s)
     connection.close()
     print(f"\nplanning {arguments.rows:,} rows: {statistics.median(planned):.3f} s, {len(ranges)} ranges")

@@ -19,7 +19,6 @@ from shardload.cli.completion import job_names
 from shardload.cli.options import background, existing_job, whole_spec
 from shardload.cli.output import echo
 from shardload.config import environment, spec
-from shardload.display import LogDisplay, ServiceDisplay, make_display, silence_if_dead
 from shardload.encoding import is_native_built
 from shardload.errors import (
     EXIT_COMPLETE,
@@ -29,12 +28,14 @@ from shardload.errors import (
     StoppedBySignal,
 )
 from shardload.files.ownfile import who_else_writes
-from shardload.joblog import show_log
+from shardload.jobdir.log import show_log
 from shardload.load import Frame, exit_code_of, load
 from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.printable import printable, shown_bytes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
-from shardload.summary import Summary
+from shardload.reporting.display import LogDisplay, ServiceDisplay, silence_if_dead
+from shardload.reporting.summary import Summary
+from shardload.reporting.terminal import make_display
 
 _MOST_SHOWN_BYTES = 200  # of a value in a plan
 ReadLimits = Callable[[], tuple[Limits | None, str]]

@@ -12,7 +12,7 @@ from shardload.cli.options import running_job, state_only
 from shardload.cli.output import echo
 from shardload.config.environment import state_dir_from
 from shardload.errors import EXIT_COMPLETE, JobError, NotAnswered, SpecError
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from shardload.model.orders import parse_order
 from shardload.process import NobodyListens, Question, is_stopped
 from shardload.status import look, the_job

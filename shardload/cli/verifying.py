@@ -14,7 +14,7 @@ from shardload.cli.options import job_and_servers
 from shardload.cli.output import echo
 from shardload.config import environment
 from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from shardload.model.orders import STOP_SIGNALS
 from shardload.owner import become_owner
 from shardload.process import stop_by_exception

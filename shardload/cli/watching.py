@@ -24,8 +24,8 @@ from shardload.errors import (
     ShardloadError,
 )
 from shardload.files.ownfile import open_own
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.model.printable import printable
 from shardload.model.wording import duration
 from shardload.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
@@ -93,7 +93,7 @@ def attach(job: str | None, state_dir: Path | None) -> int:
 
     When the job ends, so does this, with its exit code.
     """
-    from shardload.display import AttachedBars, SlotProgress
+    from shardload.reporting.terminal import AttachedBars, SlotProgress
 
     directory = the_job(state_dir_from(state_dir), job)
     onlooker = Onlooker(directory)

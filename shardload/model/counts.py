@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shardload.model.shortfall import is_much
@@ -78,3 +79,19 @@ class Totals:
             self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
             self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds, self.rows_vanished,
         )  # fmt: skip
+
+
+def share_done(
+    estimated_rows: int, estimated_done: int, in_hand: Iterable[tuple[int, int]], ranges: int, ranges_done: int
+) -> float:
+    """The share of the plan that is done, 0 to 1, and 1 only when every range is.
+
+    `in_hand` holds, for each range that is being loaded, its rows read and its estimate; a range in hand counts
+    for no more than its estimate.
+    """
+    if ranges == ranges_done:
+        return 1.0
+    if estimated_rows <= 0:
+        return ranges_done / ranges
+    done = estimated_done + sum(min(rows_read, estimate) for rows_read, estimate in in_hand)
+    return min(done / estimated_rows, 0.9999)

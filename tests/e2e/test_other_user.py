@@ -24,7 +24,7 @@ import shardload.cli.steering
 import shardload.cli.watching
 import shardload.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
 from shardload.cli import outcome
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from tests.e2e.test_daemon import JOB, SLOW, assert_whole, launch
 from tests.harness import Daemon, Result, World, ipc_objects, kill, wait_until
 

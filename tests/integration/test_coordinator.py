@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from shardload.display import SilentDisplay
 from shardload.errors import TargetLost
 from shardload.ipc import IpcSet, Stop
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.tasks import Ack, Outcome
 from shardload.parts import Settings
 from shardload.process import SignalInbox
+from shardload.reporting.display import SilentDisplay
 from shardload.run import run
 from shardload.target import TargetFacts
 from tests.harness import wait_until

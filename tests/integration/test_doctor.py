@@ -10,7 +10,7 @@ import pytest
 
 from shardload import doctor
 from shardload.doctor import Finding, examine
-from shardload.jobdir import JobDirectory
+from shardload.jobdir.directory import JobDirectory
 from tests.harness import World
 
 

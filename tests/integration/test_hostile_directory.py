@@ -15,9 +15,9 @@ import sysv_ipc
 from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.files.ownfile import who_else_writes
 from shardload.ipc import Board, BoardHeader, LoaderView, create, remove_recorded
-from shardload.jobdir import JobDirectory
-from shardload.joblog import open_log
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
+from shardload.jobdir.log import open_log
 from shardload.owner import acting_for
 from shardload.process import ControlInbox, ipc_namespace, start_time
 from shardload.status import look

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shardload.ipc import BoardHeader, IpcSet, Standing, create
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from shardload import planning, source
+from shardload import source
 from shardload.config.urls import SourceUrl
 from shardload.encoding.packets import split_rows
 from shardload.errors import SourceDenied, SourceLost, SpecError
 from shardload.model.keys import KeyRange
+from shardload.ranges.split import split
 from shardload.sandbox.servers import MysqlServer
 from shardload.source.stream import INTERNALS
 from tests.harness import World
@@ -493,7 +494,7 @@ def test_bounds(world: World, connection: Any, type_: str, ids: list[int], bound
         world.execute(f"INSERT INTO bounded VALUES {', '.join(f'({number})' for number in ids)}")
     keys = source.TableKeys(connection, "bounded", "id")
     assert keys.bounds() == bounds
-    plan = planning.split(keys, 50_000)
+    plan = split(keys, 50_000)
     assert [planned.keys for planned in plan] == ([] if bounds is None else [bounds])
 
 
@@ -519,7 +520,7 @@ def test_a_stray_key_far_away_makes_few_ranges(world: World, connection: Any, ra
     world.make_table("stray", "id BIGINT PRIMARY KEY")
     world.execute("INSERT INTO stray VALUES (9000000000000000000), " + ", ".join(f"({n})" for n in range(1, 1001)))
     world.execute("ANALYZE TABLE stray")
-    plan = planning.split(source.TableKeys(connection, "stray", "id"), range_rows)
+    plan = split(source.TableKeys(connection, "stray", "id"), range_rows)
     assert len(plan) <= most
     assert (plan[0].keys.low, plan[-1].keys.high) == (1, 9 * 10**18 + 1)
 
@@ -545,7 +546,7 @@ def test_three_rows_far_apart_are_planned(world: World, connection: Any, range_r
         return original(ranges)
 
     keys.estimated_rows = counted  # type: ignore[method-assign]  # counts on the way
-    plan = planning.split(keys, range_rows)
+    plan = split(keys, range_rows)
     assert (plan[0].keys.low, plan[-1].keys.high) == (1, 9 * 10**18 + 1)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from shardload.errors import JobError
 from shardload.ipc import BoardHeader, announce, create, remove_recorded
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.owner import acting_for
 from shardload.process import ipc_namespace
 from shardload.sweep import clean, sweep

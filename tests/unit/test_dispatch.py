@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.dispatch import MOST_BLAME, Dispatcher
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, RangeRecord
 from shardload.model.limits import CREDITS, MOST_HELD, MOST_WORKERS, SHARED_CREDITS
 from shardload.model.tasks import Ack, Outcome, Task
+from shardload.ranges.dispatch import MOST_BLAME, Dispatcher
 
 
 def record(range_id: int, low: int = 0, high: int = 100, attempts: int = 0) -> RangeRecord:

@@ -15,8 +15,10 @@ from typing import TextIO
 
 import pytest
 
-from shardload.display import BAR_EVERY_S, PLAIN_EVERY_S, AttachedBars, SlotProgress, describe, make_display
-from shardload.progress import Progress
+from shardload.reporting.display import PLAIN_EVERY_S
+from shardload.reporting.progress import Progress
+from shardload.reporting.terminal import BAR_EVERY_S, AttachedBars, SlotProgress, make_display
+from shardload.reporting.text import describe
 
 HALF = Progress(0.5, 1_234_567, 98_765.4, 75.0, 4, 0)
 

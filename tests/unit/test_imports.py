@@ -13,10 +13,9 @@ PACKAGE = Path(shardload.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 PURE = {
-    "planning", "encoding", "progress", "dispatch", "model", "errors", "summary", "runfile", "flight", "outcome",
-    "settled",
+    "ranges", "encoding", "model", "errors", "flight", "outcome",
 }  # fmt: skip
-EDGES = {"source", "target", "ipc", "process", "journal", "display", "jobdir", "joblog"}
+EDGES = {"source", "target", "ipc", "process", "jobdir", "reporting"}
 
 # A room imports rooms of a lower rank only, and itself.
 RANKS = {
@@ -43,10 +42,8 @@ RANKS = {
     "place": 35,
     "pace": 35,
     "work": 30,
-    "ledger": 30,
     "janitor": 30,
     "owner": 20,
-    "bars": 5,
     "config": 8,
     "files": 3,
     **dict.fromkeys(EDGES, 10),
@@ -58,8 +55,8 @@ OWNERS = {
     "redis": {"target"},
     "hiredis": {"target"},
     "sysv_ipc": {"ipc"},
-    "sqlite3": {"journal"},
-    "tqdm": {"bars", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
+    "sqlite3": {"jobdir"},
+    "tqdm": {"reporting", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
     "click": {"cli", "sandbox"},  # the demo talks to a person on the command line's terminal
     "setproctitle": {"process", "__main__"},  # the command line is hidden before anything else is imported
     "pydantic": {"config"},
@@ -138,7 +135,7 @@ def test_crew_and_coordinator_know_no_loader(path: Path) -> None:
     if room_of(path) in {"coordinator", "crew", "janitor"}:
         assert "loader" not in rooms
     if room_of(path) == "loader":
-        assert not rooms & {"coordinator", "crew", "janitor", "journal", "display", "config"}
+        assert not rooms & {"coordinator", "crew", "janitor", "reporting", "config"}
 
 
 def environment_uses(path: Path) -> int:

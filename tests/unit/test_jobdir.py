@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from shardload.errors import JobError
-from shardload.jobdir import JobDirectory
-from shardload.joblog import close_log, open_log
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.log import close_log, open_log
 from shardload.model.counts import SetAside
 
 

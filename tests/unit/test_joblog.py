@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shardload.joblog import close_log, open_log
+from shardload.jobdir.log import close_log, open_log
 
 
 def test_a_full_disk_costs_the_lines_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

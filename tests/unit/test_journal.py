@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shardload.errors import JournalError
-from shardload.journal import Journal
+from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import KeyRange, PlannedRange, RangeRecord
 
@@ -368,7 +368,7 @@ def test_what_lies_on_a_read_only_file_system_can_be_read(journal: Journal, monk
     journal.close()
     before = {path.name for path in journal.path.parent.iterdir()}
     assert before == {"journal.sqlite"}
-    monkeypatch.setattr("shardload.journal._is_read_only", lambda directory: directory == journal.path.parent)
+    monkeypatch.setattr("shardload.jobdir.journal._is_read_only", lambda path: path == journal.path.parent)
     reader = other(journal)
     assert reader.totals().ranges_done == 1
     assert [failure.key for failure in reader.failures()] == ["id=1"]

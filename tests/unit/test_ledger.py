@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from shardload.errors import GaveUp
-from shardload.journal import Journal
-from shardload.ledger import MOST_RETURNS, Ledger
+from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.model.tasks import UNKNOWN_LIFE, Ack, Outcome, Task
+from shardload.ranges.tracker import MOST_RETURNS, Ledger
 
 A, B, C = 1, 2, 3
 RANGES = 20
@@ -24,7 +24,7 @@ class Told:
     def __init__(self, journal: Journal, life: int) -> None:
         self.said: list[str] = []
         self.renewals = 0
-        self.ledger = Ledger(journal, "id", life, self.said.append, self._renew)
+        self.ledger = Ledger(journal, "id", life, self.said.append, lambda text, range_id: None, self._renew)
 
     def _renew(self) -> None:
         self.renewals += 1

@@ -10,9 +10,9 @@ import pytest
 
 import shardload.cli
 from shardload.cli.output import echo
-from shardload.display import make_display
 from shardload.errors import ShardloadError
 from shardload.model.printable import ENCODING_ERRORS, bounded, printable, shown_bytes
+from shardload.reporting.terminal import make_display
 
 HOSTILE = [
     ("a\x1b[31mred", r"a\x1b[31mred"),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.progress import SMOOTHING_S, Meter, share_done
+from shardload.model.counts import share_done
+from shardload.reporting.progress import SMOOTHING_S, Meter
 
 
 @pytest.mark.parametrize(

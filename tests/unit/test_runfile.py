@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shardload.runfile import wrong_in_spec, wrong_names
+from shardload.jobdir.runfile import wrong_in_spec, wrong_names
 
 RECORD = {
     "uid": 0,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardload.model.keys import KeyRange, PlannedRange
-from shardload.planning import split
+from shardload.ranges.split import split
 
 
 class Keys:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time
 from shardload.status import look, the_job

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from shardload.summary import Summary
+from shardload.reporting.summary import Summary
 
 SUMMARY = Summary("users", "incomplete", 1_234_567, 1_234_500, 60, 7, 25, 24, 3, 12.34, 100_046.0, "reference", 4)
 

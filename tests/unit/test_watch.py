@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from shardload.crew import Slot
-from shardload.dispatch import Dispatcher
 from shardload.ipc import Board, BoardHeader, LoaderView, Phase, create
 from shardload.model.keys import KeyRange, RangeRecord
+from shardload.ranges.dispatch import Dispatcher
 from shardload.watch import LONGEST_NETWORK_WAIT_S, Watch
 
 HUNG_AFTER_S = 10.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shardload.jobdir import JobDirectory
-from shardload.journal import Journal
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from tests.unit.test_cli import left_with
 
 

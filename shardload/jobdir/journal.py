@@ -18,9 +18,9 @@ from typing import Any
 
 from shardload.errors import JournalError
 from shardload.files.ownfile import check_own_file, open_own
+from shardload.jobdir.rows import fact_of, failure_of, record_of, totals_of
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import PlannedRange, RangeRecord
-from shardload.settled import fact_of, failure_of, record_of, totals_of
 
 _VERSION = 1
 _COMPANIONS = ("", "-wal", "-shm", "-journal")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 SMOOTHING_S = 5.0  # a reading's weight falls to 1/e in this time
@@ -19,22 +18,6 @@ class Progress:
     eta_s: float | None
     loaders: int
     retries: int
-
-
-def share_done(
-    estimated_rows: int, estimated_done: int, in_hand: Iterable[tuple[int, int]], ranges: int, ranges_done: int
-) -> float:
-    """The share of the plan that is done, 0 to 1, and 1 only when every range is.
-
-    `in_hand` holds, for each range that is being loaded, its rows read and its estimate; a range in hand counts
-    for no more than its estimate.
-    """
-    if ranges == ranges_done:
-        return 1.0
-    if estimated_rows <= 0:
-        return ranges_done / ranges
-    done = estimated_done + sum(min(rows_read, estimate) for rows_read, estimate in in_hand)
-    return min(done / estimated_rows, 0.9999)
 
 
 class Meter:

@@ -23,11 +23,11 @@ from typing import Any
 from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.files.jsonfile import damaged, read, write
 from shardload.files.ownfile import check_own_directory, close_to_group, close_to_others, open_own, remove_own
+from shardload.jobdir.runfile import wrong_names
 from shardload.model.counts import SetAside
 from shardload.model.jobname import JOB_NAME_WORDS, is_job_name
 from shardload.model.printable import bounded
 from shardload.model.wording import a_few_jobs
-from shardload.runfile import wrong_names
 
 _DIRECTORY_MODE = 0o700
 _OURS = re.compile(

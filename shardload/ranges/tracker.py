@@ -6,43 +6,47 @@ nothing of processes, queues or clocks.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 
-from shardload.dispatch import Dispatcher
 from shardload.errors import GaveUp, Hopeless
-from shardload.journal import Journal
-from shardload.model.counts import SetAside
+from shardload.model.counts import SetAside, share_done
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.shortfall import is_short
 from shardload.model.tasks import UNKNOWN_LIFE, Ack, Outcome, Task
-from shardload.progress import share_done
+from shardload.ranges.dispatch import Dispatcher
+from shardload.ranges.store import RangeStore
 
 MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
 MOST_RETURNS = 3  # of a life that was over: a name may lead to an old primary for a moment, while it changes
 
-_log = logging.getLogger("shardload.ledger")
-
 
 class Ledger:
-    """`say` is told what a person should know. `life` is the target's at the beginning. `renew` replaces the loaders:
-    a connection that is older than a new life bears the name of the old one."""
+    """`say` is told what a person should know, `note` what the log should have of a range (text, range id). `life` is
+    the target's at the beginning. `renew` replaces the loaders: a connection that is older than a new life bears the
+    name of the old one."""
 
     def __init__(
-        self, journal: Journal, key_name: str, life: int, say: Callable[[str], None], renew: Callable[[], None]
+        self,
+        store: RangeStore,
+        key_name: str,
+        life: int,
+        say: Callable[[str], None],
+        note: Callable[[str, int], None],
+        renew: Callable[[], None],
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._key_name = key_name
         self._life = life
         self._past_lives: set[int] = set()
         self._out_at_change: set[tuple[int, int]] = set()  # range and attempt: an older loader's, when a life began
         self._returns = 0
         self._say = say
+        self._note = note
         self._renew = renew
         self._single_failures = 0
         self._has_shrunk = False
-        self.dispatcher = Dispatcher(journal.todo(), MOST_WORKERS)
-        self.totals = journal.totals()
+        self.dispatcher = Dispatcher(store.todo(), MOST_WORKERS)
+        self.totals = store.totals()
         self.retries = 0
         self.handed_back: dict[int, int] = {}  # of ranges that are not done: how many rows were written
         self.unsure: set[int] = set()  # and of which nobody could say it
@@ -50,7 +54,7 @@ class Ledger:
     @property
     def is_committed(self) -> bool:
         """True if a kill would undo nothing that was settled."""
-        return self._journal.is_committed
+        return self._store.is_committed
 
     def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
         """What a loader says of a range that it held; `told` is its report. Hopeless if the job cannot go on."""
@@ -75,14 +79,14 @@ class Ledger:
         """An attempt failed: the range is to be done again, if it is to blame in halves, or is set aside."""
         self.retries += 1
         self.unsure.add(task.range_id)
-        _log.warning("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
-        self._journal.note_attempt(task.range_id, task.attempt)
+        self._note(f"{task.keys}, attempt {task.attempt}: {reason}", task.range_id)
+        self._store.note_attempt(task.range_id, task.attempt)
         if not is_blamed or not self.dispatcher.blame(task):
             self.dispatcher.put_back(task)
         elif task.keys.span_keys > 1:
             self._say(f"range {task.range_id} {task.keys} keeps failing ({reason}); halving it")
-            self.dispatcher.replace(self._journal.split(self.dispatcher.record(task)))
-            self.totals = self._journal.totals()
+            self.dispatcher.replace(self._store.split(self.dispatcher.record(task)))
+            self.totals = self._store.totals()
         else:
             self._set_aside(task, reason)
 
@@ -99,10 +103,10 @@ class Ledger:
         out = [task for slot in range(MOST_WORKERS) for task in self.dispatcher.held(slot)]
         self._out_at_change = {(task.range_id, task.attempt) for task in out}
         self.handed_back.clear()
-        before = {record.range_id for record in self._journal.todo()}
-        reopened = self._journal.reopen_other_lives(life)
-        self.dispatcher.add(record for record in self._journal.todo() if record.range_id not in before)
-        self.totals = self._journal.totals()
+        before = {record.range_id for record in self._store.todo()}
+        reopened = self._store.reopen_other_lives(life)
+        self.dispatcher.add(record for record in self._store.todo() if record.range_id not in before)
+        self.totals = self._store.totals()
         self.retries += reopened
         if reopened:
             self._say(
@@ -125,24 +129,24 @@ class Ledger:
         if ack.target_life in self._past_lives:
             self._put_back_from_the_past(task)
             return
-        self._journal.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
+        self._store.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)
         self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
         if told and not ack.counts.rows_failed:
-            self._note_shrunk(told[-1])
+            self._note_shrunk(told[-1], ack.range_id)
         self.heed_life(ack.target_life)
 
-    def _note_shrunk(self, told: SetAside) -> None:
-        _log.warning("%s: %s", told.key, told.reason)
-        self.totals = self._journal.totals()
+    def _note_shrunk(self, told: SetAside, range_id: int) -> None:
+        self._note(f"{told.key}: {told.reason}", range_id)
+        self.totals = self._store.totals()
         if not self._has_shrunk and self.totals.rows_lost:
             self._has_shrunk = True
             self._say(f"the table has lost rows since it was planned: {told.key}: {told.reason}")
 
     def _put_back_from_the_past(self, task: Task) -> None:
         """A life that is over confirmed it. GaveUp if loaders that connected later meet that life again and again."""
-        _log.warning("%s was confirmed by a Redis that is no more", task.keys, extra={"range_id": task.range_id})
+        self._note(f"{task.keys} was confirmed by a Redis that is no more", task.range_id)
         self.dispatcher.put_back(task)
         if (task.range_id, task.attempt) not in self._out_at_change:
             self._returns += 1
@@ -152,8 +156,8 @@ class Ledger:
     def _set_aside(self, task: Task, reason: str) -> None:
         row = f"{self._key_name}={task.keys.low}"
         self._say(f"row {row} is set aside: {reason}")
-        self._journal.set_aside(task.range_id, task.attempt, SetAside(row, reason))
-        self.totals = self._journal.totals()
+        self._store.set_aside(task.range_id, task.attempt, SetAside(row, reason))
+        self.totals = self._store.totals()
         self._single_failures += 1
         if self._single_failures > MOST_SINGLE_FAILURES:
             raise GaveUp(

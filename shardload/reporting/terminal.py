@@ -7,11 +7,21 @@ next drawing clears all below; but several lines may have been scrolled away, to
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
 
+from shardload.model.printable import printable
+from shardload.reporting.display import Display, PlainDisplay, SilentDisplay, written_if_possible
+from shardload.reporting.progress import Progress
+from shardload.reporting.text import describe
+
+BAR_EVERY_S = 0.25
+_JOB_FORM = "{percentage:3.0f}%|{bar}| {desc}"
+_BESIDE_BAR = len("100%|| ")
 _CLASSIC = os.terminal_size((80, 24))  # where a terminal does not know its own
 
 
@@ -74,3 +84,75 @@ class Block:
         except UnicodeError:
             return False
         return True
+
+
+class BarDisplay(SilentDisplay):
+    """A bar over the share of the plan, with the exact rows beside it: of that as much as there is room for."""
+
+    every_s: float | None = BAR_EVERY_S
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._block = Block(stream)
+        with written_if_possible(stream):
+            self._block.draw([self._block.bar(0, _JOB_FORM, "starting")])
+
+    def show(self, progress: Progress) -> None:
+        """Move the bar."""
+        with written_if_possible(self._stream):
+            self._block.draw([_job_line(self._block, progress)])
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        with written_if_possible(self._stream):
+            self._block.note(printable(text))
+
+    def close(self) -> None:
+        """Leave the bar where it is."""
+        with written_if_possible(self._stream):
+            self._block.close()
+
+
+@dataclass(frozen=True)
+class SlotProgress:
+    """What `attach` shows of a slot: what it does, in words, and how far its range is, 0 to 1."""
+
+    slot: int
+    words: str
+    share: float
+
+
+class AttachedBars:
+    """One bar for the job and one for each slot, for somebody who looks at a daemon."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._block = Block(stream)
+
+    def show(self, progress: Progress, slots: Sequence[SlotProgress]) -> None:
+        """The state of things; of slots that the terminal has no room for only how many they are."""
+        columns, rows = self._block.size
+        room = max(rows - 2, 0)
+        slots = sorted(slots, key=lambda one: one.slot)
+        shown = slots if len(slots) <= room else slots[: max(room - 1, 0)]
+        form = f"{{unit}} |{{bar:{min(20, columns // 8)}}}| {{desc}}"
+        lines = [self._block.bar(one.share, form, one.words, f"{f'#{one.slot}':>4}") for one in shown]
+        if len(shown) < len(slots) and room:
+            lines.append(f"  and {len(slots) - len(shown)} more"[:columns])
+        self._block.draw([_job_line(self._block, progress), *lines])
+
+    def close(self) -> None:
+        """The last state stays on the screen."""
+        self._block.close()
+
+
+def _job_line(block: Block, progress: Progress) -> str:
+    columns = block.size.columns
+    return block.bar(progress.share, _JOB_FORM, describe(progress, columns - _BESIDE_BAR - max(2, columns // 10)))
+
+
+def make_display(kind: str, stream: TextIO | None = None) -> Display:
+    """`bar`, `plain`, `none`, or `auto`: a bar on a terminal, else plain lines."""
+    stream = stream or sys.stderr
+    if kind == "auto":
+        kind = "bar" if stream.isatty() else "plain"
+    return {"bar": BarDisplay, "plain": PlainDisplay, "none": SilentDisplay}[kind](stream)

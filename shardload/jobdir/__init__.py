@@ -1,0 +1,1 @@
+"""A job's files: its directory, the journal, `run.json`, the log."""

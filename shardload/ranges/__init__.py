@@ -1,0 +1,1 @@
+"""Ranges: how a table is split, who holds which range, and what became of each. No I/O, no processes."""
