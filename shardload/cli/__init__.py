@@ -34,9 +34,9 @@ Exit codes:
 _COMMANDS = {
     "run": "importing", "resume": "importing", "plan": "importing", "verify": "verifying",
     "jobs": "watching", "status": "watching", "attach": "watching", "log": "watching", "failures": "watching",
-    "stop": "steering", "pause": "steering", "unpause": "steering", "scale": "steering", "rate": "steering",
-    "reload": "steering",
-    "clean": "care", "doctor": "care",
+    "stop": "control", "pause": "control", "unpause": "control", "scale": "control", "rate": "control",
+    "reload": "control",
+    "clean": "maintenance", "doctor": "maintenance",
     "demo": "sandbox", "seed": "sandbox",
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ def job_names(which: Literal["all", "running", "resumable"] = "all") -> _Complet
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
         from shardload.errors import ShardloadError  # here, all of them: every command is defined with this, few ask it
         from shardload.jobdir.directory import JobDirectory
-        from shardload.status import RESUMABLE, RUNNING, look
+        from shardload.jobs.status import RESUMABLE, RUNNING, look
 
         def fits(directory: JobDirectory) -> bool:
             try:

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from shardload import job as jobs
 from shardload import source
 from shardload.cli.completion import job_names
 from shardload.cli.options import background, existing_job, whole_spec
@@ -29,7 +28,8 @@ from shardload.errors import (
 )
 from shardload.files.ownfile import who_else_writes
 from shardload.jobdir.log import show_log
-from shardload.load import Frame, exit_code_of, load
+from shardload.jobs import prepare as jobs
+from shardload.jobs.execute import Frame, exit_code_of, load
 from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.printable import printable, shown_bytes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception

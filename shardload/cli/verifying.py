@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from shardload import job as jobs
 from shardload import source
 from shardload.cli.completion import job_names
 from shardload.cli.options import job_and_servers
@@ -15,12 +14,13 @@ from shardload.cli.output import echo
 from shardload.config import environment
 from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobs import prepare as jobs
+from shardload.jobs.owner import become_owner
+from shardload.jobs.verify import MOST_SHOWN
+from shardload.jobs.verify import verify as compare_all
 from shardload.model.orders import STOP_SIGNALS
-from shardload.owner import become_owner
 from shardload.process import stop_by_exception
 from shardload.target import TargetConnection
-from shardload.verify import MOST_SHOWN
-from shardload.verify import verify as compare_all
 
 
 @click.command()

@@ -26,9 +26,9 @@ from shardload.errors import (
 from shardload.files.ownfile import open_own
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobs.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
 from shardload.model.printable import printable
 from shardload.model.wording import duration
-from shardload.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
 
 _WATCH_EVERY_S = 1.0
 _ATTACH_EVERY_S = 0.25

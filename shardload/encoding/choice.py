@@ -12,13 +12,13 @@ from shardload.encoding.reference import ReferenceEncoder
 
 def is_native_built() -> bool:
     """True if the compiled encoder is part of this installation."""
-    return importlib.util.find_spec("shardload.encoding._native") is not None
+    return importlib.util.find_spec("shardload.encoding.native._native") is not None
 
 
 def make_encoder(layout: Layout, form: Form, *, native: bool) -> Encoder:
     """An encoder for these rows. ImportError if the native one is asked for and was not built."""
     if not native:
         return ReferenceEncoder(layout, form)
-    from shardload.encoding._native import NativeEncoder
+    from shardload.encoding.native._native import NativeEncoder
 
     return NativeEncoder(layout, form)

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-import shardload.cli.care
+import shardload.cli.control
 import shardload.cli.importing
-import shardload.cli.steering
+import shardload.cli.maintenance
 import shardload.cli.watching
-import shardload.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
+import shardload.jobs.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
 from shardload.cli import outcome
 from shardload.jobdir.directory import JobDirectory
 from tests.e2e.test_daemon import JOB, SLOW, assert_whole, launch

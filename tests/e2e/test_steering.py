@@ -256,7 +256,7 @@ def test_an_order_that_takes_too_long_is_told_as_such(
 ) -> None:
     """It is under way, and the exit code does not say that it is done."""
     daemon = launch(world, many_users, "--workers", "2", "--rate", "100")
-    monkeypatch.setattr("shardload.cli.steering._DONE_WITHIN_S", 0.2)
+    monkeypatch.setattr("shardload.cli.control._DONE_WITHIN_S", 0.2)
     monkeypatch.setattr(sys, "argv", ["shardload", "scale", JOB, "1", "--state-dir", str(world.state_dir)])
     assert outcome() == 3
     assert f"job {JOB}: under way, not done after 0.2 s: loaders come, or leave after the" in capsys.readouterr().err
@@ -426,7 +426,7 @@ def test_status_is_quick(world: World, many_users: str) -> None:
     """It does not import what only a load needs (and so answers in a fraction of a second)."""
     done = Daemon(world, JOB, 0).world.run("jobs", PYTHONPROFILEIMPORTTIME="1")
     modules = set(re.findall(r"\| +([\w.]+)$", done.err, re.M))
-    assert "shardload.status" in modules
+    assert "shardload.jobs.status" in modules
     assert not modules & {"redis", "pymysql", "pydantic", "tqdm", "hiredis"}
 
 

@@ -15,7 +15,7 @@ import atheris
 
 with atheris.instrument_imports(include=["shardload.encoding"]):
     from shardload.encoding import Form, Layout, Payload, make_encoder, packets
-    from shardload.encoding._native import CONTINUED_BYTES
+    from shardload.encoding.native._native import CONTINUED_BYTES
     from shardload.errors import MalformedPacket
 
 packets.CONTINUED = CONTINUED_BYTES  # a build for fuzzing has a smaller one

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from shardload.coordinator.context import Settings
+from shardload.coordinator.run import run
 from shardload.errors import TargetLost
 from shardload.ipc import IpcSet, Stop
 from shardload.jobdir.directory import JobDirectory
@@ -20,10 +22,8 @@ from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.tasks import Ack, Outcome
-from shardload.parts import Settings
 from shardload.process import SignalInbox
 from shardload.reporting.display import SilentDisplay
-from shardload.run import run
 from shardload.target import TargetFacts
 from tests.harness import wait_until
 

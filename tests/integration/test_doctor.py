@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shardload import doctor
-from shardload.doctor import Finding, examine
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobs import doctor
+from shardload.jobs.doctor import Finding, examine
 from tests.harness import World
 
 

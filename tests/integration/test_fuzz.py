@@ -19,7 +19,7 @@ SECONDS = int(os.environ.get("SHARDLOAD_FUZZ_SECONDS", "15"))
 BUILD = """
 from Cython.Build import cythonize
 from setuptools import Distribution, Extension
-extension = Extension("shardload.encoding._native", ["shardload/encoding/_native.pyx"],
+extension = Extension("shardload.encoding.native._native", ["shardload/encoding/native/_native.pyx"],
     include_dirs=["shardload/encoding"], define_macros=[("SHARDLOAD_SMALL", "1")],
     extra_compile_args=["-fsanitize=address", "-O1", "-g", "-w"])
 build = Distribution({"ext_modules": cythonize([extension], quiet=True)}).get_command_obj("build_ext")

@@ -18,10 +18,10 @@ from shardload.ipc import Board, BoardHeader, LoaderView, create, remove_recorde
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.log import open_log
-from shardload.owner import acting_for
+from shardload.jobs.cleanup import clean, sweep
+from shardload.jobs.owner import acting_for
+from shardload.jobs.status import look
 from shardload.process import ControlInbox, ipc_namespace, start_time
-from shardload.status import look
-from shardload.sweep import clean, sweep
 from tests.harness import ipc_objects, wait_until
 
 NOBODY = 65534

@@ -12,10 +12,10 @@ import pytest
 from shardload.ipc import BoardHeader, IpcSet, Standing, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobs.status import Onlooker, look
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time
-from shardload.status import Onlooker, look
 
 ROWS = 1_000_000
 HOUR_S = 3600.0

@@ -15,9 +15,9 @@ from shardload.errors import JobError
 from shardload.ipc import BoardHeader, announce, create, remove_recorded
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
-from shardload.owner import acting_for
+from shardload.jobs.cleanup import clean, sweep
+from shardload.jobs.owner import acting_for
 from shardload.process import ipc_namespace
-from shardload.sweep import clean, sweep
 from tests.harness import ipc_objects
 
 NOBODY = 65534

@@ -6,9 +6,9 @@ import pytest
 
 from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceFull, SourceLost, SpecError
 from shardload.model.tasks import Outcome
-from shardload.outcome import outcome_of
 from shardload.source.codes import MOST_TEXT, raise_coded
 from shardload.source.connection import raise_error_packet
+from shardload.worker.outcome import outcome_of
 
 
 def error_of(code: int, text: str = "text", *, is_answer: bool = True) -> ShardloadError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shardload.confirmation import Confirmation
+from shardload.coordinator.guards import Confirmation
 from shardload.errors import TargetLost
 from shardload.target import TargetFacts
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.flight import MOST_BYTES, SLOW_S, Flight, Sent
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange
 from shardload.model.tasks import Task
+from shardload.worker.inflight import MOST_BYTES, SLOW_S, Flight, Sent
 
 
 def sent(number: int, size_bytes: int = 1000, replies: int = 10, sent_s: float = 0.0, *, ended: bool = True) -> Sent:

@@ -12,43 +12,20 @@ import shardload
 PACKAGE = Path(shardload.__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
-PURE = {
-    "ranges", "encoding", "model", "errors", "flight", "outcome",
-}  # fmt: skip
-EDGES = {"source", "target", "ipc", "process", "jobdir", "reporting"}
-
-# A room imports rooms of a lower rank only, and itself.
-RANKS = {
-    "__main__": 70,
-    "cli": 60,
-    "sandbox": 50,  # it starts servers and asks the edges whether they are up; only the command line knows it
-    "load": 52,
-    "doctor": 50,
-    "job": 50,
-    "run": 45,
-    "verify": 45,
-    "sweep": 45,
-    "status": 43,  # what can be said of a job from outside
-    "coordinator": 40,
-    "loader": 40,
-    "confirmation": 38,
-    "showing": 39,
-    "steering": 38,
-    "watch": 38,
-    "parts": 38,
-    "crew": 35,
-    "reading": 35,
-    "link": 35,
-    "place": 35,
-    "pace": 35,
-    "work": 30,
-    "janitor": 30,
-    "owner": 20,
-    "config": 8,
-    "files": 3,
-    **dict.fromkeys(EDGES, 10),
-    **dict.fromkeys(PURE, 0),
-}
+# A folder imports from folders further down only, and from itself. Folders on one level do not import each other,
+# except those on the lowest, which are nouns and rules.
+LEVELS = (
+    {"cli"},
+    {"jobs", "sandbox"},
+    {"coordinator", "worker"},
+    {"source", "target", "ipc", "process", "jobdir", "reporting"},
+    {"ranges", "encoding"},
+    {"config"},
+    {"files"},
+    {"model", "errors"},
+)
+LEVEL_OF = {room: level for level, rooms in enumerate(reversed(LEVELS)) for room in rooms} | {"__main__": len(LEVELS)}
+PURE = {"ranges", "encoding", "model", "errors"}
 
 OWNERS = {
     "pymysql": {"source"},
@@ -94,22 +71,22 @@ def rooms_imported(path: Path) -> set[str]:
 by_path = pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
 
 
-def test_every_module_has_a_place() -> None:
-    """A new room is given a rank here before anybody may import it."""
-    assert {room_of(path) for path in MODULES} - {""} == set(RANKS)
+def test_every_folder_has_a_level() -> None:
+    """A new folder gets a level here before anybody may import it; at the top there are no modules but these."""
+    assert {room_of(path) for path in MODULES} - {""} == set(LEVEL_OF)
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
 
 
 @by_path
 def test_imports_go_down(path: Path) -> None:
-    """Command line, then coordinator and loader, then edges, then pure rooms; edges do not import each other,
-    nor do coordinator and loader."""
+    """Command line, jobs, coordinator and worker, edges, pure rooms, and what all of them may use."""
     room = room_of(path)
     if not room:
         assert not rooms_imported(path)
         return
-    wrong = {other for other in rooms_imported(path) if RANKS[other] >= RANKS[room]}
-    pure_among_themselves = PURE if room in PURE else set()
-    assert not wrong - pure_among_themselves
+    level = LEVEL_OF[room]
+    wrong = {other for other in rooms_imported(path) if LEVEL_OF[other] >= level}
+    assert not wrong - (LEVELS[-1] if room in LEVELS[-1] else set())
 
 
 @by_path
@@ -126,16 +103,6 @@ def test_pure_rooms_ask_nobody(path: Path) -> None:
         outside = {"os", "sys", "io", "pathlib", "socket", "time", "datetime", "random", "secrets", "logging"}
         assert not {name.split(".")[0] for name in imported(path)} & (outside | OWNERS.keys())
         assert rooms_imported(path) <= PURE
-
-
-@by_path
-def test_crew_and_coordinator_know_no_loader(path: Path) -> None:
-    """The loader is handed to them as a function; and a loader knows neither of them."""
-    rooms = rooms_imported(path)
-    if room_of(path) in {"coordinator", "crew", "janitor"}:
-        assert "loader" not in rooms
-    if room_of(path) == "loader":
-        assert not rooms & {"coordinator", "crew", "janitor", "reporting", "config"}
 
 
 def environment_uses(path: Path) -> int:

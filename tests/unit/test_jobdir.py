@@ -247,9 +247,9 @@ def test_the_log(job: JobDirectory) -> None:
 
     for text in ("first", "second"):
         handler = open_log(job.log_file)
-        logging.getLogger("shardload.loader").info("a %s line", text)
+        logging.getLogger("shardload.worker.loop").info("a %s line", text)
         close_log(handler)
-    logging.getLogger("shardload.loader").info("a third line")
+    logging.getLogger("shardload.worker.loop").info("a third line")
     lines = job.log_file.read_text().splitlines()
     assert [line.split(": ", 1)[1] for line in lines] == ["a first line", "a second line"]
     assert all(f" INFO coordinator[{os.getpid()}]: " in line for line in lines)

@@ -250,6 +250,6 @@ def test_a_batch_outlives_the_next() -> None:
 @given(st.binary(max_size=300))
 def test_both_checksums(data: bytes) -> None:
     """Folding and slicing give what the reference's table gives."""
-    from shardload.encoding._native import checksums
+    from shardload.encoding.native._native import checksums
 
     assert checksums(data) == (crc64(data), crc64(data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shardload.crew import Slot
+from shardload.coordinator.pool import Slot
 from shardload.model.limits import MOST_HELD
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobs.status import look, the_job
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time
-from shardload.status import look, the_job
 
 ME = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": 1, "ipc_namespace": ipc_namespace()}
 GONE = {**ME, "start": 1}

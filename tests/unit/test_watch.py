@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from shardload.crew import Slot
+from shardload.coordinator.pool import Slot
+from shardload.coordinator.watchdog import LONGEST_NETWORK_WAIT_S, Watch
 from shardload.ipc import Board, BoardHeader, LoaderView, Phase, create
 from shardload.model.keys import KeyRange, RangeRecord
 from shardload.ranges.dispatch import Dispatcher
-from shardload.watch import LONGEST_NETWORK_WAIT_S, Watch
 
 HUNG_AFTER_S = 10.0
 

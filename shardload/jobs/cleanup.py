@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from shardload.coordinator.janitor import end_loaders
 from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
-from shardload.janitor import end_loaders
 from shardload.jobdir.directory import JobDirectory
-from shardload.owner import acting_for
+from shardload.jobs.owner import acting_for
+from shardload.jobs.status import RESUMABLE, RUNNING, look
 from shardload.process import ipc_namespace
-from shardload.status import RESUMABLE, RUNNING, look
 
 
 def sweep(state_dir: Path) -> int:

@@ -13,19 +13,19 @@ import selectors
 import signal
 from contextlib import suppress
 
-from shardload.confirmation import Confirmation
-from shardload.crew import Death, Slot
+from shardload.coordinator.context import Ending, Parts, Settings, reason_to_stop
+from shardload.coordinator.controls import Silent, Steering
+from shardload.coordinator.guards import Confirmation
+from shardload.coordinator.pool import Death, Slot
+from shardload.coordinator.publisher import Showing
+from shardload.coordinator.watchdog import Watch
 from shardload.errors import GaveUp, IpcError, ShardloadError, TargetFull, TargetLost
 from shardload.model import backoff
 from shardload.model.counts import SetAside
 from shardload.model.orders import Answer, Order, order_of_signal, parse_order
 from shardload.model.tasks import Ack, Outcome
-from shardload.parts import Ending, Parts, Settings, reason_to_stop
 from shardload.reporting.text import describe
-from shardload.showing import Showing
-from shardload.steering import Silent, Steering
 from shardload.target import TargetFacts
-from shardload.watch import Watch
 
 NOTE_CLOCK_EVERY_S = 1.0  # how much of a run's time a kill -9 may leave out of the journal
 COMMIT_AFTER_S = 0.05  # and of its last acks (then their ranges are loaded again), if there is anything else to do
@@ -33,7 +33,7 @@ COMMIT_AT_LAST_S = 0.1  # if there is not
 STOP_GRACE_S = 5.0  # for loaders to finish the batch in hand; below the 10 s that docker stop grants
 AFTER_ERROR_S = 0.05
 
-_log = logging.getLogger("shardload.coordinator")
+_log = logging.getLogger("shardload.coordinator.loop")
 
 
 class Coordinator:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shardload.crew import Crew
+from shardload.coordinator.pool import Crew
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir.directory import JobDirectory

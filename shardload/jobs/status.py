@@ -16,9 +16,9 @@ from shardload.errors import JobError
 from shardload.ipc import Board, Phase, Snapshot
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobs.owner import acting_for, become_owner
 from shardload.model.counts import Counts, share_done
 from shardload.model.wording import a_few_jobs
-from shardload.owner import acting_for, become_owner
 from shardload.process import ipc_namespace, is_alive, is_stopped
 from shardload.reporting.progress import Meter, Progress
 from shardload.reporting.summary import Summary, make_summary

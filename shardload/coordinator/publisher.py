@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from shardload.crew import Crew
+from shardload.coordinator.context import Ending
+from shardload.coordinator.controls import Steering
+from shardload.coordinator.pool import Crew
 from shardload.ipc import Board, Holding, Standing
-from shardload.parts import Ending
 from shardload.ranges.tracker import Ledger
 from shardload.reporting.display import Display
 from shardload.reporting.progress import Meter, Progress
-from shardload.steering import Steering
 
 _PAUSED_EVERY_S = 10.0  # nothing moves: an idle job costs nothing
 

@@ -30,10 +30,10 @@ from shardload.files.jsonfile import damaged
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import wrong_in_spec
+from shardload.jobs.cleanup import sweep
+from shardload.jobs.owner import become_owner
 from shardload.model.keys import PlannedRange
-from shardload.owner import become_owner
 from shardload.ranges.split import split
-from shardload.sweep import sweep
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
 _SHORT_PATIENCE_S = 3.0
@@ -228,7 +228,7 @@ def first_key(
     connection: source.Connection[Any], spec: JobSpec, subject: Subject, ranges: Sequence[PlannedRange]
 ) -> tuple[bytes | None, list[tuple[bytes, bytes]]] | None:
     """Key and hash of the row with the smallest primary key; None if there is no row. The key is None if NULL."""
-    from shardload.verify import rows_of
+    from shardload.jobs.verify import rows_of
 
     if not ranges:
         return None

@@ -9,8 +9,8 @@ from shardload.model.counts import Counts, SetAside
 from shardload.model.keys import KeyRange
 from shardload.model.shortfall import Proven, is_short
 from shardload.model.tasks import Task
-from shardload.outcome import Interrupted
-from shardload.work import Work
+from shardload.worker.outcome import Interrupted
+from shardload.worker.settings import Work
 
 
 class Reading:

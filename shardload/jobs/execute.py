@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from shardload.coordinator.context import Ending, Settings, reason_to_stop
+from shardload.coordinator.run import run
 from shardload.errors import (
     EXIT_CANNOT_START,
     EXIT_COMPLETE,
@@ -19,19 +21,17 @@ from shardload.errors import (
     ShardloadError,
 )
 from shardload.ipc import IpcSet
-from shardload.job import Job, ask_target, uses_native
 from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
-from shardload.loader import Loader
+from shardload.jobs.prepare import Job, ask_target, uses_native
 from shardload.model.orders import Limits
-from shardload.parts import Ending, Settings, reason_to_stop
 from shardload.process import SignalInbox
 from shardload.reporting.display import Display
 from shardload.reporting.summary import Status, Summary, make_summary
-from shardload.run import run
-from shardload.work import Work
+from shardload.worker.loop import Loader
+from shardload.worker.settings import Work
 
-_log = logging.getLogger("shardload.load")
+_log = logging.getLogger("shardload.jobs.execute")
 
 
 @dataclass(frozen=True)

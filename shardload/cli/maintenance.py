@@ -27,7 +27,7 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
     --resumable is given; a damaged one, unless it is named; one whose SysV objects are another container's or
     another user's, in any case. A running job is never touched, nor anything that is not provably shardload's.
     """
-    from shardload.sweep import clean as clean_all
+    from shardload.jobs.cleanup import clean as clean_all
 
     for line in clean_all(state_dir_from(state_dir), names, resumable=resumable, dry_run=dry_run):
         echo(line)
@@ -47,7 +47,7 @@ def doctor(
     With the --table and --key of a job to come it looks whether that table can be read and such keys be written. A
     problem is what an import would fail of. The exit code is 3 if there is one.
     """
-    from shardload.doctor import examine
+    from shardload.jobs.doctor import examine
 
     public_key = mysql_server_public_key_path and read_public_key(
         Path(mysql_server_public_key_path), "--mysql-server-public-key-path"

@@ -5,7 +5,7 @@ Nothing is checked here but the limits of a listpack: who reserves the room has.
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from shardload.encoding._writers cimport MOST_DIGITS, put, put_element, put_little, put_rdb_length
+from shardload.encoding.native._writers cimport MOST_DIGITS, put, put_element, put_little, put_rdb_length
 
 cdef enum:
     MOST_LISTPACK_BYTES = 8192

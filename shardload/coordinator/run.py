@@ -12,14 +12,14 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from shardload.coordinator import STOP_GRACE_S, Coordinator
-from shardload.crew import Crew, LoaderBody
+from shardload.coordinator.context import Ending, Parts, Settings
+from shardload.coordinator.loop import STOP_GRACE_S, Coordinator
+from shardload.coordinator.pool import Crew, LoaderBody
 from shardload.errors import DirectoryLost, IpcError, JobError
 from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.model.limits import MOST_WORKERS
-from shardload.parts import Ending, Parts, Settings
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
 from shardload.ranges.tracker import Ledger
 from shardload.reporting.display import Display
@@ -27,7 +27,7 @@ from shardload.target import TargetFacts
 
 _TROUBLES_KEPT = 5
 
-_log = logging.getLogger("shardload.run")
+_log = logging.getLogger("shardload.coordinator.run")
 
 
 def run(

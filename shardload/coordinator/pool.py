@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from shardload.coordinator.janitor import Janitor
 from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError
 from shardload.ipc import IpcSet, Phase
-from shardload.janitor import Janitor
 from shardload.model import backoff
 from shardload.model.limits import MOST_HELD, MOST_WORKERS
 from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
@@ -21,7 +21,7 @@ MOST_BAD_STARTS = 5
 _LOOK_AGAIN_S = 0.002
 _JANITOR_PAUSE_S = 1.0
 
-_log = logging.getLogger("shardload.crew")
+_log = logging.getLogger("shardload.coordinator.pool")
 
 LoaderBody = Callable[[int, IpcSet, int], int]
 """What a forked loader runs: (slot, ipc, doorbell) to an exit code."""

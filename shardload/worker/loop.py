@@ -15,22 +15,22 @@ from contextlib import suppress
 from types import FrameType
 
 from shardload.errors import IpcError, ShardloadError, SourceDoubtful, SourceLost, TargetError, why_hopeless
-from shardload.flight import SLOW_S, Flight, Sent
 from shardload.ipc import AckQueue, Board, Phase, Stop, TaskQueue
-from shardload.link import Link
 from shardload.model.counts import Counts, SetAside
 from shardload.model.keys import KeyRange
 from shardload.model.tasks import Ack, Outcome, Task
-from shardload.outcome import Interrupted, outcome_of
-from shardload.pace import Pace
-from shardload.place import Place
 from shardload.process import die_with_parent, set_title
-from shardload.reading import Reading
-from shardload.work import Work
+from shardload.worker.channel import Link
+from shardload.worker.inflight import SLOW_S, Flight, Sent
+from shardload.worker.outcome import Interrupted, outcome_of
+from shardload.worker.reader import Reading
+from shardload.worker.session import Place
+from shardload.worker.settings import Work
+from shardload.worker.throttle import Pace
 
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 
-_log = logging.getLogger("shardload.loader")
+_log = logging.getLogger("shardload.worker.loop")
 
 
 class Loader:

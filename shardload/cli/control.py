@@ -13,9 +13,9 @@ from shardload.cli.output import echo
 from shardload.config.environment import state_dir_from
 from shardload.errors import EXIT_COMPLETE, JobError, NotAnswered, SpecError
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobs.status import look, the_job
 from shardload.model.orders import parse_order
 from shardload.process import NobodyListens, Question, is_stopped
-from shardload.status import look, the_job
 
 _ANSWER_WITHIN_S = 5.0  # the coordinator answers between two events: at once, unless it asks a lost Redis
 _DONE_WITHIN_S = 30.0

@@ -21,9 +21,9 @@ from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
 from shardload.files.ownfile import who_else_writes
 from shardload.ipc import Board, BoardHeader, create, describe_build, shortages, usage
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobs.status import look
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.wording import a_few_jobs
-from shardload.status import look
 from shardload.target import TargetConnection, choose_payload, describe_server
 
 _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range

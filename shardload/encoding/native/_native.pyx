@@ -12,10 +12,10 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from shardload.encoding._payloads cimport (
+from shardload.encoding.native._payloads cimport (
     BODY_OVERHEAD, FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, Name, Value, crc64_of, crc64_prepare, listpack, plain_hash,
 )
-from shardload.encoding._writers cimport MOST_DIGITS, put, put_bulk, put_element, put_number, put_rdb_length
+from shardload.encoding.native._writers cimport MOST_DIGITS, put, put_bulk, put_element, put_number, put_rdb_length
 
 from shardload.encoding.batch import Batch
 from shardload.encoding.form import Payload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shardload.errors import TargetBusy, TargetLost
 from shardload.model.tasks import UNKNOWN_LIFE
 from shardload.target import TargetConnection, describe_server
-from shardload.work import Work
+from shardload.worker.settings import Work
 
 
 class Link:

@@ -7,7 +7,7 @@ time-out allows.
 
 from __future__ import annotations
 
-from shardload.crew import Crew
+from shardload.coordinator.pool import Crew
 from shardload.ipc import Board, Phase
 from shardload.process import is_stopped
 from shardload.ranges.dispatch import Dispatcher

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shardload.crew import Crew
+from shardload.coordinator.pool import Crew
 from shardload.ipc import Board, Phase
 from shardload.model.orders import Answer, Limits, Order
 from shardload.ranges.dispatch import Dispatcher

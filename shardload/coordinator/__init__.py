@@ -1,0 +1,1 @@
+"""The coordinator: plans are sent to workers, outcomes are noted, dead workers are replaced."""

@@ -1,0 +1,1 @@
+"""A worker: one process that receives ranges, does them and acknowledges them."""
