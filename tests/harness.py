@@ -135,9 +135,9 @@ class Running:
 
         wait_until(reached, f"{done} ranges done")
 
-    def loaders(self) -> list[int]:
-        """The pids of the job's loaders."""
-        return processes_named(f"shardload: loader {self.job} #")
+    def workers(self) -> list[int]:
+        """The pids of the job's workers."""
+        return processes_named(f"shardload: worker {self.job} #")
 
     def janitor(self) -> int:
         """The pid of the job's janitor."""
@@ -188,9 +188,9 @@ class Daemon:
         file = self.world.state_dir / self.job / "log"
         return file.read_text() if file.exists() else ""
 
-    def loaders(self) -> list[int]:
-        """The pids of the job's loaders."""
-        return processes_named(f"shardload: loader {self.job} #")
+    def workers(self) -> list[int]:
+        """The pids of the job's workers."""
+        return processes_named(f"shardload: worker {self.job} #")
 
     def janitor(self) -> int:
         """The pid of the job's janitor."""
@@ -354,7 +354,7 @@ def by_id(row: dict[str, bytes | None]) -> str:
 
 
 def kill(*pids: int) -> None:
-    """SIGKILL, all at once: none of them sees another one die. One that has gone is no error: a loader is killed by the
+    """SIGKILL, all at once: none of them sees another one die. One that has gone is no error: a worker is killed by the
     kernel when its coordinator dies, and may be reaped before its own signal."""
     for number in (signal.SIGSTOP, signal.SIGKILL) if len(pids) > 1 else (signal.SIGKILL,):
         for pid in pids:

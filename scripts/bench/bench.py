@@ -119,9 +119,9 @@ def _print_table(sandbox: Sandbox, arguments: argparse.Namespace, costs: dict[st
     print("|---|---|---|---|---|---|---|---|")
     for name, cost in medians.items():
         ratio = f"{reference.wall_s / cost.wall_s:.2f}" if reference else "-"
-        loaders = [json.loads(one.note) for one in costs[name] if one.note]
-        cpu = statistics.median(one["cpu_s"] for one in loaders) if loaders else cost.client_cpu_s
-        peak = max(one["peak_mib"] for one in loaders) if loaders else cost.client_peak_mib
+        workers = [json.loads(one.note) for one in costs[name] if one.note]
+        cpu = statistics.median(one["cpu_s"] for one in workers) if workers else cost.client_cpu_s
+        peak = max(one["peak_mib"] for one in workers) if workers else cost.client_peak_mib
         memory = f"{peak:.0f} MiB" if peak else "-"
         print(
             f"| {name} | {ratio} | {cost.wall_s:.2f} | {rows / cost.wall_s:,.0f} | {cpu / rows * 1e6:.2f} µs/row "

@@ -128,7 +128,7 @@ def restore_floor(sandbox: Sandbox, file: Path, keys: int) -> str:
 
 
 def shardload(sandbox: Sandbox, workers: int, *words: str, reference: bool = False) -> str:
-    """The real command. The note is its loaders' CPU and peak memory, as its log tells them, and its seconds."""
+    """The real command. The note is its workers' CPU and peak memory, as its log tells them, and its seconds."""
     state = sandbox.directory / "state"
     shutil.rmtree(state, ignore_errors=True)
     command = [
@@ -137,7 +137,7 @@ def shardload(sandbox: Sandbox, workers: int, *words: str, reference: bool = Fal
         "--encoder", "reference" if reference else "native", *words,
     ]  # fmt: skip
     summary = json.loads(_output(command, sandbox))
-    used = re.search(r"loaders used ([\d.]+) s of CPU, (\d+) MiB", (state / "bench" / "log").read_text())
+    used = re.search(r"workers used ([\d.]+) s of CPU, (\d+) MiB", (state / "bench" / "log").read_text())
     assert used
     return json.dumps({"cpu_s": float(used[1]), "peak_mib": int(used[2]), "seconds": summary["seconds"]})
 

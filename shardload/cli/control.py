@@ -55,7 +55,7 @@ def unpause(job: str | None, state_dir: Path | None) -> int:
 @click.argument("job_and_workers", nargs=-1, required=True, metavar="[JOB] N", shell_complete=job_names("running"))
 @state_only
 def scale(job_and_workers: tuple[str, ...], state_dir: Path | None) -> int:
-    """Have N loaders from now on. Those that are too many finish the range in hand."""
+    """Have N workers from now on. Those that are too many finish the range in hand."""
     return _order_with_value("scale", "N", job_and_workers, state_dir)
 
 
@@ -63,14 +63,14 @@ def scale(job_and_workers: tuple[str, ...], state_dir: Path | None) -> int:
 @click.argument("job_and_rate", nargs=-1, required=True, metavar="[JOB] N|off", shell_complete=job_names("running"))
 @state_only
 def rate(job_and_rate: tuple[str, ...], state_dir: Path | None) -> int:
-    """Load at most N rows a second from now on, all loaders together; off: as fast as can be."""
+    """Load at most N rows a second from now on, all workers together; off: as fast as can be."""
     return _order_with_value("rate", "N|off", job_and_rate, state_dir)
 
 
 @click.command()
 @running_job
 def reload(job: str | None, state_dir: Path | None) -> int:
-    """Replace the loaders, one at a time; no range is lost or loaded twice. Workers and rate are read again from the
+    """Replace the workers, one at a time; no range is lost or loaded twice. Workers and rate are read again from the
     job's TOML file, if it has one."""
     return _order(the_job(state_dir_from(state_dir), job), "reload")
 

@@ -30,7 +30,7 @@ from shardload.files.ownfile import who_else_writes
 from shardload.jobdir.log import show_log
 from shardload.jobs import prepare as jobs
 from shardload.jobs.execute import Frame, exit_code_of, load
-from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.printable import printable, shown_bytes
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.reporting.display import LogDisplay, ServiceDisplay, silence_if_dead
@@ -75,7 +75,7 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
     with stop_by_exception(STOP_SIGNALS):
         ready = jobs.reopen(environment.state_dir_from(state_dir), job, flags)
         retried = ready.journal.reopen_failures()
-        gone = ready.journal.reopen_other_lives(ready.target.life)
+        gone = ready.journal.reopen_other_epochs(ready.target.epoch)
     if retried:
         echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
@@ -165,7 +165,7 @@ def _load(ready: jobs.Job, read_limits: ReadLimits, *, daemon: bool, chdir: str)
 
 def _listen(*, stops_at_hangup: bool) -> SignalInbox:
     """From here to the end of the process no signal that a job heeds ends it by itself."""
-    return SignalInbox((*STOP_SIGNALS, *STEERING_SIGNALS[stops_at_hangup]))
+    return SignalInbox((*STOP_SIGNALS, *CONTROL_SIGNALS[stops_at_hangup]))
 
 
 def _load_in_background(ready: jobs.Job, read_limits: ReadLimits, chdir: str) -> int:

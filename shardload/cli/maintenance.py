@@ -21,7 +21,7 @@ from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
 @click.option("--resumable", is_flag=True, help="Remove the directories of jobs that could still be resumed as well.")
 @state_only
 def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Path | None) -> int:
-    """Remove what dead jobs left: their SysV objects, orphaned loaders, and their directories.
+    """Remove what dead jobs left: their SysV objects, orphaned workers, and their directories.
 
     A job that stopped or died half-way keeps its directory, so that it can be resumed, unless it is named or
     --resumable is given; a damaged one, unless it is named; one whose SysV objects are another container's or

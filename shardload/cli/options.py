@@ -93,15 +93,15 @@ _PLAN = [
 _RUNNING = [
     click.option(
         "--workers", metavar="N",
-        help=f"Loader processes, 1 to {MOST_WORKERS}.  [default: {DEFAULT_WORKERS}, by the CPUs]",
+        help=f"Worker processes, 1 to {MOST_WORKERS}.  [default: {DEFAULT_WORKERS}, by the CPUs]",
     ),
     click.option(
         "--rate", metavar="N|off",
-        help="At most so many rows a second, all loaders together; shardload rate changes it.  [default: off]",
+        help="At most so many rows a second, all workers together; shardload rate changes it.  [default: off]",
     ),
     click.option(
         "--hung-after", metavar="TIME",
-        help="Kill and replace a loader that shows no life for so long; a wait for a server is none.  [default: 30s]",
+        help="Kill and replace a worker that shows no life for so long; a wait for a server is none.  [default: 30s]",
     ),
     click.option(
         "--give-up-after", metavar="TIME",

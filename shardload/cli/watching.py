@@ -26,7 +26,7 @@ from shardload.errors import (
 from shardload.files.ownfile import open_own
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
-from shardload.jobs.status import JobStatus, LoaderStatus, Onlooker, look, progress_of, the_job
+from shardload.jobs.status import JobStatus, Onlooker, SlotStatus, look, progress_of, the_job
 from shardload.model.printable import printable
 from shardload.model.wording import duration
 
@@ -68,7 +68,7 @@ def jobs(state_dir: Path | None, json: bool) -> int:
 
 @click.command()
 @one_job
-@click.option("--json", is_flag=True, help="One JSON object: the summary's names, and state, pid, eta_s, loaders ...")
+@click.option("--json", is_flag=True, help="One JSON object: the summary's names, and state, pid, eta_s, slots ...")
 @click.option(
     "--watch", is_flag=True, help="Again every second, until the job ends; rate and time left of the last seconds."
 )
@@ -89,7 +89,7 @@ def status(job: str | None, state_dir: Path | None, json: bool, watch: bool) -> 
 @click.command()
 @running_job
 def attach(job: str | None, state_dir: Path | None) -> int:
-    """Watch a running job: a bar for all of it, and one for each loader. Ctrl-C leaves the job alone.
+    """Watch a running job: a bar for all of it, and one for each worker. Ctrl-C leaves the job alone.
 
     When the job ends, so does this, with its exit code.
     """
@@ -102,7 +102,7 @@ def attach(job: str | None, state_dir: Path | None) -> int:
         bars = AttachedBars(sys.stderr)
         try:
             while seen.is_running:
-                slots = [SlotProgress(one.slot, _loader_words(one), one.share) for one in seen.loaders]
+                slots = [SlotProgress(one.slot, _slot_words(one), one.share) for one in seen.slots]
                 bars.show(progress_of(seen), slots)
                 time.sleep(_ATTACH_EVERY_S)
                 seen = onlooker.look()
@@ -190,9 +190,9 @@ def _lines(seen: JobStatus) -> list[str]:
     limit = f", at most {seen.rate:,} rows/s" if seen.rate else ""
     lines.append(f"  {duration(summary.seconds)}, {summary.rows_per_second:,.0f} rows/s{left}{limit}")
     if seen.is_running and seen.workers:
-        lines.append(f"  {len(seen.loaders)} of {seen.workers} loaders")
-    for one in seen.loaders:
-        lines.append(f"    #{one.slot} process {one.pid}: {_loader_words(one)}")
+        lines.append(f"  {len(seen.slots)} of {seen.workers} workers")
+    for one in seen.slots:
+        lines.append(f"    #{one.slot} process {one.pid}: {_slot_words(one)}")
     lines += [f"  trouble: {text}" for text in seen.troubles]
     if seen.state == "died":
         lines.append(f"  its last words: shardload log {summary.job}")
@@ -201,7 +201,7 @@ def _lines(seen: JobStatus) -> list[str]:
     return lines
 
 
-def _loader_words(one: LoaderStatus) -> str:
+def _slot_words(one: SlotStatus) -> str:
     range_ = f", range {one.range}: {one.rows:,} rows" if one.range else ""
     silent = f", no sign of life for {duration(one.silent_s, roughly=True)}" if one.silent_s >= 5 and one.range else ""
     return f"{one.doing}{range_}{silent}"

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shardload.coordinator.pool import Crew
+from shardload.coordinator.pool import Pool
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir.directory import JobDirectory
 from shardload.model.orders import Limits
 from shardload.process import ControlInbox, SignalInbox
-from shardload.ranges.tracker import Ledger
+from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
 from shardload.target import TargetFacts
 
@@ -63,13 +63,13 @@ class Settings:
 
 
 @dataclass
-class Parts:
+class Context:
     """What a run works with, from its first breath to its last."""
 
     directory: JobDirectory
-    ledger: Ledger
+    tracker: Tracker
     ipc: IpcSet
-    crew: Crew
+    pool: Pool
     signals: SignalInbox
     control: ControlInbox
     bell: int

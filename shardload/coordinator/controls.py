@@ -1,7 +1,7 @@
 """What a person asked of a running job (pause, workers, rate, reload), and how far it is carried out.
 
 Signals and the control FIFO end here alike. An order is answered when it is carried out: at once, or later, when the
-loaders have done their part.
+workers have done their part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shardload.coordinator.pool import Crew
+from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, Phase
 from shardload.model.orders import Answer, Limits, Order
 from shardload.ranges.dispatch import Dispatcher
@@ -39,20 +39,20 @@ class Silent:
         """Nobody waits."""
 
 
-class Steering:
+class Controls:
     """The job's present limits. `recall` takes back what a slot has not received; `say` tells a person.
 
     `paused_since_s` is a monotonic clock reading, 0 without a pause; `paused_s` sums up those that have ended.
     """
 
     def __init__(
-        self, crew: Crew, board: Board, dispatcher: Dispatcher, limits: Limits,
+        self, pool: Pool, board: Board, dispatcher: Dispatcher, limits: Limits,
         recall: Callable[[int], None], say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.paused_since_s = 0.0
         self.paused_s = 0.0
         self.workers = limits.workers
-        self._crew = crew
+        self._pool = pool
         self._board = board
         self._dispatcher = dispatcher
         self._recall = recall
@@ -68,8 +68,8 @@ class Steering:
         """True from `pause` to `unpause`."""
         return self.paused_since_s > 0
 
-    def obey(self, order: Order, answer: Answer) -> None:
-        """Begin to carry out an order that concerns the loaders."""
+    def apply(self, order: Order, answer: Answer) -> None:
+        """Begin to carry out an order that concerns the workers."""
         if order.verb == "pause":
             self._pause(answer)
         elif order.verb == "unpause":
@@ -82,15 +82,15 @@ class Steering:
         elif order.verb == "reload":
             self._reload(answer)
         else:
-            answer.refuse(f"{order.verb} does not concern the loaders")
+            answer.refuse(f"{order.verb} does not concern the workers")
 
     def advance(self) -> None:
         """Go on with a reload, and answer what is carried out by now."""
         while self._to_replace and not self._is_changing():
             number, pid = self._to_replace.popleft()
-            if self._crew.slots[number].pid == pid:
+            if self._pool.slots[number].pid == pid:
                 self._recall(number)
-                self._crew.retire(number)
+                self._pool.retire(number)
         for promise in list(self._promises):
             if promise.is_kept():
                 promise.answer.done(promise.text)
@@ -104,30 +104,30 @@ class Steering:
         self._promises.clear()
 
     def scale(self, workers: int, answer: Answer) -> None:
-        """So many loaders from now on. Those that are too many leave when what they have received is done."""
+        """So many workers from now on. Those that are too many leave when what they have received is done."""
         self._say(f"workers: {self.workers} before, {workers} now")
         self.workers = self._dispatcher.slots_in_use = workers
-        for number, slot in enumerate(self._crew.slots):
+        for number, slot in enumerate(self._pool.slots):
             if number >= workers and slot.pid:
                 self._recall(number)
-                self._crew.retire(number)
+                self._pool.retire(number)
 
         def is_kept() -> bool:
-            is_left = any(slot.pid for slot in self._crew.slots[workers:])
+            is_left = any(slot.pid for slot in self._pool.slots[workers:])
             return not is_left and self._is_staffed() and not self._is_changing()
 
-        self._promise(answer, is_kept, f"{workers} workers", "loaders come, or leave after the range in their hand")
+        self._promise(answer, is_kept, f"{workers} workers", "workers come, or leave after the range in their hand")
 
     def make_do(self, reason: str) -> None:
-        """A server has no room for another connection: go on with the loaders that have theirs, or may yet get it."""
-        others = [slot for slot in self._crew.used_slots if slot.pid and not slot.losses]
+        """A server has no room for another connection: go on with the workers that have theirs, or may yet get it."""
+        others = [slot for slot in self._pool.used_slots if slot.pid and not slot.losses]
         workers = len(others)
         if workers < self.workers and any(slot.is_up for slot in others) and not self._is_changing():
             self._say(f"{reason}: going on with fewer workers; shardload scale brings more")
             self.scale(workers, Silent())
 
     def set_rate(self, rate_rows: int) -> None:
-        """So many rows a second from now on, all loaders together; 0: no limit."""
+        """So many rows a second from now on, all workers together; 0: no limit."""
         self._board.set_rate(rate_rows, time.monotonic())
         self._say(f"rate: {rate_rows:,} rows/s at most" if rate_rows else "rate: no limit")
 
@@ -135,10 +135,10 @@ class Steering:
         if not self.is_paused:
             self.paused_since_s = time.monotonic()
             self._board.set_paused(True)
-            for number in range(len(self._crew.slots)):
+            for number in range(len(self._pool.slots)):
                 self._recall(number)
-            self._say("paused: the loaders hand back their ranges after the batch in hand")
-        self._promise(answer, lambda: not self._dispatcher.ranges_out, "paused", "the loaders finish their batches")
+            self._say("paused: the workers hand back their ranges after the batch in hand")
+        self._promise(answer, lambda: not self._dispatcher.ranges_out, "paused", "the workers finish their batches")
 
     def _unpause(self, answer: Answer) -> None:
         if self.is_paused:
@@ -149,25 +149,25 @@ class Steering:
         answer.done("not paused")
 
     def _reload(self, answer: Answer) -> None:
-        old = [(number, slot.pid) for number, slot in enumerate(self._crew.slots) if slot.pid and not slot.is_leaving]
+        old = [(number, slot.pid) for number, slot in enumerate(self._pool.slots) if slot.pid and not slot.is_leaving]
         self._to_replace.extend(pair for pair in old if pair not in self._to_replace)
-        self._say(f"reloading: {len(old)} loaders are replaced, one at a time")
+        self._say(f"reloading: {len(old)} workers are replaced, one at a time")
 
         def is_kept() -> bool:
-            is_left = any(self._crew.slots[number].pid == pid for number, pid in old)
+            is_left = any(self._pool.slots[number].pid == pid for number, pid in old)
             return not is_left and self._is_staffed() and not self._is_changing()
 
-        self._promise(answer, is_kept, f"{len(old)} loaders replaced", "loaders leave one at a time")
+        self._promise(answer, is_kept, f"{len(old)} workers replaced", "workers leave one at a time")
 
     def _is_staffed(self) -> bool:
-        """True if there are as many loaders as there should be."""
-        return self._crew.loaders >= min(self.workers, self._dispatcher.open_ranges)
+        """True if there are as many workers as there should be."""
+        return self._pool.alive >= min(self.workers, self._dispatcher.open_ranges)
 
     def _is_changing(self) -> bool:
-        """True while a loader is leaving or starting."""
+        """True while a worker is leaving or starting."""
         return any(
-            slot.is_leaving or self._board.loader(number).phase is Phase.NONE
-            for number, slot in enumerate(self._crew.slots)
+            slot.is_leaving or self._board.worker(number).phase is Phase.NONE
+            for number, slot in enumerate(self._pool.slots)
             if slot.pid
         )
 

@@ -11,10 +11,10 @@ import signal
 import time
 from collections.abc import Iterable
 
-from shardload.ipc import IpcSet, LoaderView
+from shardload.ipc import IpcSet, WorkerView
 from shardload.process import fork_child, is_our_process, set_title
 
-GRACE_S = 1.0  # for loaders to see that the queue is gone, before they are killed
+GRACE_S = 1.0  # for workers to see that the queue is gone, before they are killed
 _LOOK_AGAIN_S = 0.01
 
 
@@ -33,7 +33,7 @@ class Janitor:
             os.close(reading)
 
     def descriptors(self) -> tuple[int, ...]:
-        """What loaders have to close: else the pipe would not end with the coordinator."""
+        """What workers have to close: else the pipe would not end with the coordinator."""
         return () if self.is_gone else (self._writing,)
 
     def dismiss(self) -> None:
@@ -67,23 +67,23 @@ def _wait_and_clean(job: str, reading: int, ipc: IpcSet) -> int:
     if os.read(reading, 1):
         return 0
     ipc.remove()
-    end_loaders(job, ipc.board.loaders())
+    end_workers(job, ipc.board.workers())
     return 0
 
 
-def end_loaders(job: str, loaders: Iterable[LoaderView]) -> None:
-    """Wait a moment for orphaned loaders to leave by themselves, then kill those that did not.
+def end_workers(job: str, workers: Iterable[WorkerView]) -> None:
+    """Wait a moment for orphaned workers to leave by themselves, then kill those that did not.
 
-    What is no loader of this job, or another user's, is left alone, whatever the board says.
+    What is no worker of this job, or another user's, is left alone, whatever the board says.
     """
-    title = f"shardload: loader {job} #"
+    title = f"shardload: worker {job} #"
     give_up_s = time.monotonic() + GRACE_S
-    left = list(loaders)
-    while left := [loader for loader in left if is_our_process(loader.pid, loader.start, title)]:
+    left = list(workers)
+    while left := [worker for worker in left if is_our_process(worker.pid, worker.start, title)]:
         if time.monotonic() >= give_up_s:
-            for loader in left:
+            for worker in left:
                 try:
-                    os.kill(loader.pid, signal.SIGKILL)
+                    os.kill(worker.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
             return

@@ -1,4 +1,4 @@
-"""The coordinator's children: a loader for every slot, and the janitor. Forked, counted, replaced, ended."""
+"""The coordinator's children: a worker for every slot, and the janitor. Forked, counted, replaced, ended."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _JANITOR_PAUSE_S = 1.0
 
 _log = logging.getLogger("shardload.coordinator.pool")
 
-LoaderBody = Callable[[int, IpcSet, int], int]
-"""What a forked loader runs: (slot, ipc, doorbell) to an exit code."""
+WorkerBody = Callable[[int, IpcSet, int], int]
+"""What a forked worker runs: (slot, ipc, doorbell) to an exit code."""
 
 
 @dataclass
 class Slot:
-    """A loader's place. It outlives the process that fills it."""
+    """A worker's place. It outlives the process that fills it."""
 
     pid: int = 0
     start: int = 0
-    is_leaving: bool = False  # this loader was told to leave: it gets no more work
-    has_spoken: bool = False  # this loader has acknowledged something
-    is_up: bool = False  # this loader has reached both servers
+    is_leaving: bool = False  # this worker was told to leave: it gets no more work
+    has_spoken: bool = False  # this worker has acknowledged something
+    is_up: bool = False  # this worker has reached both servers
     is_refused: bool = False  # there is none, for the system refused to make one
     heartbeat: tuple[float, float] = (0.0, 0.0)  # the newest one seen, and when it was seen first
     bad_starts: int = 0
@@ -51,12 +51,12 @@ class Slot:
         return True
 
     def most_ranges(self, now_s: float) -> int:
-        """How many ranges its loader may hold now, as far as it is concerned: one, until it has its servers again."""
+        """How many ranges its worker may hold now, as far as it is concerned: one, until it has its servers again."""
         is_ready = self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
         return 0 if not is_ready else 1 if self.losses else MOST_HELD
 
     def silent_s(self, heartbeat_s: float, now_s: float) -> float:
-        """For how long this loader has shown the same heartbeat, by looks at it such as this one."""
+        """For how long this worker has shown the same heartbeat, by looks at it such as this one."""
         if self.heartbeat[0] != heartbeat_s:
             self.heartbeat = (heartbeat_s, now_s)
         return now_s - self.heartbeat[1]
@@ -64,7 +64,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Death:
-    """A loader that ended, and how, in words."""
+    """A worker that ended, and how, in words."""
 
     slot: int
     pid: int
@@ -75,7 +75,7 @@ class Death:
     range_id: int  # of the range in its hand, as the board has it; 0: none, or not known
 
 
-class Crew:
+class Pool:
     """All children of one run. `before_fork` closes what must not cross a fork; `private` are descriptors that a
     child has to close. NoProcess if the system refuses the first, the janitor."""
 
@@ -83,7 +83,7 @@ class Crew:
         self,
         job: str,
         ipc: IpcSet,
-        body: LoaderBody,
+        body: WorkerBody,
         doorbell: int,
         private: Sequence[int],
         before_fork: Callable[[], None],
@@ -101,33 +101,33 @@ class Crew:
 
     @property
     def used_slots(self) -> list[Slot]:
-        """Those that have had a loader, or should have had, and those between: the coordinator often looks at them."""
+        """Those that have had a worker, or should have had, and those between: the coordinator often looks at them."""
         return self.slots[: self._used]
 
     @property
     def is_gone(self) -> bool:
-        """True if no loader is left."""
-        return not self.loaders
+        """True if no worker is left."""
+        return not self.alive
 
     @property
-    def loaders(self) -> int:
-        """How many loaders are alive."""
+    def alive(self) -> int:
+        """How many workers are alive."""
         return len([True for slot in self.used_slots if slot.pid])
 
     def staff(self, slots: int, most: int, now_s: float) -> None:
-        """Fork loaders for the empty ones of the first `slots` slots until there are `most`, except where a bad start
+        """Fork workers for the empty ones of the first `slots` slots until there are `most`, except where a bad start
         asks for patience; and a janitor, if the last was killed."""
         if self._janitor.is_gone and self._janitor_not_before_s <= now_s:
             self._replace_janitor(now_s)
         for number, slot in enumerate(self.slots[:slots]):
-            if self.loaders >= most:
+            if self.alive >= most:
                 return
             if not slot.pid and slot.not_before_s <= now_s:
                 self._used = max(self._used, number + 1)
                 slot.has_spoken = slot.is_up = slot.is_leaving = False
                 slot.heartbeat = (0.0, now_s)
                 try:
-                    slot.pid = self._fork_loader(number)
+                    slot.pid = self._fork_worker(number)
                 except NoProcess as error:
                     slot.is_refused = True
                     self._note_bad_start(number, error, now_s)
@@ -142,32 +142,32 @@ class Crew:
         return [at_s for at_s in (*due, self._janitor_not_before_s) if at_s >= now_s]
 
     def retire(self, number: int) -> None:
-        """Tell one loader to leave when what it has received is done. What it has not received was taken back."""
+        """Tell one worker to leave when what it has received is done. What it has not received was taken back."""
         slot = self.slots[number]
         if slot.pid and not slot.is_leaving:
             slot.is_leaving = True
             self._ipc.tasks.send_stop(number)
 
     def renew(self) -> None:
-        """Have others in the place of all loaders, when what these have received is done."""
+        """Have others in the place of all workers, when what these have received is done."""
         for number in range(self._used):
             self.retire(number)
 
     def kill(self, number: int) -> None:
-        """End a loader that does not answer; its death is reaped like any other."""
+        """End a worker that does not answer; its death is reaped like any other."""
         slot = self.slots[number]
         if slot.pid and is_alive(slot.pid, slot.start):
             os.kill(slot.pid, signal.SIGKILL)
 
     def reap(self) -> list[Death]:
-        """The loaders that have ended since the last call."""
+        """The workers that have ended since the last call."""
         deaths = []
         for pid, status in reap_all():
             if pid == self._janitor.pid and not self._janitor.is_gone:
                 self._janitor.forget()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
-                    seen = self._ipc.board.loader(number)
+                    seen = self._ipc.board.worker(number)
                     had_begun = seen.phase not in (Phase.NONE, Phase.CONNECTING)
                     words = describe_death(status)
                     deaths.append(Death(number, pid, words, status, slot.is_leaving, had_begun, seen.range_id))
@@ -177,7 +177,7 @@ class Crew:
         return deaths
 
     def note_start(self, death: Death, now_s: float) -> None:
-        """Count loaders that die before they have begun to work. GaveUp if a slot's never get further."""
+        """Count workers that die before they have begun to work. GaveUp if a slot's never get further."""
         if not (self.slots[death.slot].has_spoken or death.had_begun):
             self._note_bad_start(death.slot, GaveUp(f"it {death.words}", "see the job's log"), now_s)
 
@@ -187,13 +187,13 @@ class Crew:
         slot = self.slots[number]
         slot.bad_starts += 1
         slot.not_before_s = now_s + backoff.delay_s(slot.bad_starts, random.random())
-        _log.warning("loader %d did not start: %s", number, reason.message)
+        _log.warning("worker %d did not start: %s", number, reason.message)
         others = [other for other in self.slots if other.pid and (other.is_up or slot.is_refused)]
         if slot.bad_starts >= MOST_BAD_STARTS and not others:
-            raise GaveUp(f"loader {number} cannot start: {reason.message}", reason.hint)
+            raise GaveUp(f"worker {number} cannot start: {reason.message}", reason.hint)
 
     def stop(self) -> None:
-        """Tell every loader to leave: those at work after the batch in hand, those that wait at once."""
+        """Tell every worker to leave: those at work after the batch in hand, those that wait at once."""
         self._ipc.board.ask_to_stop()
         for number, slot in enumerate(self.slots):
             try:
@@ -203,7 +203,7 @@ class Crew:
                 return  # the queue is gone, which stops them as well
 
     def end(self, grace_s: float) -> None:
-        """Wait for the loaders to leave, kill those that do not within the grace, and reap every one."""
+        """Wait for the workers to leave, kill those that do not within the grace, and reap every one."""
         give_up_s = time.monotonic() + grace_s
         for slot in self.slots:
             if slot.pid:
@@ -217,7 +217,7 @@ class Crew:
         self._janitor.dismiss()
         _wait_or_kill(self._janitor.pid, time.monotonic() + 1.0)
 
-    def _fork_loader(self, number: int) -> int:
+    def _fork_worker(self, number: int) -> int:
         self._before_fork()
         close = [*self._private, *self._janitor.descriptors()]
         return fork_child(lambda: self._body(number, self._ipc, self._doorbell), close)

@@ -5,31 +5,31 @@ from __future__ import annotations
 import time
 
 from shardload.coordinator.context import Ending
-from shardload.coordinator.controls import Steering
-from shardload.coordinator.pool import Crew
+from shardload.coordinator.controls import Controls
+from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, Holding, Standing
-from shardload.ranges.tracker import Ledger
+from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
 from shardload.reporting.progress import Meter, Progress
 
 _PAUSED_EVERY_S = 10.0  # nothing moves: an idle job costs nothing
 
 
-class Showing:
+class Publisher:
     """One run's. `started_s` is the monotonic clock at its beginning."""
 
     def __init__(
-        self, board: Board, ledger: Ledger, crew: Crew, steering: Steering, display: Display, started_s: float
+        self, board: Board, tracker: Tracker, pool: Pool, controls: Controls, display: Display, started_s: float
     ) -> None:
         self._board = board
-        self._ledger = ledger
-        self._crew = crew
-        self._steering = steering
+        self._tracker = tracker
+        self._pool = pool
+        self._controls = controls
         self._display = display
         self._started_s = started_s
-        self._seconds_before = ledger.totals.seconds
-        self._rows_before = ledger.totals.counts.rows_read
-        self._share_before = ledger.share([])
+        self._seconds_before = tracker.totals.seconds
+        self._rows_before = tracker.totals.counts.rows_read
+        self._share_before = tracker.share([])
         self._meter = Meter(started_s, self._rows_before, self._share_before)
         self._next_s = started_s
 
@@ -45,7 +45,7 @@ class Showing:
         """Show the progress, if its time has come."""
         every_s = self._display.every_s
         if every_s is not None and now_s >= self._next_s:
-            self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if self._steering.is_paused else every_s)
+            self._next_s = now_s + (max(every_s, _PAUSED_EVERY_S) if self._controls.is_paused else every_s)
             self._display.show(self.progress())
 
     def show_end(self, ending: Ending | None) -> None:
@@ -66,7 +66,7 @@ class Showing:
         in_hand = [(counts.rows_read, held.estimated_rows) for slot in shown.slots for held, counts in slot.in_hand()]
         rows = shown.counts().rows_read
         return self._meter.reading(
-            time.monotonic(), rows, self._ledger.share(in_hand), self._crew.loaders, self._ledger.retries
+            time.monotonic(), rows, self._tracker.share(in_hand), self._pool.alive, self._tracker.retries
         )
 
     def _unfinished(self) -> tuple[int, bool]:
@@ -74,25 +74,25 @@ class Showing:
         server, cannot say its last."""
         shown = self._board.snapshot()
         assert shown is not None  # its writer is this process
-        written = dict(self._ledger.handed_back)
+        written = dict(self._tracker.handed_back)
         for slot in shown.slots:
             for held, counts in slot.in_hand():
                 written[held.range_id] = max(written.get(held.range_id, 0), counts.keys_written)
         is_out = any(slot.holdings for slot in shown.slots)
-        return sum(written.values()), not is_out and not self._ledger.unsure
+        return sum(written.values()), not is_out and not self._tracker.unsure
 
     def write_board(self) -> None:
         """What is settled, and which ranges are out, for all who look at the board."""
-        totals, steering = self._ledger.totals, self._steering
+        totals, controls = self._tracker.totals, self._controls
         standing = Standing(
-            steering.workers, totals.counts, totals.ranges, totals.ranges_done, totals.ranges_set_aside,
-            self._ledger.retries, totals.estimated_rows, totals.estimated_rows_done, self._seconds_before,
-            self._started_s, steering.paused_s, steering.paused_since_s, self._rows_before, self._share_before,
+            controls.workers, totals.counts, totals.ranges, totals.ranges_done, totals.ranges_set_aside,
+            self._tracker.retries, totals.estimated_rows, totals.estimated_rows_done, self._seconds_before,
+            self._started_s, controls.paused_s, controls.paused_since_s, self._rows_before, self._share_before,
         )  # fmt: skip
-        used = [number + 1 for number, slot in enumerate(self._crew.used_slots) if slot.pid]
-        shown = range(max([steering.workers, *used]))
+        used = [number + 1 for number, slot in enumerate(self._pool.used_slots) if slot.pid]
+        shown = range(max([controls.workers, *used]))
         self._board.write_standing(standing, [self._holdings(number) for number in shown])
 
     def _holdings(self, number: int) -> list[Holding]:
-        dispatcher = self._ledger.dispatcher
+        dispatcher = self._tracker.dispatcher
         return [Holding(t.range_id, t.attempt, dispatcher.estimated_rows(t)) for t in dispatcher.held(number)]

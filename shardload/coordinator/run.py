@@ -12,16 +12,16 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from shardload.coordinator.context import Ending, Parts, Settings
+from shardload.coordinator.context import Context, Ending, Settings
 from shardload.coordinator.loop import STOP_GRACE_S, Coordinator
-from shardload.coordinator.pool import Crew, LoaderBody
+from shardload.coordinator.pool import Pool, WorkerBody
 from shardload.errors import DirectoryLost, IpcError, JobError
 from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.model.limits import MOST_WORKERS
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
-from shardload.ranges.tracker import Ledger
+from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
 from shardload.target import TargetFacts
 
@@ -34,7 +34,7 @@ def run(
     directory: JobDirectory,
     journal: Journal,
     settings: Settings,
-    loader_body: LoaderBody,
+    worker_body: WorkerBody,
     target: TargetFacts,
     display: Display,
     signals: SignalInbox,
@@ -68,19 +68,19 @@ def run(
         directory.write_run(me)
         set_title(f"shardload: coordinator {directory.name}")
         private = (lock, bell, *signals.descriptors(), control.fileno())
-        crew = Crew(directory.name, ipc, loader_body, doorbell, private, journal.close)
-        ledger = Ledger(
-            journal, settings.key_name, target.life, lambda text: _say(text, display), _note_range, crew.renew
+        pool = Pool(directory.name, ipc, worker_body, doorbell, private, journal.close)
+        tracker = Tracker(
+            journal, settings.key_name, target.epoch, lambda text: _say(text, display), _note_range, pool.renew
         )
-        parts = Parts(
-            directory, ledger, ipc, crew, signals, control, bell, display,
+        context = Context(
+            directory, tracker, ipc, pool, signals, control, bell, display,
             lambda seconds: journal.end_run(run_number, seconds), lambda text: _note_trouble(directory, me, text),
             started_s,
         )  # fmt: skip
-        coordinator = Coordinator(settings, parts, target)
-        _loop_and_end(coordinator, crew, ipc)
+        coordinator = Coordinator(settings, context, target)
+        _loop_and_end(coordinator, pool, ipc)
     _wind_up(directory, journal, run_number, started_s, me)
-    return coordinator.ending, coordinator.steering.workers
+    return coordinator.ending, coordinator.controls.workers
 
 
 def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, Any]) -> IpcSet:
@@ -94,15 +94,15 @@ def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, An
         raise
 
 
-def _loop_and_end(coordinator: Coordinator, crew: Crew, ipc: IpcSet) -> None:
+def _loop_and_end(coordinator: Coordinator, pool: Pool, ipc: IpcSet) -> None:
     try:
         coordinator.loop()
-        crew.stop()
+        pool.stop()
     finally:
-        crew.end(STOP_GRACE_S if coordinator.ending is None else 0.0)
+        pool.end(STOP_GRACE_S if coordinator.ending is None else 0.0)
         ipc.remove()
-        crew.dismiss_janitor()
-        _log.info("the loaders used %.2f s of CPU, %d MiB of memory at most", *children_usage())
+        pool.dismiss_janitor()
+        _log.info("the workers used %.2f s of CPU, %d MiB of memory at most", *children_usage())
 
 
 def _wind_up(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: dict[str, Any]) -> None:

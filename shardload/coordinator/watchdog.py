@@ -1,13 +1,13 @@
-"""The coordinator's eye on its loaders: is one up, is one hung? It looks at the board and at the process table.
+"""The coordinator's eye on its workers: is one up, is one hung? It looks at the board and at the process table.
 
 A heartbeat that stands still is no proof: a wait for MySQL or Redis may be long, and ends by itself with an error. So a
-silent loader is hung only if it was stopped by a signal, is busy with itself, or waits longer than any network
+silent worker is hung only if it was stopped by a signal, is busy with itself, or waits longer than any network
 time-out allows.
 """
 
 from __future__ import annotations
 
-from shardload.coordinator.pool import Crew
+from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, Phase
 from shardload.process import is_stopped
 from shardload.ranges.dispatch import Dispatcher
@@ -16,11 +16,11 @@ LONGEST_NETWORK_WAIT_S = 130.0  # connecting, or reading and then writing, each 
 _UP = (Phase.READING, Phase.WRITING, Phase.HELD_BACK)
 
 
-class Watch:
-    """Looks at the loaders whenever the coordinator is awake anyway, and at least every `every_s` while they work."""
+class Watchdog:
+    """Looks at the workers whenever the coordinator is awake anyway, and at least every `every_s` while they work."""
 
-    def __init__(self, crew: Crew, board: Board, dispatcher: Dispatcher, hung_after_s: float) -> None:
-        self._crew = crew
+    def __init__(self, pool: Pool, board: Board, dispatcher: Dispatcher, hung_after_s: float) -> None:
+        self._pool = pool
         self._board = board
         self._dispatcher = dispatcher
         self._hung_after_s = hung_after_s
@@ -32,35 +32,35 @@ class Watch:
         return self._next_look_s if self._dispatcher.ranges_out else None
 
     def note_up(self) -> None:
-        """Note which loaders have reached both servers by now."""
-        for number, slot in enumerate(self._crew.slots):
+        """Note which workers have reached both servers by now."""
+        for number, slot in enumerate(self._pool.slots):
             if slot.pid and not slot.is_up:
-                view = self._board.loader(number)
+                view = self._board.worker(number)
                 slot.is_up = view.phase in _UP or bool(view.cells)
 
     def is_up(self, wanted: int) -> bool:
-        """True if there are as many loaders as wanted, and each has reached both servers; at least one has, if another
+        """True if there are as many workers as wanted, and each has reached both servers; at least one has, if another
         was refused: then the job runs, with fewer."""
         self.note_up()
-        loaders = [slot for slot in self._crew.slots if slot.pid]
-        refused = [slot for slot in self._crew.slots if slot.is_refused]
+        workers = [slot for slot in self._pool.slots if slot.pid]
+        refused = [slot for slot in self._pool.slots if slot.is_refused]
         return (
-            len(loaders) + len(refused) >= wanted
-            and any(slot.is_up for slot in loaders)
-            and all(slot.is_up or slot.losses for slot in loaders)
+            len(workers) + len(refused) >= wanted
+            and any(slot.is_up for slot in workers)
+            and all(slot.is_up or slot.losses for slot in workers)
         )
 
     def hung(self, now_s: float) -> list[tuple[int, str]]:
-        """Slots whose loader holds a range and is hung, and what is known of each."""
+        """Slots whose worker holds a range and is hung, and what is known of each."""
         if now_s < self._next_look_s:
             return []
         was_away = now_s - self._next_look_s > self.every_s  # stopped with them, or with nothing to look at
         self._next_look_s = now_s + self.every_s
         found = []
-        for number, slot in enumerate(self._crew.slots):
+        for number, slot in enumerate(self._pool.slots):
             if not slot.pid:
                 continue
-            view = self._board.loader(number)
+            view = self._board.worker(number)
             silent_s = slot.silent_s(view.heartbeat_s, now_s)
             if was_away or not self._dispatcher.held(number):
                 slot.heartbeat = (view.heartbeat_s, now_s)  # nothing is asked of it, or nobody has looked

@@ -11,10 +11,10 @@ from shardload.ipc.records import (
     BoardHeader,
     Cell,
     Holding,
-    LoaderView,
     Phase,
     Snapshot,
     Standing,
+    WorkerView,
 )
 
 __all__ = [
@@ -24,12 +24,12 @@ __all__ = [
     "Cell",
     "Holding",
     "IpcSet",
-    "LoaderView",
     "Phase",
     "Snapshot",
     "Standing",
     "Stop",
     "TaskQueue",
+    "WorkerView",
     "announce",
     "count_recorded",
     "create",

@@ -1,7 +1,7 @@
 """The board: shared memory with a header and one record a slot, under one semaphore.
 
 Who writes what: the coordinator the header (whose board it is, its orders, what is settled) and which ranges a slot
-holds; each loader the rest of its own slot's record. The bucket of the rate limit is everybody's. The semaphore
+holds; each worker the rest of its own slot's record. The bucket of the rate limit is everybody's. The semaphore
 (SEM_UNDO: a killed holder gives it back) makes a reading of all slots consistent; it is held for microseconds and never
 waited for without a bound. Header and records also bear a sequence number, odd while they are written, so that a
 reader can do without the semaphore (another process that only looks has none, and its holder may be stopped) and
@@ -10,7 +10,7 @@ never takes a half-written record for a whole one.
 The memory is used through one view of it: sysv_ipc's own read and write ask the kernel for its size each time, which
 costs ten times as much as the few bytes themselves.
 
-A slot keeps the counts of as many ranges as it may hold: when a loader has acknowledged one and begun the next, the
+A slot keeps the counts of as many ranges as it may hold: when a worker has acknowledged one and begun the next, the
 first one's counts stay visible until the coordinator has settled them (it sends no more ranges before).
 """
 
@@ -27,11 +27,11 @@ from shardload.ipc.records import (
     BoardHeader,
     Cell,
     Holding,
-    LoaderView,
     Phase,
     SlotView,
     Snapshot,
     Standing,
+    WorkerView,
 )
 from shardload.model.counts import Counts
 from shardload.model.limits import MOST_HELD, after_taking
@@ -112,7 +112,7 @@ class Board:
     # ---- the coordinator's orders
 
     def ask_to_stop(self) -> None:
-        """From now on every loader leaves after the batch in hand."""
+        """From now on every worker leaves after the batch in hand."""
         self._write(_ORDERS_AT, _FLAG.pack(1))
 
     def stop_asked(self) -> bool:
@@ -120,7 +120,7 @@ class Board:
         return bool(_FLAG.unpack_from(self._bytes, _ORDERS_AT)[0])
 
     def set_paused(self, paused: bool) -> None:
-        """While it is paused, every loader hands back the range in hand after its batch."""
+        """While it is paused, every worker hands back the range in hand after its batch."""
         self._write(_PAUSED_AT, _FLAG.pack(paused))
 
     def is_paused(self) -> bool:
@@ -128,12 +128,12 @@ class Board:
         return bool(_FLAG.unpack_from(self._bytes, _PAUSED_AT)[0])
 
     def set_rate(self, rate_rows: float, now_s: float) -> None:
-        """So many rows a second from now on, all loaders together; 0: as many as can be."""
+        """So many rows a second from now on, all workers together; 0: as many as can be."""
         with self._lock:  # without the semaphore, too: at worst one batch is counted by the old rate
             self._write(_BUCKET_AT, _BUCKET.pack(rate_rows, 0.0, now_s))
 
     def rate(self) -> float:
-        """Rows a second, all loaders together; 0: no limit."""
+        """Rows a second, all workers together; 0: no limit."""
         return float(_RATE.unpack_from(self._bytes, _BUCKET_AT)[0])
 
     def take_tokens(self, rows: int, now_s: float) -> float:
@@ -181,9 +181,9 @@ class Board:
         numbers = _HOLDINGS.unpack_from(self._bytes, _SLOTS_AT + slot * _SLOT_BYTES)
         return tuple(Holding(*numbers[at : at + 3]) for at in range(0, len(numbers), 3) if numbers[at])
 
-    # ---- the loaders' records
+    # ---- the workers' records
 
-    def publish(self, slot: int, sequence: int, view: LoaderView) -> bool:
+    def publish(self, slot: int, sequence: int, view: WorkerView) -> bool:
         """Write a slot's record; `sequence` counts the slot's writings: 1, 2, 3 ...
 
         False, and nothing written, if the semaphore could not be had within its bound: the next batch shows the
@@ -205,19 +205,19 @@ class Board:
         return held
 
     def beat(self, slot: int, now_s: float, phase: Phase, range_id: int = 0) -> None:
-        """A sign of life, what the loader is about to do, and with which range. Sixteen bytes, no semaphore."""
+        """A sign of life, what the worker is about to do, and with which range. Sixteen bytes, no semaphore."""
         self._write(self._record_at(slot) + _HEARTBEAT_AT, _BEAT.pack(now_s, phase, range_id & _RANGE_ID))
 
     def clear(self, slot: int) -> None:
-        """Wipe the record of a slot whose loader is gone."""
+        """Wipe the record of a slot whose worker is gone."""
         with self._lock:  # without the semaphore, too: nobody else writes here now
             self._write(self._record_at(slot), bytes(_RECORD.size))
 
-    def loader(self, slot: int) -> LoaderView:
+    def worker(self, slot: int) -> WorkerView:
         """One slot's record."""
         return self._whole_record(slot)
 
-    def loaders(self) -> list[LoaderView]:
+    def workers(self) -> list[WorkerView]:
         """Every slot's record, all of one moment if the semaphore can be had."""
         with self._lock:
             return [self._whole_record(slot) for slot in range(self.header().slots)]
@@ -229,7 +229,7 @@ class Board:
     def _record_at(self, slot: int) -> int:
         return _SLOTS_AT + slot * _SLOT_BYTES + _HOLDINGS.size
 
-    def _whole_record(self, slot: int) -> LoaderView:
+    def _whole_record(self, slot: int) -> WorkerView:
         for pause_s in PAUSES_S:
             at = self._record_at(slot)
             sequence, pid, start, heartbeat_s, phase, range_id, *rest = _RECORD.unpack_from(self._bytes, at)
@@ -240,9 +240,9 @@ class Board:
                     for at in range(0, len(rest), _CELL_NUMBERS)
                     if rest[at]
                 )
-                return LoaderView(pid, start, heartbeat_s, cells, Phase(phase), range_id)
+                return WorkerView(pid, start, heartbeat_s, cells, Phase(phase), range_id)
             time.sleep(pause_s)
-        return LoaderView(pid, start, heartbeat_s, ())  # its writer is dead or stopped
+        return WorkerView(pid, start, heartbeat_s, ())  # its writer is dead or stopped
 
 
 def _filled(numbers: list[int], length: int) -> list[int]:

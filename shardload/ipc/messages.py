@@ -28,7 +28,7 @@ _LOAD, _STOP, _LOAD_QUIETLY = 1, 2, 3
 # 2**64)
 _TASK = struct.Struct("<4sIQQII16s16s")
 _MOST_ROWS = 2**32 - 1  # that an estimate can say here
-# magic, slot, run id, range id, attempt, outcome, life of the target, six counts
+# magic, slot, run id, range id, attempt, outcome, epoch of the target, six counts
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
 _MOST_TASKS = CREDITS * MOST_WORKERS + SHARED_CREDITS
@@ -38,7 +38,7 @@ assert QUEUE_BYTES <= 16 * 1024  # the usual msgmnb, which a queue cannot exceed
 
 @dataclass(frozen=True)
 class Stop:
-    """Coordinator to loader: leave."""
+    """Coordinator to worker: leave."""
 
 
 class _Queue:
@@ -79,17 +79,17 @@ class _Queue:
 
 
 class TaskQueue(_Queue):
-    """Coordinator to loaders."""
+    """Coordinator to workers."""
 
     def send(self, slot: int, task: Task) -> None:
-        """Give a loader a range. IpcError if the queue is gone."""
+        """Give a worker a range. IpcError if the queue is gone."""
         low, high = (n.to_bytes(16, "little", signed=True) for n in (task.keys.low, task.keys.high))
         kind = _LOAD if task.rings else _LOAD_QUIETLY
         rows = min(task.estimated_rows, _MOST_ROWS)
         self._send(_TASK.pack(_MAGIC, kind, self._run_id, task.range_id, task.attempt, rows, low, high), slot + 1)
 
     def send_stop(self, slot: int) -> None:
-        """Tell a loader to leave when it has done what was sent before."""
+        """Tell a worker to leave when it has done what was sent before."""
         self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, 0, b"", b""), slot + 1)
 
     def receive(self, slot: int, *, wait: bool = True) -> Task | Stop | None:
@@ -123,12 +123,12 @@ class TaskQueue(_Queue):
 
 
 class AckQueue(_Queue):
-    """Loaders to coordinator."""
+    """Workers to coordinator."""
 
     def send(self, ack: Ack) -> None:
         """Tell the coordinator how a range ended. IpcError if the queue is gone."""
         message = _ACK.pack(
-            _MAGIC, ack.slot, self._run_id, ack.range_id, ack.attempt, ack.outcome, ack.target_life,
+            _MAGIC, ack.slot, self._run_id, ack.range_id, ack.attempt, ack.outcome, ack.epoch,
             *ack.counts.as_tuple(),
         )  # fmt: skip
         self._send(message, ack.slot + 1)
@@ -139,9 +139,9 @@ class AckQueue(_Queue):
         while (message := self._receive(0, block=False)) is not None:
             if len(message) != _ACK.size:
                 continue
-            magic, slot, run_id, range_id, attempt, outcome, life, *counts = _ACK.unpack(message)
+            magic, slot, run_id, range_id, attempt, outcome, epoch, *counts = _ACK.unpack(message)
             if magic == _MAGIC and run_id == self._run_id:
-                acks.append(Ack(slot, range_id, attempt, Outcome(outcome), Counts(*counts), life))
+                acks.append(Ack(slot, range_id, attempt, Outcome(outcome), Counts(*counts), epoch))
         return acks
 
 

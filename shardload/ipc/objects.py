@@ -43,7 +43,7 @@ class IpcSet:
     _removable: list[Any]
 
     def remove(self) -> None:
-        """Remove queues and semaphore, which also wakes every loader that waits on them. Idempotent."""
+        """Remove queues and semaphore, which also wakes every worker that waits on them. Idempotent."""
         for thing in self._removable:
             try:
                 thing.remove()

@@ -23,9 +23,9 @@ class BoardHeader:
 
 
 class Phase(enum.IntEnum):
-    """What a loader is doing. A network phase is a wait that ends by itself, with an error after its time-out."""
+    """What a worker is doing. A network phase is a wait that ends by itself, with an error after its time-out."""
 
-    NONE = 0  # there is no loader, or it is only just starting
+    NONE = 0  # there is no worker, or it is only just starting
     IDLE = 1  # waits for a range
     CONNECTING = 2
     READING = 3  # waits for MySQL
@@ -39,8 +39,8 @@ class Phase(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class LoaderView:
-    """What one loader shows. `heartbeat_s` is a monotonic clock reading."""
+class WorkerView:
+    """What one worker shows. `heartbeat_s` is a monotonic clock reading."""
 
     pid: int
     start: int
@@ -84,24 +84,24 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class SlotView:
-    """One slot: what it holds, and what its loader shows."""
+    """One slot: what it holds, and what its worker shows."""
 
     holdings: tuple[Holding, ...]  # the oldest first
-    loader: LoaderView
+    worker: WorkerView
 
     def newest(self) -> tuple[Holding | None, Counts]:
-        """What the loader is at: the range in its hand, or the one that it shows last, or the first that is out."""
+        """What the worker is at: the range in its hand, or the one that it shows last, or the first that is out."""
         shown = list(self.in_hand())
         counts = dict(shown)
         for holding in self.holdings:
-            if holding.range_id == self.loader.range_id:
+            if holding.range_id == self.worker.range_id:
                 return holding, counts.get(holding, Counts())
         return shown[0] if shown else (next(iter(self.holdings), None), Counts())
 
     def in_hand(self) -> Iterator[tuple[Holding, Counts]]:
-        """The counts of ranges that are out; not those of a settled one, which its loader still shows."""
+        """The counts of ranges that are out; not those of a settled one, which its worker still shows."""
         held = {(holding.range_id, holding.attempt): holding for holding in self.holdings}
-        for range_id, attempt, counts in self.loader.cells:
+        for range_id, attempt, counts in self.worker.cells:
             if (range_id, attempt) in held:
                 yield held[range_id, attempt], counts
 

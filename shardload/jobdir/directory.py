@@ -242,7 +242,7 @@ class JobDirectory:
         return run
 
     def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
-        """What a loader has to tell of a range; rows and texts do not fit into an ack."""
+        """What a worker has to tell of a range; rows and texts do not fit into an ack."""
         descriptor = open_own(self._report(range_id, attempt), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.writelines(json.dumps([bounded(one.key), bounded(one.reason)]) + "\n" for one in told)
@@ -259,7 +259,7 @@ class JobDirectory:
         return [SetAside(*json.loads(line)) for line in lines]
 
     def remove_reports(self) -> None:
-        """Those that dead loaders left."""
+        """Those that dead workers left."""
         remove_own(self.path, lambda name: name.startswith("report."))
 
     def _report(self, range_id: int, attempt: int) -> Path:

@@ -22,11 +22,11 @@ from shardload.jobdir.rows import fact_of, failure_of, record_of, totals_of
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import PlannedRange, RangeRecord
 
-_VERSION = 1
+_VERSION = 2
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10
-_CHECKPOINT_PAGES = 10_000  # a checkpoint waits for the disk, and the loaders must not wait for a checkpoint
-# Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Lives are text for the same reason.
+_CHECKPOINT_PAGES = 10_000  # a checkpoint waits for the disk, and the workers must not wait for a checkpoint
+# Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Epochs are text for the same reason.
 _SCHEMA = """
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (id INTEGER PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL);
@@ -37,7 +37,7 @@ CREATE TABLE range (
     estimated_rows INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('todo', 'done', 'split', 'set aside')),
     attempts INTEGER NOT NULL DEFAULT 0,
-    target_life TEXT NOT NULL DEFAULT '0',
+    epoch TEXT NOT NULL DEFAULT '0',
     rows_read INTEGER NOT NULL DEFAULT 0,
     keys_written INTEGER NOT NULL DEFAULT 0,
     rows_skipped INTEGER NOT NULL DEFAULT 0,
@@ -49,13 +49,11 @@ CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT 
 CREATE INDEX failure_range ON failure (range_id);
 """
 _COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, target_bytes"
-_FINISH = (
-    f"UPDATE range SET state = 'done', attempts = ?, target_life = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
-)
+_FINISH = f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
 _SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
 _WIPED = (
     "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
-    "source_bytes = 0, target_bytes = 0, target_life = '0'"
+    "source_bytes = 0, target_bytes = 0, epoch = '0'"
 )
 
 
@@ -143,12 +141,10 @@ class Journal:
         with self._writing() as db:
             db.execute("UPDATE run SET seconds = ? WHERE id = ?", (seconds, run))
 
-    def finish(
-        self, range_id: int, counts: Counts, target_life: int, attempt: int, set_aside: Sequence[SetAside]
-    ) -> None:
+    def finish(self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside]) -> None:
         """A range is done: every row of it is written and confirmed, skipped, or listed in `set_aside`. It waits for
         `commit`, unless a row was set aside."""
-        self._done.append((attempt, str(target_life), *counts.as_tuple(), range_id))
+        self._done.append((attempt, str(epoch), *counts.as_tuple(), range_id))
         if set_aside:
             with self._writing() as db:
                 _replace_failures(db, range_id, set_aside)
@@ -192,14 +188,14 @@ class Journal:
                 halves.append(RangeRecord(int(cursor.lastrowid or 0), keys, estimate, 0))
         return halves
 
-    def reopen_other_lives(self, target_life: int) -> int:
-        """Ranges that another life of the target confirmed are to be done again; the result is their number.
+    def reopen_other_epochs(self, epoch: int) -> int:
+        """Ranges that another epoch of the target confirmed are to be done again; the result is their number.
 
-        Life 0 is an unknown one: then nothing can be said, and nothing is reopened.
+        Epoch 0 is an unknown one: then nothing can be said, and nothing is reopened.
         """
-        if not target_life:
+        if not epoch:
             return 0
-        return self._reopen("state = 'done' AND keys_written > 0 AND target_life NOT IN (?, '0')", (str(target_life),))
+        return self._reopen("state = 'done' AND keys_written > 0 AND epoch NOT IN (?, '0')", (str(epoch),))
 
     def reopen_failures(self) -> int:
         """Ranges that shrank or had rows set aside are to be done again; the result is their number."""

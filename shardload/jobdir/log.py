@@ -1,6 +1,6 @@
 """The job's log file: one line an event, with time, level, process and (where there is one) range.
 
-Coordinator and loaders append to it. Every line is written to the file that bears the log's name at that moment, so
+Coordinator and workers append to it. Every line is written to the file that bears the log's name at that moment, so
 logrotate may move it away; nobody has to be told (USR1 makes the coordinator look at once).
 """
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shardload.coordinator.janitor import end_loaders
+from shardload.coordinator.janitor import end_workers
 from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.jobdir.directory import JobDirectory
@@ -21,17 +21,17 @@ from shardload.jobs.status import RESUMABLE, RUNNING, look
 from shardload.process import ipc_namespace
 
 
-def sweep(state_dir: Path) -> int:
+def clean_up(state_dir: Path) -> int:
     """Clean up after every dead run under this directory. The result is the number of SysV objects removed."""
     removed = 0
     for directory in JobDirectory.all(state_dir):
         with suppress(JobError), acting_for(directory):  # alive, or not to be dealt with, as `clean` will say
-            removed += _sweep_job(directory)
+            removed += _clean_up_job(directory)
     return removed
 
 
-def _sweep_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
-    """Remove a dead run's SysV objects, and end its loaders. The result is how many objects there were.
+def _clean_up_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
+    """Remove a dead run's SysV objects, and end its workers. The result is how many objects there were.
 
     JobError, with the reason, if it is alive, or if there are objects on record that stay.
     """
@@ -80,7 +80,7 @@ def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
     removed = remove_recorded(run["ipc"], directory.key_file)
     if board is not None:
         if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?
-            end_loaders(directory.name, board.loaders())
+            end_workers(directory.name, board.workers())
         board.detach()
     if left := count_recorded(run["ipc"], directory.key_file):
         raise JobError(f"{left} of its SysV objects could not be removed", "see ipcs, and ipcrm")
@@ -134,7 +134,7 @@ def _state_of(directory: JobDirectory) -> tuple[str, str]:
 def _clean_job(directory: JobDirectory, state: str, why_kept: str, *, dry_run: bool) -> Iterator[str]:
     would = "would remove" if dry_run else "removed"
     try:
-        objects = _sweep_job(directory, dry_run=dry_run)
+        objects = _clean_up_job(directory, dry_run=dry_run)
         if objects:
             yield f"{would} {objects} SysV objects of job {directory.name}"
         if why_kept:

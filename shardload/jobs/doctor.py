@@ -212,7 +212,7 @@ def _redis(text: str, template: KeyTemplate | None) -> Iterator[Finding]:
         facts = describe_server(target)
         yield Finding("ok", "Redis", facts.server)
         yield from _writing(target, template)
-        if facts.life == 0:
+        if facts.epoch == 0:
             hint = "allow INFO, so that a restart of Redis is noticed"
             yield Finding("warning", "Redis rights", "INFO is not allowed", hint)
         if facts.evicts:

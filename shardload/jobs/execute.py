@@ -28,8 +28,8 @@ from shardload.model.orders import Limits
 from shardload.process import SignalInbox
 from shardload.reporting.display import Display
 from shardload.reporting.summary import Status, Summary, make_summary
-from shardload.worker.loop import Loader
-from shardload.worker.settings import Work
+from shardload.worker.loop import Worker
+from shardload.worker.settings import WorkerSettings
 
 _log = logging.getLogger("shardload.jobs.execute")
 
@@ -50,7 +50,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     """Run the job to its end, or to an orderly stop. The summary, and what stopped it if something did."""
     handler = log.open_log(job.directory.log_file, job.spec.log_format)
     _log.info("job %s begins: %s to %s", job.directory.name, job.spec.mysql, job.spec.redis)
-    work = Work(
+    work = WorkerSettings(
         job.directory,
         job.spec.mysql,
         job.spec.redis,
@@ -61,12 +61,12 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
         uses_native(job.spec),
     )
 
-    def loader_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
-        log.name_process(f"loader-{slot}")
+    def worker_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
+        log.name_process(f"worker-{slot}")
         try:
-            return Loader(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
+            return Worker(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
         except Exception:
-            _log.exception("loader %d crashed", slot)
+            _log.exception("worker %d crashed", slot)
             raise
 
     settings = Settings(
@@ -81,7 +81,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     workers = job.spec.workers
     try:
         ending, workers = run(
-            job.directory, job.journal, settings, loader_body, job.target, display, frame.signals, job.lock, about
+            job.directory, job.journal, settings, worker_body, job.target, display, frame.signals, job.lock, about
         )
         if ending is not None:
             stopped = ending.reason()

@@ -30,7 +30,7 @@ from shardload.files.jsonfile import damaged
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import wrong_in_spec
-from shardload.jobs.cleanup import sweep
+from shardload.jobs.cleanup import clean_up
 from shardload.jobs.owner import become_owner
 from shardload.model.keys import PlannedRange
 from shardload.ranges.split import split
@@ -68,7 +68,7 @@ class Subject:
 
 @dataclass
 class Job:
-    """A job that is ready to run: its directory, locked by this process, and everything its loaders need."""
+    """A job that is ready to run: its directory, locked by this process, and everything its workers need."""
 
     spec: JobSpec
     subject: Subject
@@ -154,7 +154,7 @@ def ask_target(spec: JobSpec) -> TargetFacts:
 
 def begin(spec: JobSpec) -> Job:
     """Plan a new job and make its directory. Nothing is left of it if anything is wrong."""
-    sweep(spec.state_dir)
+    clean_up(spec.state_dir)
     JobDirectory(spec.state_dir / spec.job).check_free()
     connection = source.connect(spec.mysql)
     try:
@@ -177,7 +177,7 @@ def begin(spec: JobSpec) -> Job:
 
 def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
     """An existing job, to go on with. SpecError if the spec or the table is not what it was."""
-    sweep(state_dir)
+    clean_up(state_dir)
     directory = become_owner(JobDirectory.find(state_dir, name), imports_more=True)
     lock = directory.lock()
     spec, journal = stored_job(directory, flags)

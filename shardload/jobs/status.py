@@ -28,8 +28,8 @@ RESUMABLE = ("incomplete", "stopped", "failed", "died")
 
 
 @dataclass(frozen=True)
-class LoaderStatus:
-    """A slot, and the loader in it. `range` is the one in hand; `silent_s` is how old its last sign of life is."""
+class SlotStatus:
+    """A slot, and the worker in it. `range` is the one in hand; `silent_s` is how old its last sign of life is."""
 
     slot: int
     pid: int
@@ -54,7 +54,7 @@ class JobStatus:
     workers: int = 0
     error: str | None = None
     troubles: list[str] = field(default_factory=list)
-    loaders: list[LoaderStatus] = field(default_factory=list)
+    slots: list[SlotStatus] = field(default_factory=list)
     retries: int = 0
     exit_code: int | None = None
 
@@ -75,7 +75,7 @@ class JobStatus:
             "rate": self.rate,
             "error": self.error,
             "troubles": self.troubles,
-            "loaders": [dataclasses.asdict(loader) for loader in self.loaders],
+            "slots": [dataclasses.asdict(slot) for slot in self.slots],
         }
 
 
@@ -135,7 +135,7 @@ def progress_of(status: JobStatus) -> Progress:
     """A status as a display wants it."""
     summary = status.summary
     return Progress(
-        status.share, summary.rows_read, summary.rows_per_second, status.eta_s, len(status.loaders), status.retries
+        status.share, summary.rows_read, summary.rows_per_second, status.eta_s, len(status.slots), status.retries
     )
 
 
@@ -156,7 +156,7 @@ class Onlooker:
         if self._meter is None or seen.state != "running":
             self._meter = Meter(now_s, rows, seen.share)  # what comes after a pause is measured from its end on
             return seen
-        measured = self._meter.reading(now_s, rows, seen.share, len(seen.loaders), seen.retries)
+        measured = self._meter.reading(now_s, rows, seen.share, len(seen.slots), seen.retries)
         summary = dataclasses.replace(seen.summary, rows_per_second=round(measured.rows_per_second, 1))
         return dataclasses.replace(seen, summary=summary, eta_s=measured.eta_s)
 
@@ -203,7 +203,7 @@ def _running(directory: JobDirectory, run: dict[str, Any], shown: Snapshot) -> J
         workers=standing.workers,
         error=_error_of(run["pid"]),
         troubles=run.get("troubles") or [],
-        loaders=_loaders(shown, now_s),
+        slots=_slots(shown, now_s),
         retries=standing.retries,
     )
 
@@ -212,20 +212,18 @@ def _error_of(coordinator: int | None) -> str | None:
     return "the coordinator is stopped (SIGSTOP): kill -CONT it" if coordinator and is_stopped(coordinator) else None
 
 
-def _loaders(shown: Snapshot, now_s: float) -> list[LoaderStatus]:
+def _slots(shown: Snapshot, now_s: float) -> list[SlotStatus]:
     found = []
     for number, slot in enumerate(shown.slots):
-        if not slot.loader.pid:
+        if not slot.worker.pid:
             continue
-        doing = "stopped by a signal" if is_stopped(slot.loader.pid) else _WORDS[slot.loader.phase]
+        doing = "stopped by a signal" if is_stopped(slot.worker.pid) else _WORDS[slot.worker.phase]
         held, counts = slot.newest()
         rows = counts.rows_read
         share = min(1.0, rows / held.estimated_rows) if held and held.estimated_rows else 0.0
-        silent_s = round(max(0.0, now_s - slot.loader.heartbeat_s), 1)
+        silent_s = round(max(0.0, now_s - slot.worker.heartbeat_s), 1)
         found.append(
-            LoaderStatus(
-                number, slot.loader.pid, doing, held.range_id if held else None, rows, round(share, 3), silent_s
-            )
+            SlotStatus(number, slot.worker.pid, doing, held.range_id if held else None, rows, round(share, 3), silent_s)
         )
     return found
 

@@ -46,7 +46,7 @@ class Differences:
 def rows_of(
     connection: source.Connection[Any], table: str, key_column: str, layout: Layout, keys: KeyRange
 ) -> Iterator[Values]:
-    """Every row of a range, with values as the loaders see them. SourceError on anything but a clean end.
+    """Every row of a range, with values as the workers see them. SourceError on anything but a clean end.
 
     A caller that stops early must not use the connection again.
     """

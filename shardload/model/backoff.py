@@ -1,7 +1,7 @@
 """How long to wait before trying again. Arithmetic only: somebody else waits.
 
 Exponential back-off with full jitter, after Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog):
-every delay is drawn evenly between zero and a ceiling that doubles, so that loaders which lost the same server do not
+every delay is drawn evenly between zero and a ceiling that doubles, so that workers which lost the same server do not
 come back in step.
 """
 

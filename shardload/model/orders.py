@@ -18,7 +18,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 # What a run listens to beside the stop signals, by whether it belongs to a terminal. There TTIN and TTOU keep the
 # meaning that the kernel gives them: a handler would turn a write of a background job (stty tostop) into a busy loop.
 _EVERYWHERE = (signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
-STEERING_SIGNALS = {True: _EVERYWHERE, False: (*_EVERYWHERE, signal.SIGTTIN, signal.SIGTTOU)}
+CONTROL_SIGNALS = {True: _EVERYWHERE, False: (*_EVERYWHERE, signal.SIGTTIN, signal.SIGTTOU)}
 
 
 @dataclass(frozen=True)

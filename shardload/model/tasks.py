@@ -1,4 +1,4 @@
-"""What coordinator and loaders say to each other: tasks and acknowledgements."""
+"""What coordinator and workers say to each other: tasks and acknowledgements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shardload.model.keys import KeyRange
 
 
 class Outcome(enum.IntEnum):
-    """How a loader's work on a range ended. Small numbers: they travel in a struct."""
+    """How a worker's work on a range ended. Small numbers: they travel in a struct."""
 
     DONE = 1  # clean end of the result set, every reply confirmed
     HANDED_BACK = 2  # broken off through no fault of its own: on request, or because one before it failed
@@ -24,8 +24,8 @@ class Outcome(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Coordinator to loader: load this range. `rings`: and ring when it is acknowledged; else a later one
-    will, or its loader when it has nothing more to do. `estimated_rows` is the plan's."""
+    """Coordinator to worker: load this range. `rings`: and ring when it is acknowledged; else a later one
+    will, or its worker when it has nothing more to do. `estimated_rows` is the plan's."""
 
     range_id: int
     attempt: int
@@ -34,16 +34,16 @@ class Task:
     estimated_rows: int = field(default=0, compare=False)
 
 
-UNKNOWN_LIFE = 0  # the target would not tell
+UNKNOWN_EPOCH = 0  # the target would not tell
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Loader to coordinator: how a range ended. `target_life` names the life of the Redis that confirmed it."""
+    """Worker to coordinator: how a range ended. `epoch` names the epoch of the Redis that confirmed it."""
 
     slot: int
     range_id: int
     attempt: int
     outcome: Outcome
     counts: Counts
-    target_life: int
+    epoch: int

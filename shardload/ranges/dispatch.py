@@ -1,7 +1,7 @@
 """Who holds which range: credits, returns and blame. Pure; the coordinator carries out what is decided here.
 
 A slot holds at most two ranges, one in hand and one waiting; more, if they are tiny and there are many, so that the
-coordinator need not wake for each. Near the end no range waits behind another while a loader could begin it at once.
+coordinator need not wake for each. Near the end no range waits behind another while a worker could begin it at once.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Dispatcher:
         self._shared_out -= len(self._out[slot]) >= CREDITS
 
     def lost(self, slot: int, range_id: int) -> list[tuple[Task, bool]]:
-        """What a loader that died had begun is no longer out: each task, and whether it was in its hand.
+        """What a worker that died had begun is no longer out: each task, and whether it was in its hand.
 
         That is the range which it was at, and those behind it go back as if never sent. If it is not known, it may have
         begun all of them, and the first has to bear it.

@@ -25,9 +25,7 @@ class RangeStore(Protocol):
         """What is settled."""
         ...
 
-    def finish(
-        self, range_id: int, counts: Counts, target_life: int, attempt: int, set_aside: Sequence[SetAside]
-    ) -> None:
+    def finish(self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside]) -> None:
         """A range is done; `set_aside` are the rows of it that could not be loaded."""
         ...
 
@@ -43,6 +41,6 @@ class RangeStore(Protocol):
         """The range's two halves, which take its place."""
         ...
 
-    def reopen_other_lives(self, target_life: int) -> int:
-        """Ranges that another life of the target confirmed are to be done again; the result is their number."""
+    def reopen_other_epochs(self, epoch: int) -> int:
+        """Ranges that another epoch of the target confirmed are to be done again; the result is their number."""
         ...

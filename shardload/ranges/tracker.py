@@ -1,4 +1,4 @@
-"""The ledger: what is to do, what is out and what is done, in memory and in the journal, always in step.
+"""The tracker: what is to do, what is out and what is done, in memory and in the journal, always in step.
 
 The coordinator tells it what happened to a range; it decides what becomes of the range and writes that down. It knows
 nothing of processes, queues or clocks.
@@ -12,33 +12,33 @@ from shardload.errors import GaveUp, Hopeless
 from shardload.model.counts import SetAside, share_done
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.shortfall import is_short
-from shardload.model.tasks import UNKNOWN_LIFE, Ack, Outcome, Task
+from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
 from shardload.ranges.dispatch import Dispatcher
 from shardload.ranges.store import RangeStore
 
 MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
-MOST_RETURNS = 3  # of a life that was over: a name may lead to an old primary for a moment, while it changes
+MOST_RETURNS = 3  # of a epoch that was over: a name may lead to an old primary for a moment, while it changes
 
 
-class Ledger:
-    """`say` is told what a person should know, `note` what the log should have of a range (text, range id). `life` is
-    the target's at the beginning. `renew` replaces the loaders: a connection that is older than a new life bears the
+class Tracker:
+    """`say` is told what a person should know, `note` what the log should have of a range (text, range id). `epoch` is
+    the target's at the beginning. `renew` replaces the workers: a connection that is older than a new epoch bears the
     name of the old one."""
 
     def __init__(
         self,
         store: RangeStore,
         key_name: str,
-        life: int,
+        epoch: int,
         say: Callable[[str], None],
         note: Callable[[str, int], None],
         renew: Callable[[], None],
     ) -> None:
         self._store = store
         self._key_name = key_name
-        self._life = life
-        self._past_lives: set[int] = set()
-        self._out_at_change: set[tuple[int, int]] = set()  # range and attempt: an older loader's, when a life began
+        self._epoch = epoch
+        self._past_epochs: set[int] = set()
+        self._out_at_change: set[tuple[int, int]] = set()  # range and attempt: an older worker's, when a epoch began
         self._returns = 0
         self._say = say
         self._note = note
@@ -57,7 +57,7 @@ class Ledger:
         return self._store.is_committed
 
     def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        """What a loader says of a range that it held; `told` is its report. Hopeless if the job cannot go on."""
+        """What a worker says of a range that it held; `told` is its report. Hopeless if the job cannot go on."""
         if ack.outcome is Outcome.DONE:
             self._finish(ack, task, told)
         elif ack.outcome in (Outcome.HANDED_BACK, Outcome.NOT_BEGUN):
@@ -71,7 +71,7 @@ class Ledger:
                 raise Hopeless(f"the job cannot go on: {reason}")
 
     def is_plain(self, ack: Ack, task: Task | None) -> bool:
-        """True if a loader has nothing to tell of a range beside its counts."""
+        """True if a worker has nothing to tell of a range beside its counts."""
         is_short_ = task is not None and is_short(ack.counts.rows_read, self.dispatcher.estimated_rows(task))
         return ack.outcome is Outcome.DONE and not ack.counts.rows_failed and not is_short_
 
@@ -90,21 +90,21 @@ class Ledger:
         else:
             self._set_aside(task, reason)
 
-    def heed_life(self, life: int) -> None:
-        """The target's present life, by a new connection. If it is a new one, whatever an earlier one confirmed may be
+    def note_epoch(self, epoch: int) -> None:
+        """The target's present epoch, by a new connection. If it is a new one, whatever an earlier one confirmed may be
         gone: do it again. GaveUp if it is an earlier one: no life comes back, so two servers are alive."""
-        if life in (self._life, UNKNOWN_LIFE):
+        if epoch in (self._epoch, UNKNOWN_EPOCH):
             return
-        if life in self._past_lives:
+        if epoch in self._past_epochs:
             raise _several_servers()
-        if self._life != UNKNOWN_LIFE:
-            self._past_lives.add(self._life)
-        self._life = life
+        if self._epoch != UNKNOWN_EPOCH:
+            self._past_epochs.add(self._epoch)
+        self._epoch = epoch
         out = [task for slot in range(MOST_WORKERS) for task in self.dispatcher.held(slot)]
         self._out_at_change = {(task.range_id, task.attempt) for task in out}
         self.handed_back.clear()
         before = {record.range_id for record in self._store.todo()}
-        reopened = self._store.reopen_other_lives(life)
+        reopened = self._store.reopen_other_epochs(epoch)
         self.dispatcher.add(record for record in self._store.todo() if record.range_id not in before)
         self.totals = self._store.totals()
         self.retries += reopened
@@ -126,16 +126,16 @@ class Ledger:
         )
 
     def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        if ack.target_life in self._past_lives:
+        if ack.epoch in self._past_epochs:
             self._put_back_from_the_past(task)
             return
-        self._store.finish(ack.range_id, ack.counts, ack.target_life, ack.attempt, told)
+        self._store.finish(ack.range_id, ack.counts, ack.epoch, ack.attempt, told)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)
         self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
         if told and not ack.counts.rows_failed:
             self._note_shrunk(told[-1], ack.range_id)
-        self.heed_life(ack.target_life)
+        self.note_epoch(ack.epoch)
 
     def _note_shrunk(self, told: SetAside, range_id: int) -> None:
         self._note(f"{told.key}: {told.reason}", range_id)
@@ -145,7 +145,7 @@ class Ledger:
             self._say(f"the table has lost rows since it was planned: {told.key}: {told.reason}")
 
     def _put_back_from_the_past(self, task: Task) -> None:
-        """A life that is over confirmed it. GaveUp if loaders that connected later meet that life again and again."""
+        """A epoch that is over confirmed it. GaveUp if workers that connected later meet that epoch again and again."""
         self._note(f"{task.keys} was confirmed by a Redis that is no more", task.range_id)
         self.dispatcher.put_back(task)
         if (task.range_id, task.attempt) not in self._out_at_change:

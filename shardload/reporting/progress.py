@@ -16,7 +16,7 @@ class Progress:
     rows: int
     rows_per_second: float
     eta_s: float | None
-    loaders: int
+    workers: int
     retries: int
 
 
@@ -30,7 +30,7 @@ class Meter:
         self._weight = 0.0
         self._rows_sum = self._share_sum = 0.0
 
-    def reading(self, now_s: float, rows: int, share: float, loaders: int, retries: int) -> Progress:
+    def reading(self, now_s: float, rows: int, share: float, workers: int, retries: int) -> Progress:
         """The progress at this moment. Rates are weighted means of the past, exponential in time."""
         passed_s = now_s - self._at_s
         if passed_s > 0:
@@ -47,4 +47,4 @@ class Meter:
         rate = self._rows_sum / self._weight if self._weight else 0.0
         share_rate = self._share_sum / self._weight if self._weight else 0.0
         eta_s = 0.0 if self._share >= 1 else (1 - self._share) / share_rate if share_rate > 1e-9 else None
-        return Progress(self._share, self._rows, rate, eta_s, loaders, retries)
+        return Progress(self._share, self._rows, rate, eta_s, workers, retries)

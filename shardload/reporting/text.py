@@ -12,12 +12,12 @@ def percentage(share: float) -> str:
 
 
 def describe(progress: Progress, room: int | None = None) -> str:
-    """Rows (exact), rate (smoothed), time left (an estimate), loaders, retries if there were any. Where `room` is too
+    """Rows (exact), rate (smoothed), time left (an estimate), workers, retries if there were any. Where `room` is too
     small for all of it, the time left matters most."""
     rows, rate = f"{progress.rows:,} rows", f"{progress.rows_per_second:,.0f} rows/s"
     eta = "?" if progress.eta_s is None else duration(progress.eta_s, roughly=True)
     left = [f"about {eta} left"] if progress.share < 1 else []
-    more = [f"{progress.loaders} loader{'' if progress.loaders == 1 else 's'}"]
+    more = [f"{progress.workers} worker{'' if progress.workers == 1 else 's'}"]
     if progress.retries:
         more.append(f"{progress.retries} retr{'y' if progress.retries == 1 else 'ies'}")
     last = [f"{eta} left", eta] if left else []

@@ -18,7 +18,7 @@ from shardload.errors import MalformedPacket, SourceBusy, SourceDoubtful, Source
 from shardload.source.connection import IO_TIMEOUT_S, raise_error_packet, translated
 
 BUFFER_BYTES = 256 * 1024
-MOST_ROW_BYTES = 256 * 2**20  # of memory in each loader; Redis takes no value above 512 MB
+MOST_ROW_BYTES = 256 * 2**20  # of memory in each worker; Redis takes no value above 512 MB
 INTERNALS = ("_execute_command", "_sock", "_force_close")
 _HEADER_BYTES = 4
 _MOST_COLUMNS = 4096  # MySQL's own limit; MariaDB's too

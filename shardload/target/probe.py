@@ -9,7 +9,7 @@ from typing import Any
 
 from shardload.encoding import Payload, restore_command
 from shardload.errors import TargetBusy, TargetError, TargetLost
-from shardload.model.tasks import UNKNOWN_LIFE
+from shardload.model.tasks import UNKNOWN_EPOCH
 from shardload.target.connection import TargetConnection, Words
 from shardload.target.refusals import shown
 
@@ -19,12 +19,12 @@ _MOST_DIGITS = 20  # of a figure in INFO
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """`life` changes with every restart of the server process, and when it was another server's replica; UNKNOWN_LIFE
+    """`epoch` changes with every restart of the server process, and when it was another server's replica; UNKNOWN_EPOCH
     where INFO is not allowed, or tells nothing of it. `evicts` is the policy by which keys may vanish under memory
     pressure, if there is one. `keys` is how many the database has, None where the question is not allowed."""
 
     server: str
-    life: int
+    epoch: int
     evicted_keys: int
     evicts: str = ""
     keys: int | None = None
@@ -50,10 +50,10 @@ def facts_of(info: str, keys: int | None) -> TargetFacts:
     version = shown(facts.get(f"{name}_version", ""))
     policy = facts.get("maxmemory_policy", "noeviction")
     evicts = shown(policy) if _number(facts, "maxmemory") and policy != "noeviction" else ""
-    return TargetFacts(f"{name} {version}".strip(), _life(facts), _number(facts, "evicted_keys"), evicts, keys)
+    return TargetFacts(f"{name} {version}".strip(), _epoch(facts), _number(facts, "evicted_keys"), evicts, keys)
 
 
-def _life(facts: dict[str, str]) -> int:
+def _epoch(facts: dict[str, str]) -> int:
     """A number for the server process (run_id) and the history of its data (master_replid).
 
     The latter is another one after the server was a replica, for it then has what its master had, and no more. It
@@ -61,7 +61,7 @@ def _life(facts: dict[str, str]) -> int:
     """
     ids = [facts[name] for name in ("run_id", "master_replid") if facts.get(name)]
     if not ids:
-        return UNKNOWN_LIFE
+        return UNKNOWN_EPOCH
     return int.from_bytes(hashlib.sha256(" ".join(ids).encode()).digest()[:7], "little") + 1
 
 

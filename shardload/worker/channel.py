@@ -1,26 +1,26 @@
-"""A worker's connection to Redis, and which life of Redis is at its other end."""
+"""A worker's connection to Redis, and which epoch of Redis is at its other end."""
 
 from __future__ import annotations
 
 from shardload.errors import TargetBusy, TargetLost
-from shardload.model.tasks import UNKNOWN_LIFE
+from shardload.model.tasks import UNKNOWN_EPOCH
 from shardload.target import TargetConnection, describe_server
-from shardload.worker.settings import Work
+from shardload.worker.settings import WorkerSettings
 
 
-class Link:
-    """One worker's. `connection` is None before `connect` and after `close`; `life` is the newest one seen."""
+class Channel:
+    """One worker's. `connection` is None before `connect` and after `close`; `epoch` is the newest one seen."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: WorkerSettings) -> None:
+        self._settings = work
         self.connection: TargetConnection | None = None
-        self.life = 0
+        self.epoch = 0
 
     def connect(self) -> None:
         """TargetLost or TargetError if Redis cannot be reached, or refuses."""
         if self.connection is None:
-            self.connection = TargetConnection(self._work.redis, form=self._work.form)
-            self.life = describe_server(self.connection).life
+            self.connection = TargetConnection(self._settings.redis, form=self._settings.form)
+            self.epoch = describe_server(self.connection).epoch
 
     def close(self) -> None:
         """Let go of the connection, whatever its state."""
@@ -37,11 +37,11 @@ class Link:
         had now, or if the range in hand `has_written` keys that may not be where the new one leads."""
         if self.is_open():
             return
-        life = self.life
+        epoch = self.epoch
         self.close()
         try:
             self.connect()
         except TargetLost as error:
             raise TargetBusy(error.message, error.hint) from error
-        if self.life != life or (has_written and life == UNKNOWN_LIFE):
+        if self.epoch != epoch or (has_written and epoch == UNKNOWN_EPOCH):
             raise TargetBusy("Redis was perhaps restarted while a worker waited for the rate limit")

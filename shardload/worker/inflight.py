@@ -1,4 +1,4 @@
-"""A loader's batches in flight: sent to Redis, and not confirmed yet. Pure.
+"""A worker's batches in flight: sent to Redis, and not confirmed yet. Pure.
 
 Redis works while MySQL is read and rows are encoded; several small batches are confirmed in one wait, because each wait
 costs a waking. The oldest comes first, and a range's batches are next to each other.
@@ -28,7 +28,7 @@ class Sent:
     sent_s: float
 
 
-class Flight:
+class Inflight:
     """All of one connection's."""
 
     def __init__(self) -> None:

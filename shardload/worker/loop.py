@@ -1,4 +1,4 @@
-"""A loader: receive a range, stream it, encode it, write it, acknowledge it; again, until told to leave.
+"""A worker: receive a range, stream it, encode it, write it, acknowledge it; again, until told to leave.
 
 It opens MySQL and Redis itself, after the fork, and keeps them for its next range. Whatever goes wrong with a range
 becomes an outcome for the coordinator, which alone decides what happens next.
@@ -20,57 +20,59 @@ from shardload.model.counts import Counts, SetAside
 from shardload.model.keys import KeyRange
 from shardload.model.tasks import Ack, Outcome, Task
 from shardload.process import die_with_parent, set_title
-from shardload.worker.channel import Link
-from shardload.worker.inflight import SLOW_S, Flight, Sent
+from shardload.worker.channel import Channel
+from shardload.worker.inflight import SLOW_S, Inflight, Sent
 from shardload.worker.outcome import Interrupted, outcome_of
-from shardload.worker.reader import Reading
-from shardload.worker.session import Place
-from shardload.worker.settings import Work
-from shardload.worker.throttle import Pace
+from shardload.worker.reader import Reader
+from shardload.worker.session import Session
+from shardload.worker.settings import WorkerSettings
+from shardload.worker.throttle import Throttle
 
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 
 _log = logging.getLogger("shardload.worker.loop")
 
 
-class Loader:
-    """One loader process's life. Create it after the fork."""
+class Worker:
+    """One worker process's life. Create it after the fork."""
 
-    def __init__(self, slot: int, work: Work, tasks: TaskQueue, acks: AckQueue, board: Board, doorbell: int) -> None:
+    def __init__(
+        self, slot: int, work: WorkerSettings, tasks: TaskQueue, acks: AckQueue, board: Board, doorbell: int
+    ) -> None:
         self._slot = slot
-        self._work = work
+        self._settings = work
         self._tasks = tasks
         self._acks = acks
         self._board = board
         self._doorbell = doorbell
         self._coordinator = os.getppid()
-        self._reading = Reading(work)
-        self._link = Link(work)
-        self._flight = Flight()
+        self._reader = Reader(work)
+        self._channel = Channel(work)
+        self._inflight = Inflight()
         self._in_hand: Task | None = None
         self._ahead: deque[Task | Stop] = deque()  # received and not begun: neighbours, and who comes behind them
         self._asked_to_leave = False
         self._has_written = False  # keys of the range in hand
         self._is_up = False  # both servers were reached once
         self._idle_since_s = self._rang_s = 0.0
-        self._place = Place(board, slot)
-        self._pace = Pace(
-            board, lambda: self._place.beat(Phase.HELD_BACK), self._must_hand_back,
-            lambda: self._land(len(self._flight)), lambda: self._link.renew(has_written=self._has_written),
+        self._session = Session(board, slot)
+        self._throttle = Throttle(
+            board, lambda: self._session.beat(Phase.HELD_BACK), self._must_hand_back,
+            lambda: self._land(len(self._inflight)), lambda: self._channel.renew(has_written=self._has_written),
         )  # fmt: skip
 
     def run(self) -> int:
         """Until STOP, or until the coordinator or the queue is gone. The result is the exit code."""
-        set_title(f"shardload: loader {self._work.directory.name} #{self._slot}")
+        set_title(f"shardload: worker {self._settings.directory.name} #{self._slot}")
         signal.signal(signal.SIGTERM, self._leave)
         if not die_with_parent(self._coordinator):
             return 1
-        self._place.beat(Phase.IDLE)
+        self._session.beat(Phase.IDLE)
         try:
             while not self._must_leave():
-                if not self._flight and not self._ahead:
+                if not self._inflight and not self._ahead:
                     self._take_up(None)
-                    self._place.beat(Phase.IDLE)
+                    self._session.beat(Phase.IDLE)
                     self._ring()  # for those acks, too, that were to wait for a later one's ring
                 message = self._next_message()
                 if isinstance(message, Stop):
@@ -97,11 +99,11 @@ class Loader:
         return self._asked_to_leave or self._board.stop_asked() or os.getppid() != self._coordinator
 
     def _next_message(self) -> Task | Stop | None:
-        return self._ahead.popleft() if self._ahead else self._tasks.receive(self._slot, wait=not self._flight)
+        return self._ahead.popleft() if self._ahead else self._tasks.receive(self._slot, wait=not self._inflight)
 
     def _take_up(self, task: Task | None) -> None:
         self._in_hand = task
-        self._place.take_up(task)
+        self._session.take_up(task)
 
     def _load(self, task: Task) -> None:
         """Load one range, whatever comes. Its ack follows when Redis has confirmed it: while the next is begun."""
@@ -125,7 +127,7 @@ class Loader:
             self._fail(task, error, is_connected=is_connected)
 
     def _give_back_ahead(self) -> None:
-        """What was received and will not be begun: its result is cut off, or this loader leaves."""
+        """What was received and will not be begun: its result is cut off, or this worker leaves."""
         for task in reversed([message for message in self._ahead if isinstance(message, Task)]):
             self._ahead.remove(task)
             self._acknowledge(task, Outcome.NOT_BEGUN)
@@ -136,43 +138,43 @@ class Loader:
         If it does not, the range of the first that it did not confirm has failed. Those behind it are interrupted: the
         connection is of no use any more, and the fault is not their own.
         """
-        target = self._link.connection
+        target = self._channel.connection
         if target is None or count < 1:
             return
         try:
-            target.confirm(self._flight.replies_behind(count), lambda: self._place.beat(Phase.WRITING))
+            target.confirm(self._inflight.replies_behind(count), lambda: self._session.beat(Phase.WRITING))
         except TargetError as error:
-            confirmed = self._flight.replies_behind(0) - target.outstanding_replies - error.is_reply
-            self._note_landed(self._flight.land_confirmed(confirmed))
-            tasks = self._flight.give_up()
+            confirmed = self._inflight.replies_behind(0) - target.outstanding_replies - error.is_reply
+            self._note_landed(self._inflight.land_confirmed(confirmed))
+            tasks = self._inflight.give_up()
             if not tasks or tasks[0] == self._in_hand:  # the rest is whoever's in hand, or nobody's
                 self._disconnect()
                 raise
             self._hand_back(tasks[1:])
             self._fail(tasks[0], error, is_connected=True)
             raise Interrupted from error
-        self._note_landed(self._flight.land(count))
+        self._note_landed(self._inflight.land(count))
 
     def _note_landed(self, landed: list[Sent]) -> None:
         for sent in landed:
             if sent.ended:
-                if self._place.shows(sent.task):
-                    self._place.show(sent.task, sent.counts)  # until it is settled; one never seen is seen by its ack
+                if self._session.shows(sent.task):
+                    self._session.show(sent.task, sent.counts)  # until it is settled; one never seen is seen by its ack
                 self._acknowledge(sent.task, Outcome.DONE, sent.counts)
             elif sent is landed[-1]:
-                self._place.show(sent.task, sent.counts)
+                self._session.show(sent.task, sent.counts)
 
     def _land_quietly(self) -> None:
         """As many as can be; what fails is told in its ack, except the range in hand. None if the result goes on."""
         try:
             with suppress(Interrupted, TargetError):
-                self._reading.check_end()
-                self._land(len(self._flight))
+                self._reader.check_end()
+                self._land(len(self._inflight))
         except SourceDoubtful as error:
-            for task in reversed([task for task in self._flight.give_up() if task != self._in_hand]):
+            for task in reversed([task for task in self._inflight.give_up() if task != self._in_hand]):
                 self._fail(task, error, is_connected=True)
             self._disconnect()
-        self._flight.give_up()
+        self._inflight.give_up()
 
     def _hand_back(self, tasks: list[Task]) -> None:
         for task in reversed(tasks):  # what comes back first is the last to be given out again
@@ -188,21 +190,21 @@ class Loader:
         if outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED) and task.keys.span_keys == 1:
             outcome = self._outcome_of_key(task.keys, outcome)
         if outcome is not Outcome.DONE:
-            self._work.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
+            self._settings.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
         self._acknowledge(task, outcome)
 
     def _outcome_of_key(self, keys: KeyRange, outcome: Outcome) -> Outcome:
         """What a failure means for a range of a single key: a key without a row is no failed row, it is done."""
         try:
-            self._reading.connect()
-            return outcome if self._reading.counted_rows(keys) else Outcome.DONE
+            self._reader.connect()
+            return outcome if self._reader.counted_rows(keys) else Outcome.DONE
         except SourceLost:
             return Outcome.UNREACHABLE  # so MySQL is the trouble, not this key
         except ShardloadError:
             return outcome
 
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
-        self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._link.life))
+        self._acks.send(Ack(self._slot, task.range_id, task.attempt, outcome, counts or Counts(), self._channel.epoch))
         self._idle_since_s = now_s = time.monotonic()
         if task.rings or outcome is not Outcome.DONE or now_s - self._rang_s >= SLOW_S:
             self._ring()
@@ -213,53 +215,53 @@ class Loader:
             os.write(self._doorbell, b".")
 
     def _connect(self) -> None:
-        """Both connections, kept from range to range. The coordinator is told the first time: this loader is up."""
-        is_amid = bool(self._flight) or self._reading.is_open
+        """Both connections, kept from range to range. The coordinator is told the first time: this worker is up."""
+        is_amid = bool(self._inflight) or self._reader.is_open
         is_old = time.monotonic() - self._idle_since_s > _RECONNECT_AFTER_S
-        if not is_amid and (is_old or not self._link.is_open() or not self._reading.is_alive()):
+        if not is_amid and (is_old or not self._channel.is_open() or not self._reader.is_alive()):
             self._disconnect()
-        if self._reading.is_connected and self._link.connection is not None:
+        if self._reader.is_connected and self._channel.connection is not None:
             return
-        self._place.beat(Phase.CONNECTING)
-        if not self._reading.is_connected:
-            self._reading.connect()
-        self._link.connect()
+        self._session.beat(Phase.CONNECTING)
+        if not self._reader.is_connected:
+            self._reader.connect()
+        self._channel.connect()
         if not self._is_up:
             self._is_up = True
-            self._place.beat(Phase.READING)
+            self._session.beat(Phase.READING)
             self._ring()
 
     def _disconnect(self) -> None:
-        self._reading.close()
-        self._link.close()
+        self._reader.close()
+        self._channel.close()
 
     def _transfer(self, task: Task) -> None:
         """Every row of the range, from MySQL into flight to Redis."""
-        self._place.beat(Phase.READING)
-        if not self._reading.is_open:
+        self._session.beat(Phase.READING)
+        if not self._reader.is_open:
             is_again = task.attempt > 1  # then it is to be certain whether its result comes whole
             end = task.keys.high if is_again else self._neighbours_end(task)
-            self._reading.ask(task.keys, end, snapshot=is_again)
-            self._land(len(self._flight) - 1)  # meanwhile; Redis still has a batch to go on with
-            self._place.beat(Phase.READING)
-            self._reading.begin()
+            self._reader.ask(task.keys, end, snapshot=is_again)
+            self._land(len(self._inflight) - 1)  # meanwhile; Redis still has a batch to go on with
+            self._session.beat(Phase.READING)
+            self._reader.begin()
         counts, ended, self._has_written = Counts(), False, False
         while not ended:
             if self._must_hand_back():
-                self._land(len(self._flight))
+                self._land(len(self._inflight))
                 raise Interrupted(counts)
             batch, ended = self._send_batch(task)
             counts += batch
             if ended:
                 if not counts.adds_up():
                     raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts}")
-                self._place.beat(Phase.READING)
-                if told := self._reading.check_length(task, counts):
-                    self._work.directory.write_report(task.range_id, task.attempt, [told])
+                self._session.beat(Phase.READING)
+                if told := self._reader.check_length(task, counts):
+                    self._settings.directory.write_report(task.range_id, task.attempt, [told])
             now_s = time.monotonic()
-            replies = batch.keys_written * self._reading.replies_per_key
-            self._flight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s))
-            self._land(self._flight.due(now_s))
+            replies = batch.keys_written * self._reader.replies_per_key
+            self._inflight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s))
+            self._land(self._inflight.due(now_s))
 
     def _neighbours_end(self, task: Task) -> int:
         """Up to which key one query is to read: to the end of the last of the ranges that wait and lie side by side.
@@ -270,7 +272,7 @@ class Loader:
         """
         end, at = task.keys.high, 0
         while True:
-            takes_more = at == len(self._ahead) and self._flight and not self._board.rate()
+            takes_more = at == len(self._ahead) and self._inflight and not self._board.rate()
             if takes_more and (message := self._tasks.receive(self._slot, wait=False)):
                 self._ahead.append(message)
             following = self._ahead[at] if at < len(self._ahead) else None
@@ -280,15 +282,15 @@ class Loader:
 
     def _send_batch(self, task: Task) -> tuple[Counts, bool]:
         """Read, encode and send what has arrived. Its counts, to be confirmed yet, and whether the range ended."""
-        self._place.beat(Phase.READING)
-        batch = self._reading.batch(task.keys, self._pace.piece_bytes())
+        self._session.beat(Phase.READING)
+        batch = self._reader.batch(task.keys, self._throttle.piece_bytes())
         if batch.set_aside:
-            self._work.directory.write_report(task.range_id, task.attempt, batch.set_aside)
-        self._pace.hold_back(batch.rows_read, batch.consumed_bytes)
-        self._place.beat(Phase.WRITING)
+            self._settings.directory.write_report(task.range_id, task.attempt, batch.set_aside)
+        self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
+        self._session.beat(Phase.WRITING)
         if batch.keys:
-            assert self._link.connection is not None
-            self._link.connection.send(batch.commands, batch.keys * self._reading.replies_per_key)
+            assert self._channel.connection is not None
+            self._channel.connection.send(batch.commands, batch.keys * self._reader.replies_per_key)
             self._has_written = True
         counts = Counts(
             batch.rows_read, batch.keys, batch.rows_skipped, len(batch.set_aside),

@@ -1,4 +1,4 @@
-"""A loader's way out of MySQL: one query at a time, for a range or for several neighbours, encoded range by range."""
+"""A worker's way out of MySQL: one query at a time, for a range or for several neighbours, encoded range by range."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from shardload.model.keys import KeyRange
 from shardload.model.shortfall import Proven, is_short
 from shardload.model.tasks import Task
 from shardload.worker.outcome import Interrupted
-from shardload.worker.settings import Work
+from shardload.worker.settings import WorkerSettings
 
 
-class Reading:
-    """One loader's. Connect, ask, begin, then take each range's batches until one says that the range ended."""
+class Reader:
+    """One worker's. Connect, ask, begin, then take each range's batches until one says that the range ended."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: WorkerSettings) -> None:
+        self._settings = work
         self._encoder = make_encoder(work.layout, work.form, native=work.native)
         self._connection: source.Connection | None = None
         self._stream: source.RangeStream | None = None
@@ -42,7 +42,7 @@ class Reading:
 
     def connect(self) -> None:
         """SourceLost, SourceError or SpecError if MySQL cannot be reached, or refuses."""
-        self._connection = source.connect(self._work.mysql)
+        self._connection = source.connect(self._settings.mysql)
         self._stream = source.RangeStream(self._connection)
 
     def is_alive(self) -> bool:
@@ -67,7 +67,7 @@ class Reading:
             if snapshot:
                 source.begin_snapshot(self._connection)
             self._has_snapshot = snapshot
-        work, whole = self._work, KeyRange(keys.low, end)
+        work, whole = self._settings, KeyRange(keys.low, end)
         self._asked, self._result, self._is_proven = whole, (0, 0), False
         sql = source.select_sql(work.table, work.layout.columns, work.key_column, whole, in_order=whole != keys)
         self._stream.ask(sql)
@@ -144,4 +144,4 @@ class Reading:
 
     def _space(self) -> source.TableKeys:
         assert self._connection is not None
-        return source.TableKeys(self._connection, self._work.table, self._work.key_column)
+        return source.TableKeys(self._connection, self._settings.table, self._settings.key_column)

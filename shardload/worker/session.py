@@ -1,19 +1,19 @@
-"""A loader's place on the board: its sign of life, and what it has done of the ranges in its hand."""
+"""A worker's place on the board: its sign of life, and what it has done of the ranges in its hand."""
 
 from __future__ import annotations
 
 import os
 import time
 
-from shardload.ipc import Board, Cell, LoaderView, Phase
+from shardload.ipc import Board, Cell, Phase, WorkerView
 from shardload.model.counts import Counts
 from shardload.model.limits import MOST_HELD
 from shardload.model.tasks import Task
 from shardload.process import start_time
 
 
-class Place:
-    """One loader process's."""
+class Session:
+    """One worker process's."""
 
     def __init__(self, board: Board, slot: int) -> None:
         self._board = board
@@ -43,6 +43,6 @@ class Place:
         self._publish(Phase.READING)
 
     def _publish(self, phase: Phase) -> None:
-        view = LoaderView(self._pid, self._start, time.monotonic(), self._cells, phase, self._range_id)
+        view = WorkerView(self._pid, self._start, time.monotonic(), self._cells, phase, self._range_id)
         if self._board.publish(self._slot, self._sequence + 1, view):
             self._sequence += 1

@@ -1,4 +1,4 @@
-"""What every loader of a job needs to know."""
+"""What every worker of a job needs to know."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shardload.jobdir.directory import JobDirectory
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkerSettings:
     """The same for all of them, from before the fork."""
 
     directory: JobDirectory

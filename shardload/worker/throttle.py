@@ -1,4 +1,4 @@
-"""A loader's pace under the rate limit that all loaders share: how much it reads at once, and when it may send that."""
+"""A worker's pace under the rate limit that all workers share: how much it reads at once, and when it may send that."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _LONG_S = 0.5  # Redis's `timeout` is a second at least
 _LONGEST_NAP_S = 0.5  # a sign of life, and a look at what was asked, after each
 
 
-class Pace:
-    """One loader's. While it waits it calls `beat`, and it waits no longer when `must_stop`. Before a long wait it
+class Throttle:
+    """One worker's. While it waits it calls `beat`, and it waits no longer when `must_stop`. Before a long wait it
     calls `settle`, and `renew` after it: a server may close a connection that is idle for so long."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Pace:
         return max(1, int(rate_rows * _PIECE_S * self._row_bytes)) if rate_rows else None
 
     def hold_back(self, rows: int, source_bytes: int) -> None:
-        """Wait until the limit lets these rows go, or until there is none or this loader has to leave."""
+        """Wait until the limit lets these rows go, or until there is none or this worker has to leave."""
         if rows:
             self._row_bytes = source_bytes / rows
         owed_s = self._board.take_tokens(rows, time.monotonic()) if self._board.rate() else 0.0

@@ -71,14 +71,14 @@ class Chaos:
 
     # ---- kills
 
-    def kill_a_loader(self) -> None:
+    def kill_a_worker(self) -> None:
         """One."""
-        if loaders := self.daemon.loaders():
-            self.kill(self.random.choice(loaders))
+        if workers := self.daemon.workers():
+            self.kill(self.random.choice(workers))
 
-    def kill_all_loaders(self) -> None:
+    def kill_all_workers(self) -> None:
         """All at once."""
-        self.kill(*self.daemon.loaders())
+        self.kill(*self.daemon.workers())
 
     def kill_the_coordinator(self) -> None:
         """The janitor cleans up."""
@@ -99,13 +99,13 @@ class Chaos:
 
     def kill_everything(self) -> None:
         """All of them at once."""
-        self.kill(self.daemon.pid, *self.janitors(), *self.daemon.loaders())
+        self.kill(self.daemon.pid, *self.janitors(), *self.daemon.workers())
 
     # ---- stops
 
     def stop_and_continue_one(self) -> None:
         """Any process, for a moment."""
-        every = [self.daemon.pid, *self.daemon.loaders(), *self.janitors()]
+        every = [self.daemon.pid, *self.daemon.workers(), *self.janitors()]
         pid = self.random.choice(every)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
@@ -114,14 +114,14 @@ class Chaos:
             os.kill(pid, signal.SIGCONT)
             self.stopped.remove(pid)
 
-    def stop_a_loader_for_good(self) -> None:
+    def stop_a_worker_for_good(self) -> None:
         """It is found by its heartbeat."""
-        if loaders := self.daemon.loaders():
+        if workers := self.daemon.workers():
             with suppress(ProcessLookupError):
-                os.kill(self.random.choice(loaders), signal.SIGSTOP)
+                os.kill(self.random.choice(workers), signal.SIGSTOP)
 
     def hold_the_semaphore(self) -> None:
-        """As a loader does that was stopped with it in hand."""
+        """As a worker does that was stopped with it in hand."""
         with suppress(sysv_ipc.Error, TypeError, KeyError, OSError):
             semaphore = sysv_ipc.Semaphore(self.daemon.ipc()["semaphore"]["key"])
             semaphore.undo = True
@@ -145,7 +145,7 @@ class Chaos:
         self.signal(signal.SIGQUIT)
 
     def scale(self) -> None:
-        """To any number of loaders."""
+        """To any number of workers."""
         self.order("scale", self.daemon.job, str(self.random.randint(1, 6)))
 
     def pause_and_unpause(self) -> None:
@@ -218,9 +218,9 @@ class Chaos:
 
 
 EVENTS: list[Callable[[Chaos], None]] = [
-    Chaos.kill_a_loader, Chaos.kill_all_loaders, Chaos.kill_the_coordinator, Chaos.kill_the_janitor,
+    Chaos.kill_a_worker, Chaos.kill_all_workers, Chaos.kill_the_coordinator, Chaos.kill_the_janitor,
     Chaos.kill_coordinator_and_janitor, Chaos.kill_the_group, Chaos.kill_everything, Chaos.stop_and_continue_one,
-    Chaos.stop_a_loader_for_good, Chaos.hold_the_semaphore, Chaos.term, Chaos.leave_now, Chaos.scale,
+    Chaos.stop_a_worker_for_good, Chaos.hold_the_semaphore, Chaos.term, Chaos.leave_now, Chaos.scale,
     Chaos.pause_and_unpause, Chaos.reload, Chaos.restart_redis, Chaos.kill_mysql_connections, Chaos.fill_the_disk,
     Chaos.remove_a_queue, Chaos.remove_the_semaphore,
 ]  # fmt: skip

@@ -76,12 +76,12 @@ def test_the_launcher_says_what_to_do_next(world: World, many_users: str) -> Non
 
 
 def test_ready_means_up(world: World, many_users: str) -> None:
-    """When the launcher returns, every loader has reached both servers."""
+    """When the launcher returns, every worker has reached both servers."""
     daemon = launch(world, many_users, "--workers", "4", "--hung-after", "5s")
     seen = daemon.status()
     assert seen["state"] == "running"
-    assert [loader["slot"] for loader in seen["loaders"]] == [0, 1, 2, 3]
-    assert not {loader["doing"] for loader in seen["loaders"]} & {"starting", "connecting"}
+    assert [worker["slot"] for worker in seen["slots"]] == [0, 1, 2, 3]
+    assert not {worker["doing"] for worker in seen["slots"]} & {"starting", "connecting"}
     daemon.order("stop", "--wait")
 
 
@@ -160,17 +160,17 @@ def run_ignoring(world: World, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_daemon_ignores_no_signal(world: World, many_users: str) -> None:
-    """However it was started (by nohup, in a script's background, by a parent that reaps nobody): it replaces a loader
+    """However it was started (by nohup, in a script's background, by a parent that reaps nobody): it replaces a worker
     that died, reloads at HUP, and stops at INT; and in the foreground, too, children are reaped."""
     started = run_ignoring(world, "run", "--table", many_users, "--key", "user:{id}", *SLOW, "--workers", "2",
                            "--job", JOB, "--daemon", "--json")  # fmt: skip
     assert started.returncode == 0, started.stderr
     daemon = Daemon(world, JOB, json.loads(started.stdout)["pid"])
-    before = daemon.loaders()
+    before = daemon.workers()
     kill(before[0])
-    wait_until(lambda: len(now := daemon.loaders()) == 2 and before[0] not in now, "a loader in its place")
+    wait_until(lambda: len(now := daemon.workers()) == 2 and before[0] not in now, "a worker in its place")
     os.kill(daemon.pid, signal.SIGHUP)
-    wait_until(lambda: len(now := daemon.loaders()) == 2 and not set(before) & set(now), "new loaders")
+    wait_until(lambda: len(now := daemon.workers()) == 2 and not set(before) & set(now), "new workers")
     os.kill(daemon.pid, signal.SIGINT)
     assert daemon.end()["state"] == "stopped"
     resumed = run_ignoring(world, "resume", JOB, "--rate", "off")
@@ -282,7 +282,7 @@ def test_the_log_is_rotated(world: World, many_users: str) -> None:
     os.kill(daemon.pid, signal.SIGUSR2)
     wait_until(lambda: "status: " in log.read_text(), "the status in the log")
     assert Path(f"/proc/{daemon.pid}/fd/2").readlink() == log
-    kill(daemon.loaders()[0])
+    kill(daemon.workers()[0])
     wait_until(lambda: "was killed by SIGKILL" in log.read_text(), "the death in the log")
     daemon.order("stop", "--wait")
     events = [json.loads(line) for line in (log.with_suffix(".1").read_text() + log.read_text()).splitlines()]
@@ -323,7 +323,7 @@ def test_a_log_that_is_rotated_is_followed_on(world: World, many_users: str) -> 
 
 
 def test_a_service_manager_is_told(world: World, many_users: str, tmp_path: Path) -> None:
-    """READY when everything is up, the status now and then, STOPPING at the end; loaders do not inherit the socket."""
+    """READY when everything is up, the status now and then, STOPPING at the end; workers do not inherit the socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(30)
@@ -334,8 +334,8 @@ def test_a_service_manager_is_told(world: World, many_users: str, tmp_path: Path
         said = []
         while "READY=1" not in said:
             said += manager.recv(65536).decode().splitlines()
-        for loader in running.loaders():
-            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{loader}/environ").read_bytes().replace(
+        for worker in running.workers():
+            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{worker}/environ").read_bytes().replace(
                 b"NOTIFY_SOCKET=" + str(tmp_path / "notify").encode(), b""
             )  # what it was started with stays readable there; what it would hand on is not
         while not any(line.startswith("STATUS=") and "of the plan" in line for line in said):
@@ -348,11 +348,11 @@ def test_a_service_manager_is_told(world: World, many_users: str, tmp_path: Path
 
 
 def test_an_idle_daemon_costs_nothing(world: World, many_users: str) -> None:
-    """Paused, it and its loaders use less than 0.2 % of a CPU over ten seconds; and unpaused it goes on."""
+    """Paused, it and its workers use less than 0.2 % of a CPU over ten seconds; and unpaused it goes on."""
     daemon = launch(world, many_users, "--workers", "2")
     daemon.order("pause")
     assert daemon.status()["state"] == "paused"
-    pids = [daemon.pid, *daemon.loaders(), daemon.janitor()]
+    pids = [daemon.pid, *daemon.workers(), daemon.janitor()]
     assert len(pids) == 4
     before_s, since_s = sum(map(cpu_s, pids)), time.monotonic()
     wait_until(lambda: time.monotonic() - since_s >= 10, "ten seconds")

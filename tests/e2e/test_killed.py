@@ -50,28 +50,28 @@ def assert_whole(world: World, many_users: str, done: Result) -> None:
 
 def is_left(job: str) -> bool:
     """True as long as a process of the job is there."""
-    return any(processes_named(f"shardload: {role} {job}") for role in ("coordinator", "loader", "janitor"))
+    return any(processes_named(f"shardload: {role} {job}") for role in ("coordinator", "worker", "janitor"))
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_killed_loaders_are_replaced(world: World, many_users: str, number: int) -> None:
-    """kill -9 of one loader, and of two at once: others take over, and every row is counted once."""
+def test_killed_workers_are_replaced(world: World, many_users: str, number: int) -> None:
+    """kill -9 of one worker, and of two at once: others take over, and every row is counted once."""
     running = start(world, many_users, "--workers", "3")
-    loaders = wait_until(lambda: len(found := running.loaders()) == 3 and found, "three loaders")
-    kill(*loaders[:number])
+    workers = wait_until(lambda: len(found := running.workers()) == 3 and found, "three workers")
+    kill(*workers[:number])
     done = go_on(world, running)
     assert "was killed by SIGKILL" in done.err
     assert_whole(world, many_users, done)
 
 
-def test_loaders_that_work_may_be_killed_again_and_again(world: World, many_users: str) -> None:
+def test_workers_that_work_may_be_killed_again_and_again(world: World, many_users: str) -> None:
     """Only one that never begins to work is a reason to give up."""
     words = ("run", "--table", many_users, "--key", "user:{id}", "--workers", "1", "--rate", "2000")
     daemon = world.launch(*words, job=JOB)
     for _ in range(MOST_BAD_STARTS + 1):
-        one = daemon.wait_for("rows", lambda seen: [one for one in seen["loaders"] if one["rows"] > 0])[0]
+        one = daemon.wait_for("rows", lambda seen: [one for one in seen["slots"] if one["rows"] > 0])[0]
         kill(one["pid"])
-        wait_until(lambda: one["pid"] not in daemon.loaders(), "it is reaped")  # noqa: B023  # waited for at once
+        wait_until(lambda: one["pid"] not in daemon.workers(), "it is reaped")  # noqa: B023  # waited for at once
     daemon.order("rate", "off")
     done = daemon.end()
     assert done["status"] == "complete"
@@ -138,29 +138,29 @@ def test_a_killed_coordinator_leaves_nothing_and_is_resumed(world: World, many_u
     assert_whole(world, many_users, running.finish())
 
 
-@pytest.mark.parametrize("role", ["coordinator", "loader"])
+@pytest.mark.parametrize("role", ["coordinator", "worker"])
 def test_who_is_killed_with_rows_in_flight_loses_nothing(
     world: World, many_users: str, own_redis: RedisServer, role: str
 ) -> None:
-    """kill -9 while Redis does not answer, and both loaders wait for it: it takes what they had sent from the dead."""
+    """kill -9 while Redis does not answer, and both workers wait for it: it takes what they had sent from the dead."""
     running = start(world, many_users, "--workers", "2")
-    loaders = wait_until(lambda: len(found := running.loaders()) == 2 and found, "two loaders")
+    workers = wait_until(lambda: len(found := running.workers()) == 2 and found, "two workers")
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         assert world.run("rate", JOB, "off").code == 0
-        wait_until(lambda: has_waiting(world.redis.port, len(loaders)), "rows in flight")
+        wait_until(lambda: has_waiting(world.redis.port, len(workers)), "rows in flight")
         if role == "coordinator":
             kill(running.process.pid)
             running.process.communicate()
             wait_until(lambda: not is_left(JOB), "no process is left")
         else:
-            kill(*loaders)
+            kill(*workers)
             wait_until(
-                lambda: len(found := running.loaders()) == len(loaders) and not {*found} & {*loaders}, "new ones"
+                lambda: len(found := running.workers()) == len(workers) and not {*found} & {*workers}, "new ones"
             )
     finally:
         os.kill(own_redis.pid, signal.SIGCONT)
-    done = running.finish() if role == "loader" else world.run("resume", JOB, "--rate", "off", "--json")
+    done = running.finish() if role == "worker" else world.run("resume", JOB, "--rate", "off", "--json")
     assert_whole(world, many_users, done)
 
 
@@ -173,7 +173,7 @@ def has_waiting(port: int, connections: int) -> bool:
 
 
 def test_the_next_command_cleans_up_when_the_janitor_died_too(world: World, many_users: str) -> None:
-    """Coordinator and janitor killed at once: the loaders die with them, and a resume removes the queues."""
+    """Coordinator and janitor killed at once: the workers die with them, and a resume removes the queues."""
     before = ipc_objects()
     running = start(world, many_users)
     kill(running.janitor(), running.process.pid)

@@ -168,10 +168,10 @@ REFUSED = "the system refuses another process: Resource temporarily unavailable"
     ("processes", "more", "expected", "told"),
     [
         (4, (), 0, "2 workers"),
-        (3, (), 0, "job few: complete"),  # one loader does it
-        (2, (), 3, f"loader 0 cannot start: {REFUSED}"),
+        (3, (), 0, "job few: complete"),  # one worker does it
+        (2, (), 3, f"worker 0 cannot start: {REFUSED}"),
         (1, (), 3, f"shardload: {REFUSED} ("),  # not even a janitor
-        (3, ("--daemon",), 3, f"loader 0 cannot start: {REFUSED}"),  # the launcher is one, and waits
+        (3, ("--daemon",), 3, f"worker 0 cannot start: {REFUSED}"),  # the launcher is one, and waits
         (2, ("--daemon",), 3, f"shardload: {REFUSED} ("),
         (1, ("--daemon",), 3, f"shardload: {REFUSED} ("),
     ],
@@ -179,7 +179,7 @@ REFUSED = "the system refuses another process: Resource temporarily unavailable"
 def test_a_user_who_may_have_few_processes(
     of_somebody: tuple[World, int], many_users: str, processes: int, more: tuple[str, ...], expected: int, told: str
 ) -> None:
-    """With a loader the job is done, without one it says why, in a line; a resume completes it."""
+    """With a worker the job is done, without one it says why, in a line; a resume completes it."""
     world, uid = of_somebody
     words = ("run", "--table", many_users, "--key", "user:{id}", "--job", "few", "--progress", "none", *more)
     code, text = as_nobody(world, words, uid, processes)
@@ -217,10 +217,10 @@ def launch_of(of_somebody: tuple[World, int], table: str, *more: str, processes:
 
 
 def test_the_launcher_may_be_the_one_too_many(of_somebody: tuple[World, int], many_users: str) -> None:
-    """With the launcher there is no room for the second loader: the job is up with one, and has two soon."""
+    """With the launcher there is no room for the second worker: the job is up with one, and has two soon."""
     daemon = launch_of(of_somebody, many_users, "--rate", "2000", processes=4)
     assert "the system refuses another process" in daemon.log()
-    daemon.wait_for("both", lambda seen: (seen["state"], len(seen["loaders"])) == ("running", 2))
+    daemon.wait_for("both", lambda seen: (seen["state"], len(seen["slots"])) == ("running", 2))
     daemon.order("rate", "off")
     assert_whole(daemon.world, many_users, daemon.end())
 
@@ -248,9 +248,9 @@ def test_a_job_that_can_have_no_new_janitor_goes_on(of_somebody: tuple[World, in
     daemon = launch_of(of_somebody, many_users, "--rate", "2000")
 
     def janitors() -> set[int]:
-        """The coordinator's children that are no loaders: forked from this very process, they may have no names."""
+        """The coordinator's children that are no workers: forked from this very process, they may have no names."""
         children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-        return {int(pid) for pid in children} - {loader["pid"] for loader in daemon.status()["loaders"]}
+        return {int(pid) for pid in children} - {worker["pid"] for worker in daemon.status()["slots"]}
 
     before = daemon.status()["rows_read"]
     limit_processes(daemon.pid, uid, 1)

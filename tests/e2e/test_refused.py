@@ -193,7 +193,7 @@ def test_titles_show_no_secret(world: World, users: str) -> None:
     words = ("run", "--table", users, "--job", "t", "--mysql", world.mysql.with_password(), "--rate", "5000")
     running = world.start(*words, job="t")
     wait_until(lambda: processes_named("shardload: coordinator t"), "a title")
-    wait_until(lambda: len(running.loaders()) == 2, "two titles")
+    wait_until(lambda: len(running.workers()) == 2, "two titles")
     assert world.mysql.password
     assert not processes_named(world.mysql.password)
     assert world.run("rate", "t", "off").code == 0

@@ -208,8 +208,8 @@ def test_json_is_alone_on_standard_output(world: World) -> None:
     assert "of the plan" in done.err
 
 
-def test_the_loaders_stay_small(world: World) -> None:
-    """Rows of up to 64 KiB: no loader needs more than 80 MiB."""
+def test_the_workers_stay_small(world: World) -> None:
+    """Rows of up to 64 KiB: no worker needs more than 80 MiB."""
     world.make_table("wide", "id INT PRIMARY KEY, body MEDIUMTEXT")
     world.execute(
         "INSERT INTO wide SELECT seq.n, REPEAT('x', 65000) FROM (SELECT a.d + 10 * b.d + 100 * c.d n FROM "

@@ -30,7 +30,7 @@ def test_a_redis_that_comes_back_empty_is_noticed(world: World, many_users: str,
 def test_a_redis_restarted_between_stop_and_resume_is_noticed(
     world: World, many_users: str, own_redis: RedisServer
 ) -> None:
-    """The journal remembers which life of Redis confirmed a range."""
+    """The journal remembers which epoch of Redis confirmed a range."""
     running = start(world, many_users)
     running.signal(signal.SIGTERM)
     assert running.finish().code == 143
@@ -44,17 +44,17 @@ def test_a_redis_restarted_between_stop_and_resume_is_noticed(
 def test_a_redis_that_was_a_replica_meanwhile_is_noticed(
     world: World, many_users: str, own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    """It took over an empty server's data, while the loaders' connections stayed: others load all of it again."""
+    """It took over an empty server's data, while the workers' connections stayed: others load all of it again."""
     other = RedisServer(tmp_path / "other", ["--repl-diskless-sync-delay", "0"]).start()
     running = start(world, many_users)
     assert world.run("pause", JOB).code == 0
-    before = set(running.loaders())
+    before = set(running.workers())
     client = world.target()
     client.replicaof("127.0.0.1", other.port)
     wait_until(lambda: client.info("replication")["master_link_status"] == "up", "it is a replica")
     client.replicaof("NO", "ONE")
     assert client.dbsize() == 0
-    assert set(running.loaders()) == before
+    assert set(running.workers()) == before
     assert world.run("unpause", JOB).code == 0
     done = go_on(world, running)
     other.stop(kill=True)
@@ -97,7 +97,7 @@ def test_a_reply_that_nobody_asked_for_hides_none(
 
 
 def test_a_killed_mysql_connection_is_made_anew(world: World, many_users: str) -> None:
-    """KILL in the middle of a range: more rows than the sockets hold are on their way to a loader in debt."""
+    """KILL in the middle of a range: more rows than the sockets hold are on their way to a worker in debt."""
     whole = ("--workers", "1", "--range-rows", str(10 * ROWS), "--rate", "1")
     running = world.start(*WORDS, *whole, "--table", many_users, job=JOB)
     wait_until(world.kill_readers, "a connection that reads")
@@ -186,7 +186,7 @@ def test_a_redis_with_room_for_fewer_workers_gets_fewer(world: World, many_users
 
 
 def test_a_server_that_is_away_is_tried_with_one_range(world: World, many_users: str, own_redis: RedisServer) -> None:
-    """The others that a loader held wait with the coordinator, and are not tried in vain, again and again."""
+    """The others that a worker held wait with the coordinator, and are not tried in vain, again and again."""
     running = start(world, many_users, "--workers", "1", "--range-rows", "100")
     own_redis.stop(kill=True)
     journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"

@@ -20,7 +20,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
-from shardload.model.orders import STEERING_SIGNALS, STOP_SIGNALS, Limits
+from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.tasks import Ack, Outcome
 from shardload.process import SignalInbox
 from shardload.reporting.display import SilentDisplay
@@ -78,7 +78,7 @@ def coordinate(state_dir: Path, seed: int) -> int:
     directory = JobDirectory.create(state_dir, "job")
     plan = [PlannedRange(KeyRange(n, n + 1), 1) for n in range(RANGES)]
     journal = Journal.create(directory.journal_file, {}, plan)
-    signals = SignalInbox((*STOP_SIGNALS, *STEERING_SIGNALS[False]))
+    signals = SignalInbox((*STOP_SIGNALS, *CONTROL_SIGNALS[False]))
     settings = Settings(
         key_name="id", limits=Limits(1), give_up_after_s=3600, hung_after_s=3600, stops_at_hangup=False,
         ask_target=target_that_comes_back(3), keys_stay=False, read_limits=lambda: (None, ""), on_ready=lambda: None,

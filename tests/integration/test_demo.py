@@ -65,7 +65,7 @@ def has_come(moment: str, place: Path) -> bool:
     """True once there is a sign of it. Who looks too late for the import finds its comparison, which takes longer."""
     there = len(processes_named(str(place)))
     if moment == "the import runs":
-        return bool(there and (processes_named("shardload: loader demo") or processes_named("shardload verify demo")))
+        return bool(there and (processes_named("shardload: worker demo") or processes_named("shardload verify demo")))
     return there >= (1 if moment == "the first server starts" else 2)
 
 

@@ -14,11 +14,11 @@ import sysv_ipc
 
 from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.files.ownfile import who_else_writes
-from shardload.ipc import Board, BoardHeader, LoaderView, create, remove_recorded
+from shardload.ipc import Board, BoardHeader, WorkerView, create, remove_recorded
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.log import open_log
-from shardload.jobs.cleanup import clean, sweep
+from shardload.jobs.cleanup import clean, clean_up
 from shardload.jobs.owner import acting_for
 from shardload.jobs.status import look
 from shardload.process import ControlInbox, ipc_namespace, start_time
@@ -180,11 +180,11 @@ def test_who_may_exchange_a_job(tmp_path: Path, mode: int, owner: int, told: str
 # ---- what a record claims
 
 
-def dead_run(directory: JobDirectory, *loaders: int) -> None:
+def dead_run(directory: JobDirectory, *workers: int) -> None:
     """The record of a run that died, with these processes on its board, which stays as long as this one lives."""
-    ipc = create(directory.key_file, BoardHeader(max(len(loaders), 1), 1, 1, 1))
-    for slot, pid in enumerate(loaders):
-        ipc.board.publish(slot, 1, LoaderView(pid, start_time(pid), 0.0, ()))
+    ipc = create(directory.key_file, BoardHeader(max(len(workers), 1), 1, 1, 1))
+    for slot, pid in enumerate(workers):
+        ipc.board.publish(slot, 1, WorkerView(pid, start_time(pid), 0.0, ()))
     run = {"pid": 1, "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": ipc.record}
     directory.write_run(run)
     BOARDS.append(ipc.board)
@@ -217,15 +217,15 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         BOARDS.pop().detach()
 
 
-def test_only_a_loader_of_that_job_is_ended(job: JobDirectory, start: Any) -> None:
+def test_only_a_worker_of_that_job_is_ended(job: JobDirectory, start: Any) -> None:
     """Not every process that a board names: it has to be this user's, and to bear the title."""
-    wrong = [start("somebody's work"), start("shardload: loader users2 #0")]
+    wrong = [start("somebody's work"), start("shardload: worker users2 #0")]
     if os.geteuid() == 0:
-        wrong.append(start(f"shardload: loader {JOB} #1", NOBODY))
-    right = start(f"shardload: loader {JOB} #0")
+        wrong.append(start(f"shardload: worker {JOB} #1", NOBODY))
+    right = start(f"shardload: worker {JOB} #0")
     dead_run(job, *(process.pid for process in (*wrong, right)))
-    assert sweep(job.path.parent) == 3
-    assert wait_until(lambda: right.poll() is not None, "the loader is ended")
+    assert clean_up(job.path.parent) == 3
+    assert wait_until(lambda: right.poll() is not None, "the worker is ended")
     for process in wrong:  # what was killed, too, would not answer
         process.stdin.write(b"x")
         process.stdin.flush()
@@ -245,7 +245,7 @@ def test_only_keys_that_the_key_file_gives_are_removed(job: JobDirectory, tmp_pa
 
 @root_only
 def test_another_users_board_is_no_board(tmp_path: Path) -> None:
-    """Whoever may write on it could say of any process that it is a loader."""
+    """Whoever may write on it could say of any process that it is a worker."""
     (tmp_path / "key").touch()
     ipc = create(tmp_path / "key", BoardHeader(1, 1, 1, 1))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
@@ -265,7 +265,7 @@ def test_root_believes_nobody(tmp_path: Path, start: Any) -> None:
     tmp_path.parent.chmod(0o755)
     tmp_path.parent.parent.chmod(0o755)
     tmp_path.chmod(0o777)
-    precious = start(f"shardload: loader {JOB} #0")
+    precious = start(f"shardload: worker {JOB} #0")
     job = JobDirectory.create(tmp_path, JOB)
     job.write_spec({})
     dead_run(job, precious.pid)
@@ -279,7 +279,7 @@ def test_root_believes_nobody(tmp_path: Path, start: Any) -> None:
             assert os.getgroups() == []
             job.write_run({**job.read_run(), "ipc": claimed})
             assert Board.attach(record["board"]["id"]) is None
-        assert sweep(tmp_path) == 0
+        assert clean_up(tmp_path) == 0
         assert (os.geteuid(), precious.poll()) == (0, None)
         assert ipc_objects() == before
         assert look(job).state == "died"

@@ -22,9 +22,9 @@ from shardload.ipc import (
     Board,
     BoardHeader,
     IpcSet,
-    LoaderView,
     Stop,
     TaskQueue,
+    WorkerView,
     announce,
     count_recorded,
     create,
@@ -251,7 +251,7 @@ def test_a_full_queue_is_an_error_not_a_wait(ipc: IpcSet) -> None:
 
 
 def test_a_signal_ends_a_wait_without_a_message(ipc: IpcSet) -> None:
-    """Receive gives None, so that the loader can look whether it was asked to leave."""
+    """Receive gives None, so that the worker can look whether it was asked to leave."""
     before = signal.signal(signal.SIGALRM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)  # again and again: one may fall before the wait
     try:
@@ -281,7 +281,7 @@ def test_removed_from_outside(ipc: IpcSet) -> None:
         assert "resume" in caught.value.hint
 
 
-def test_removal_wakes_a_waiting_loader(ipc: IpcSet) -> None:
+def test_removal_wakes_a_waiting_worker(ipc: IpcSet) -> None:
     """The emergency stop: a process that is blocked in receive leaves with an IpcError."""
 
     def wait(writing: int) -> int:
@@ -482,13 +482,13 @@ def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_p
 # ---- the board
 
 
-def view(number: int) -> LoaderView:
+def view(number: int) -> WorkerView:
     """A record in which every figure is the same."""
     counts = Counts(*[number] * 6)
-    return LoaderView(number, number, float(number), ((number, number, counts),) * MOST_HELD)
+    return WorkerView(number, number, float(number), ((number, number, counts),) * MOST_HELD)
 
 
-def figures(seen: LoaderView) -> set[int]:
+def figures(seen: WorkerView) -> set[int]:
     """Every figure in a record."""
     found = {seen.pid, seen.start, int(seen.heartbeat_s)}
     for range_id, attempt, counts in seen.cells:
@@ -500,14 +500,14 @@ def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
     """Header and each slot's record, whole; an unused slot is empty; clear wipes one."""
     assert ipc.board.header() == BoardHeader(3, RUN, os.getpid(), 42)
     largest = Counts(*[2**64 - 1] * 6)
-    full = LoaderView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * MOST_HELD)
+    full = WorkerView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * MOST_HELD)
     assert ipc.board.publish(1, 1, full)
-    empty = LoaderView(0, 0, 0.0, ())
-    assert ipc.board.loaders() == [empty, full, empty]
+    empty = WorkerView(0, 0, 0.0, ())
+    assert ipc.board.workers() == [empty, full, empty]
     assert ipc.board.publish(1, 2, view(7))
-    assert ipc.board.loaders()[1] == view(7)
+    assert ipc.board.workers()[1] == view(7)
     ipc.board.clear(1)
-    assert ipc.board.loaders() == [empty] * 3
+    assert ipc.board.workers() == [empty] * 3
 
 
 def test_every_process_sees_the_wish_to_stop(ipc: IpcSet) -> None:
@@ -533,7 +533,7 @@ def test_the_board_is_found_by_id_although_it_is_removed(ipc: IpcSet) -> None:
     assert found is not None
     assert found.shared_memory_id == ipc.board.shared_memory_id
     assert found.header().run_id == RUN
-    assert found.loaders()[0] == view(3)
+    assert found.workers()[0] == view(3)
     found.detach()
     with pytest.raises(ValueError, match="released"):  # and not a fault of the process
         found.header()
@@ -581,33 +581,33 @@ def test_a_stopped_holder_blocks_nobody(ipc: IpcSet) -> None:
     try:
         wait_until(lambda: state_of(pid) == "T", "it is stopped")
         started_s = time.monotonic()
-        assert ipc.board.loaders()[0] == view(5)
+        assert ipc.board.workers()[0] == view(5)
         assert not ipc.board.publish(0, 2, view(6))
         ipc.board.clear(0)
         assert time.monotonic() - started_s < BOUND_S
-        assert ipc.board.loaders()[0] == LoaderView(0, 0, 0.0, ())
+        assert ipc.board.workers()[0] == WorkerView(0, 0, 0.0, ())
     finally:
         os.kill(pid, signal.SIGKILL)
         ended(pid)
 
 
 def test_a_record_whose_writing_broke_off_shows_no_counts(ipc: IpcSet) -> None:
-    """Its sequence number is odd for ever: the loader is named, its half-written figures are not shown."""
+    """Its sequence number is odd for ever: the worker is named, its half-written figures are not shown."""
     ipc.board.publish(1, 1, view(5))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
     memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HOLDINGS.size)  # where the record of slot 1 begins
     memory.detach()
     started_s = time.monotonic()
-    assert ipc.board.loaders()[1].cells == ()
-    assert ipc.board.loaders()[1].pid == 5
+    assert ipc.board.workers()[1].cells == ()
+    assert ipc.board.workers()[1].pid == 5
     assert time.monotonic() - started_s < BOUND_S
     assert ipc.board.publish(1, 2, view(6))
-    assert ipc.board.loaders()[1] == view(6)
+    assert ipc.board.workers()[1] == view(6)
 
 
 def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
-    """A reader without the semaphore, while a loader writes as fast as it can and is killed at random: every record
-    is of one writing, or shows no counts; and the next loader can write."""
+    """A reader without the semaphore, while a worker writes as fast as it can and is killed at random: every record
+    is of one writing, or shows no counts; and the next worker can write."""
     looking = Board.attach(ipc.record["board"]["id"])
     assert looking is not None
     moments = random.Random(1)
@@ -624,16 +624,16 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
         seen: set[int] = set()
         wanted, give_up_s = moments.randrange(2, 20), time.monotonic() + 60
         while len(seen) < wanted:  # it may be a while until the writer has its turn
-            one = looking.loaders()[0]
+            one = looking.workers()[0]
             assert len(figures(one)) == 1 or one.cells == ()
             seen |= figures(one)
             assert time.monotonic() < give_up_s, seen
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
-        one = looking.loaders()[0]
+        one = looking.workers()[0]
         assert len(figures(one)) == 1 or one.cells == ()
         assert ipc.board.publish(0, 1, view(1))
-        assert ipc.board.loaders()[0] == view(1)
+        assert ipc.board.workers()[0] == view(1)
         ipc.board.clear(0)
     looking.detach()
 
@@ -644,5 +644,5 @@ def test_the_semaphore_is_gone(ipc: IpcSet) -> None:
     ipc.remove()
     started_s = time.monotonic()
     assert not ipc.board.publish(0, 2, view(6))
-    assert ipc.board.loaders()[0] == view(5)
+    assert ipc.board.workers()[0] == view(5)
     assert time.monotonic() - started_s < BOUND_S

@@ -419,29 +419,29 @@ def test_a_redis_that_hangs_is_not_waited_for_long(
 # ---- probing
 
 
-def test_a_restart_is_another_life(world: World, own_redis: RedisServer) -> None:
+def test_a_restart_is_another_epoch(world: World, own_redis: RedisServer) -> None:
     """The same as long as the process lives, for every connection; another one after it."""
-    lives = []
+    epochs = []
     for _ in range(2):
         for _ in range(2):
             connection = TargetConnection(own_redis.url)
             facts = describe_server(connection)
             assert facts.server.split()[0] in ("redis", "valkey")
             assert facts.server.split()[1][0].isdigit()
-            lives.append(facts.life)
+            epochs.append(facts.epoch)
             connection.close()
         own_redis.stop()
         own_redis.start()
-    assert lives[0] == lives[1] != lives[2] == lives[3]
-    assert all(0 < life < 2**64 for life in lives)
+    assert epochs[0] == epochs[1] != epochs[2] == epochs[3]
+    assert all(0 < epoch < 2**64 for epoch in epochs)
 
 
 def test_a_redis_that_may_not_be_asked(world: World) -> None:
-    """Without the right to INFO and DBSIZE it is used all the same, with an unknown life and number of keys."""
+    """Without the right to INFO and DBSIZE it is used all the same, with an unknown epoch and number of keys."""
     connection = TargetConnection(as_user(world, "blind", ["+@all", "-info", "-dbsize"], ["*"]))
     try:
         facts = describe_server(connection)
-        assert (facts.life, facts.evicted_keys, facts.keys) == (0, 0, None)
+        assert (facts.epoch, facts.evicted_keys, facts.keys) == (0, 0, None)
         assert connection.call("PING") == b"PONG"
     finally:
         connection.close()

@@ -79,7 +79,7 @@ def test_half_of_what_a_slot_holds_rings(rows: int, ringing: list[int]) -> None:
 
 
 @pytest.mark.parametrize(("at", "blamed", "begun"), [(1, 1, 1), (3, 3, 3), (5, 5, 5), (0, 1, 16), (77, 1, 16)])
-def test_of_what_a_dead_loader_held(at: int, blamed: int, begun: int) -> None:
+def test_of_what_a_dead_worker_held(at: int, blamed: int, begun: int) -> None:
     """The range that it was at is told from those before, which Redis had, and those behind are as if never sent. If
     it is not known, all count as begun, and the first is to blame."""
     one = tiny(1)
@@ -218,7 +218,7 @@ def test_a_range_that_comes_again_is_forgiven() -> None:
 
 
 def test_every_range_is_acknowledged_once_whatever_happens() -> None:
-    """Loaders that die at any point: in the end each range was acknowledged exactly once, and nothing is open."""
+    """Workers that die at any point: in the end each range was acknowledged exactly once, and nothing is open."""
     one = dispatcher(50, 3)
     done: list[int] = []
     for turn in range(2000):

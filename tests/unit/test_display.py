@@ -26,13 +26,13 @@ HALF = Progress(0.5, 1_234_567, 98_765.4, 75.0, 4, 0)
 @pytest.mark.parametrize(
     ("progress", "shown"),
     [
-        (HALF, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders"),
-        (replace(HALF, eta_s=None), "1,234,567 rows, 98,765 rows/s, about ? left, 4 loaders"),
-        (replace(HALF, eta_s=3725.0, loaders=1), "1,234,567 rows, 98,765 rows/s, about 1 h 02 min left, 1 loader"),
-        (replace(HALF, retries=1), "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders, 1 retry"),
-        (replace(HALF, retries=12), "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders, 12 retries"),
-        (replace(HALF, share=1.0, eta_s=0.0), "1,234,567 rows, 98,765 rows/s, 4 loaders"),
-        (Progress(0.0, 0, 0.0, None, 0, 0), "0 rows, 0 rows/s, about ? left, 0 loaders"),
+        (HALF, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 workers"),
+        (replace(HALF, eta_s=None), "1,234,567 rows, 98,765 rows/s, about ? left, 4 workers"),
+        (replace(HALF, eta_s=3725.0, workers=1), "1,234,567 rows, 98,765 rows/s, about 1 h 02 min left, 1 worker"),
+        (replace(HALF, retries=1), "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 workers, 1 retry"),
+        (replace(HALF, retries=12), "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 workers, 12 retries"),
+        (replace(HALF, share=1.0, eta_s=0.0), "1,234,567 rows, 98,765 rows/s, 4 workers"),
+        (Progress(0.0, 0, 0.0, None, 0, 0), "0 rows, 0 rows/s, about ? left, 0 workers"),
     ],
 )
 def test_a_state_in_words(progress: Progress, shown: str) -> None:
@@ -47,11 +47,11 @@ def test_plain_lines(share: float, shown: str) -> None:
     display = make_display("plain", stream)
     assert display.every_s == PLAIN_EVERY_S
     display.show(replace(HALF, share=share, eta_s=60.0))
-    display.note("loader 1 was killed by SIGKILL")
+    display.note("worker 1 was killed by SIGKILL")
     display.close()
     left = "" if share == 1 else ", about 1 min 00 s left"
     assert stream.getvalue() == (
-        f"{shown} of the plan, 1,234,567 rows, 98,765 rows/s{left}, 4 loaders\nloader 1 was killed by SIGKILL\n"
+        f"{shown} of the plan, 1,234,567 rows, 98,765 rows/s{left}, 4 workers\nworker 1 was killed by SIGKILL\n"
     )
 
 
@@ -86,7 +86,7 @@ def test_a_bar() -> None:
         display.show(replace(HALF, share=share))
     display.close()
     states = [state for state in re.split(r"[\r\n]", stream.getvalue()) if state.strip()]
-    assert [int(state.split("%")[0]) for state in states if "loaders" in state][-1] == 100
+    assert [int(state.split("%")[0]) for state in states if "workers" in state][-1] == 100
     seen = [int(state.split("%")[0]) for state in states]
     assert seen == sorted(seen)
     assert {0, 25, 50, 100} <= set(seen)
@@ -100,10 +100,10 @@ def test_a_note_does_not_break_the_bar() -> None:
     stream = io.StringIO()
     display = make_display("bar", stream)
     display.show(HALF)
-    display.note("loader 1 was killed")
+    display.note("worker 1 was killed")
     display.show(HALF)
     display.close()
-    assert "loader 1 was killed" in re.split(r"[\r\n]+", stream.getvalue())
+    assert "worker 1 was killed" in re.split(r"[\r\n]+", stream.getvalue())
     assert "\x1b" not in stream.getvalue()  # it may be a file
 
 
@@ -129,7 +129,7 @@ def test_no_thread_watches_the_bar() -> None:
 
 
 def test_what_stays_of_attached_bars() -> None:
-    """The job, then its loaders by slot; no bar of a loader that was dismissed meanwhile."""
+    """The job, then its workers by slot; no bar of a worker that was dismissed meanwhile."""
     stream = io.StringIO()
     bars = AttachedBars(stream)
     bars.show(HALF, [SlotProgress(slot, f"range {slot}", 0.5) for slot in (0, 1, 2)])
@@ -137,7 +137,7 @@ def test_what_stays_of_attached_bars() -> None:
     before = stream.tell()
     bars.close()
     stream.seek(before)
-    assert re.findall(r"4 loaders|#\d (?=\|)", stream.read()) == ["4 loaders", "#0 ", "#2 "]
+    assert re.findall(r"4 workers|#\d (?=\|)", stream.read()) == ["4 workers", "#0 ", "#2 "]
 
 
 @contextmanager
@@ -175,8 +175,8 @@ def all_of(stream: TextIO, reading: int) -> str:
 @pytest.mark.parametrize(
     ("columns", "rows", "job"),
     [
-        (200, 50, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders"),
-        (80, 24, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 loaders"),
+        (200, 50, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 workers"),
+        (80, 24, "1,234,567 rows, 98,765 rows/s, about 1 min 15 s left, 4 workers"),
         (60, 24, "1,234,567 rows, about 1 min 15 s left"),
         (40, 10, "about 1 min 15 s left"),
         (25, 10, "1 min 15 s left"),

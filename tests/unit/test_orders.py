@@ -79,6 +79,6 @@ def test_a_terminal_that_hangs_up_ends_its_job() -> None:
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTTIN, 64), (signal.SIGTTOU, 1)])
-def test_there_are_never_too_many_loaders_nor_none(number: int, workers: int) -> None:
+def test_there_are_never_too_many_workers_nor_none(number: int, workers: int) -> None:
     """One more than the most, or one fewer than one, is not asked for."""
     assert order_of_signal(number, workers, stops_at_hangup=False) is None

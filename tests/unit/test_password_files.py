@@ -43,8 +43,8 @@ def test_the_urls_get_the_passwords(environ: dict[str, str]) -> None:
 
 def test_a_user_of_redis(environ: dict[str, str]) -> None:
     """A user alone is not enough in a URL, but with a file it is."""
-    found = load({"table": "t"}, None, environ | {"SHARDLOAD_REDIS_URL": "redis://loader@cache:7000"})
-    assert (found.redis.user, found.redis.password, found.redis.port) == ("loader", f"{AWKWARD}redis", 7000)
+    found = load({"table": "t"}, None, environ | {"SHARDLOAD_REDIS_URL": "redis://worker@cache:7000"})
+    assert (found.redis.user, found.redis.password, found.redis.port) == ("worker", f"{AWKWARD}redis", 7000)
 
 
 def test_resume_takes_them_too(environ: dict[str, str]) -> None:

@@ -84,7 +84,7 @@ def test_a_job_that_goes_on_starts_from_what_is_done() -> None:
     second = meter.reading(1.0, 1_000_100, 0.6, 1, 3)
     assert second.rows_per_second == pytest.approx(100)
     assert second.eta_s == pytest.approx(4)
-    assert (second.loaders, second.retries) == (1, 3)
+    assert (second.workers, second.retries) == (1, 3)
 
 
 def test_without_a_rate_there_is_no_time_left() -> None:

@@ -152,7 +152,7 @@ class Sum:
 
 
 def fed(one: ReferenceEncoder, data: bytes, cuts: list[int]) -> Sum:
-    """Feed a stream in pieces that end at these offsets, as a loader does: what was not consumed comes again."""
+    """Feed a stream in pieces that end at these offsets, as a worker does: what was not consumed comes again."""
     total, start = Sum(), 0
     one.begin(0)
     for end in [*sorted(cuts), len(data)]:

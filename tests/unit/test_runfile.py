@@ -17,7 +17,7 @@ RECORD = {
 ANNOUNCED = {"uid": 0, "pid": 4711, "since": 1795570000}
 RUN: dict[str, Any] = {
     "pid": 4711, "start": 99, "run_id": 2**62, "started": "2026-11-24", "daemon": True, "encoder": "native",
-    "ipc_namespace": "ipc:[1]", "troubles": ["a loader died"], "ipc": RECORD,
+    "ipc_namespace": "ipc:[1]", "troubles": ["a worker died"], "ipc": RECORD,
 }  # fmt: skip
 
 

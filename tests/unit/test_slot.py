@@ -1,4 +1,4 @@
-"""A loader's place: what it may hold, and its patience after a loss."""
+"""A worker's place: what it may hold, and its patience after a loss."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from shardload.coordinator.pool import Slot
 from shardload.model.limits import MOST_HELD
 
 
-def test_a_slot_without_a_loader_holds_nothing() -> None:
-    """Nor does one whose loader is to leave."""
+def test_a_slot_without_a_worker_holds_nothing() -> None:
+    """Nor does one whose worker is to leave."""
     assert Slot().most_ranges(0.0) == 0
     assert Slot(pid=1, is_leaving=True).most_ranges(0.0) == 0
     assert Slot(pid=1).most_ranges(0.0) == MOST_HELD

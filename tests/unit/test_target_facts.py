@@ -1,10 +1,10 @@
-"""What INFO says of a server: its life, its policy, its figures; nonsense is as if it had not been told."""
+"""What INFO says of a server: its epoch, its policy, its figures; nonsense is as if it had not been told."""
 
 from __future__ import annotations
 
 import pytest
 
-from shardload.model.tasks import UNKNOWN_LIFE
+from shardload.model.tasks import UNKNOWN_EPOCH
 from shardload.target.probe import facts_of
 
 
@@ -16,21 +16,21 @@ def info(**facts: str) -> str:
 RUN, DATA = "a" * 40, "b" * 40
 
 
-def test_a_life_is_a_process_and_its_data() -> None:
-    """Another process, or the data of another master, is another life; what a server does not tell does not count."""
-    lives = [
-        facts_of(info(run_id=RUN, master_replid=DATA), 0).life,
-        facts_of(info(run_id=RUN, master_replid="c" * 40), 0).life,
-        facts_of(info(run_id="d" * 40, master_replid=DATA), 0).life,
-        facts_of(info(run_id=RUN), 0).life,
-        facts_of(info(master_replid=DATA), 0).life,
-        facts_of(info(run_id="no hex, and long" * 10), 0).life,
-        facts_of(info(run_id=""), 0).life,
+def test_a_epoch_is_a_process_and_its_data() -> None:
+    """Another process, or the data of another master, is another epoch; what a server does not tell does not count."""
+    epochs = [
+        facts_of(info(run_id=RUN, master_replid=DATA), 0).epoch,
+        facts_of(info(run_id=RUN, master_replid="c" * 40), 0).epoch,
+        facts_of(info(run_id="d" * 40, master_replid=DATA), 0).epoch,
+        facts_of(info(run_id=RUN), 0).epoch,
+        facts_of(info(master_replid=DATA), 0).epoch,
+        facts_of(info(run_id="no hex, and long" * 10), 0).epoch,
+        facts_of(info(run_id=""), 0).epoch,
     ]
-    assert len(set(lives)) == len(lives)
-    assert lives[-1] == UNKNOWN_LIFE == facts_of("", 0).life
-    assert all(0 <= life < 2**63 for life in lives)
-    assert lives[0] == facts_of(info(uptime="1", master_replid=DATA, run_id=RUN), 5).life
+    assert len(set(epochs)) == len(epochs)
+    assert epochs[-1] == UNKNOWN_EPOCH == facts_of("", 0).epoch
+    assert all(0 <= epoch < 2**63 for epoch in epochs)
+    assert epochs[0] == facts_of(info(uptime="1", master_replid=DATA, run_id=RUN), 5).epoch
 
 
 @pytest.mark.parametrize(

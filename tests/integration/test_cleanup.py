@@ -15,7 +15,7 @@ from shardload.errors import JobError
 from shardload.ipc import BoardHeader, announce, create, remove_recorded
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
-from shardload.jobs.cleanup import clean, sweep
+from shardload.jobs.cleanup import clean, clean_up
 from shardload.jobs.owner import acting_for
 from shardload.process import ipc_namespace
 from tests.harness import ipc_objects
@@ -53,7 +53,7 @@ def test_a_broken_directory_is_in_nobodys_way(tmp_path: Path) -> None:
     (locked.path / "lock").unlink()
     (locked.path / "lock").mkdir()
     dead_job(tmp_path, "e")
-    assert sweep(tmp_path) == 3
+    assert clean_up(tmp_path) == 3
     assert len(ipc_objects() - before) == 3
     told = cleaned(tmp_path)
     assert [line.split(":")[0] for line in told] == ["kept a", "kept b", "kept c", "kept d", "kept e"]
@@ -74,10 +74,10 @@ def test_a_run_killed_while_it_made_its_objects(tmp_path: Path) -> None:
     run = {"pid": os.getpid(), "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": announced}
     job.write_run(run)
     assert cleaned(tmp_path, dry_run=True)[0] == "would remove 3 SysV objects of job users"
-    assert sweep(tmp_path) == 3
+    assert clean_up(tmp_path) == 3
     assert ipc_objects() == before
     assert job.read_run() == {**run, "ipc": None}
-    assert sweep(tmp_path) == 0
+    assert clean_up(tmp_path) == 0
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_record_of_another_container_is_kept(tmp_path: Path, names: tuple[str,
     """Nobody here can see its objects, and nothing else says whose they are: told, with the way on."""
     before = ipc_objects()
     job = dead_job(tmp_path, "users", ipc_namespace="ipc:[1]")
-    assert sweep(tmp_path) == 0
+    assert clean_up(tmp_path) == 0
     for dry_run in (True, False):
         (line,) = cleaned(tmp_path, *names, resumable=True, dry_run=dry_run)
         assert line.startswith("kept users: its SysV objects are in another IPC namespace (a container) (shardload cl")
@@ -157,7 +157,7 @@ def test_root_removes_what_another_user_left(nobodys_job: JobDirectory) -> None:
     """As that user: the directory stays one that its owner can use."""
     with acting_for(nobodys_job):
         assert len(nobodys_job.read_run()["ipc"]["queues"]) == 2
-    assert sweep(nobodys_job.path.parent) == 3
+    assert clean_up(nobodys_job.path.parent) == 3
     assert os.geteuid() == 0
     with acting_for(nobodys_job):
         assert nobodys_job.read_run()["ipc"] is None

@@ -7,7 +7,7 @@ import pytest
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange
 from shardload.model.tasks import Task
-from shardload.worker.inflight import MOST_BYTES, SLOW_S, Flight, Sent
+from shardload.worker.inflight import MOST_BYTES, SLOW_S, Inflight, Sent
 
 
 def sent(number: int, size_bytes: int = 1000, replies: int = 10, sent_s: float = 0.0, *, ended: bool = True) -> Sent:
@@ -15,9 +15,9 @@ def sent(number: int, size_bytes: int = 1000, replies: int = 10, sent_s: float =
     return Sent(Task(number, 1, KeyRange(number, number + 1)), Counts(), ended, replies, size_bytes, sent_s)
 
 
-def flight(*batches: Sent) -> Flight:
+def inflight(*batches: Sent) -> Inflight:
     """These, oldest first."""
-    one = Flight()
+    one = Inflight()
     for batch in batches:
         one.add(batch)
     return one
@@ -39,12 +39,12 @@ def flight(*batches: Sent) -> Flight:
 )
 def test_much_is_waited_for(sizes: list[int], due: int) -> None:
     """Down to half, never for the newest."""
-    assert flight(*[sent(number, size) for number, size in enumerate(sizes)]).due(0.0) == due
+    assert inflight(*[sent(number, size) for number, size in enumerate(sizes)]).due(0.0) == due
 
 
 def test_slow_batches_are_waited_for() -> None:
     """Those that were sent too long ago, and no newer ones."""
-    one = flight(*[sent(number, sent_s=number * SLOW_S / 4) for number in range(8)])
+    one = inflight(*[sent(number, sent_s=number * SLOW_S / 4) for number in range(8)])
     assert one.due(SLOW_S * 0.99) == 0
     assert one.due(SLOW_S) == 1
     assert one.due(SLOW_S * 1.5) == 3
@@ -53,7 +53,7 @@ def test_slow_batches_are_waited_for() -> None:
 
 def test_landing() -> None:
     """The oldest go; what is behind them is counted."""
-    one = flight(sent(1, replies=3), sent(2, replies=0), sent(3, replies=5))
+    one = inflight(sent(1, replies=3), sent(2, replies=0), sent(3, replies=5))
     assert [one.replies_behind(count) for count in range(4)] == [8, 5, 5, 0]
     assert [batch.task.range_id for batch in one.land(2)] == [1, 2]
     assert (len(one), one.replies_behind(0)) == (1, 5)
@@ -66,14 +66,14 @@ def test_landing() -> None:
 )
 def test_what_so_many_replies_confirm(replies: int, landed: list[int]) -> None:
     """Whole batches only; one without a key is confirmed with the one before."""
-    one = flight(sent(1, replies=3), sent(2, replies=0), sent(3, replies=5))
+    one = inflight(sent(1, replies=3), sent(2, replies=0), sent(3, replies=5))
     assert [batch.task.range_id for batch in one.land_confirmed(replies)] == landed
     assert len(one) == 3 - len(landed)
 
 
 def test_ranges_that_are_given_up() -> None:
     """Each once, the oldest first, and nothing is left to weigh upon what comes."""
-    one = flight(sent(1, MOST_BYTES, ended=False), sent(1, MOST_BYTES), sent(2, MOST_BYTES))
+    one = inflight(sent(1, MOST_BYTES, ended=False), sent(1, MOST_BYTES), sent(2, MOST_BYTES))
     assert [task.range_id for task in one.give_up()] == [1, 2]
     assert not one
     one.add(sent(3, 1))

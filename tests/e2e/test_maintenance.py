@@ -19,7 +19,7 @@ def kill_all(world: World, table: str) -> None:
     """A job whose coordinator and janitor were killed at once: its SysV objects are still there."""
     before = ipc_objects()
     daemon = launch(world, table, "--workers", "2")
-    kill(daemon.pid, daemon.janitor(), *daemon.loaders())
+    kill(daemon.pid, daemon.janitor(), *daemon.workers())
     wait_for_the_dead(before)
 
 

@@ -38,8 +38,8 @@ def test_pause_and_unpause(world: World, many_users: str) -> None:
     assert daemon.order("pause").out == f"job {JOB}: paused\n"
     seen = daemon.status()
     assert seen["state"] == "paused"
-    assert {loader["doing"] for loader in seen["loaders"]} == {"waiting for a range"}
-    assert {loader["range"] for loader in seen["loaders"]} == {None}
+    assert {worker["doing"] for worker in seen["slots"]} == {"waiting for a range"}
+    assert {worker["range"] for worker in seen["slots"]} == {None}
     keys = world.target().dbsize()
     daemon.order("rate", "off")
     assert daemon.order("pause").out == f"job {JOB}: paused\n"  # once more: it is
@@ -97,7 +97,7 @@ def test_who_is_told_to_leave_takes_few_slow_ranges_along(world: World, many_use
     daemon = launch(world, many_users, "--workers", "2", "--range-rows", "100", "--rate", "400")
     before = daemon.wait_for("some ranges", lambda seen: seen["ranges_done"] > 8 and seen["rows_read"])
     daemon.order("scale", "1")
-    daemon.wait_for("one loader", lambda seen: len(seen["loaders"]) == 1)
+    daemon.wait_for("one worker", lambda seen: len(seen["slots"]) == 1)
     assert daemon.status()["rows_read"] - before < 1000
     daemon.order("rate", "off")
     assert_whole(world, many_users, daemon.end())
@@ -123,16 +123,16 @@ def test_keys_removed_meanwhile_are_told(world: World, many_users: str, expires:
 
 
 def test_scale_up_and_down(world: World, many_users: str) -> None:
-    """More loaders, fewer, one; by words and by signals; each range is loaded once."""
+    """More workers, fewer, one; by words and by signals; each range is loaded once."""
     daemon = launch(world, many_users, "--workers", "2")
     assert daemon.order("scale", "5").out == f"job {JOB}: 5 workers\n"
-    assert len(daemon.loaders()) == 5
+    assert len(daemon.workers()) == 5
     assert daemon.order("scale", JOB, "1").out == f"job {JOB}: 1 workers\n"
-    assert len(daemon.loaders()) == 1
+    assert len(daemon.workers()) == 1
     os.kill(daemon.pid, signal.SIGTTIN)
-    daemon.wait_for("two loaders", lambda seen: len(seen["loaders"]) == 2 == seen["workers"])
+    daemon.wait_for("two workers", lambda seen: len(seen["slots"]) == 2 == seen["workers"])
     os.kill(daemon.pid, signal.SIGTTOU)
-    daemon.wait_for("one loader", lambda seen: len(seen["loaders"]) == 1 == seen["workers"])
+    daemon.wait_for("one worker", lambda seen: len(seen["slots"]) == 1 == seen["workers"])
     os.kill(daemon.pid, signal.SIGTTOU)  # never none
     daemon.order("rate", "off")
     done = daemon.end()
@@ -142,35 +142,35 @@ def test_scale_up_and_down(world: World, many_users: str) -> None:
 
 
 @pytest.mark.parametrize("by_signal", [False, True])
-def test_reload_replaces_every_loader(world: World, many_users: str, by_signal: bool) -> None:
+def test_reload_replaces_every_worker(world: World, many_users: str, by_signal: bool) -> None:
     """One at a time, with new processes; no range is lost or loaded twice."""
     daemon = launch(world, many_users, "--workers", "3")
-    before = set(daemon.loaders())
+    before = set(daemon.workers())
     assert len(before) == 3
     if by_signal:
         os.kill(daemon.pid, signal.SIGHUP)
-        wait_until(lambda: len(now := daemon.loaders()) == 3 and not before & set(now), "three new loaders")
+        wait_until(lambda: len(now := daemon.workers()) == 3 and not before & set(now), "three new workers")
     else:
-        assert daemon.order("reload").out == f"job {JOB}: 3 loaders replaced\n"
-        assert len(daemon.loaders()) == 3
-        assert not before & set(daemon.loaders())
+        assert daemon.order("reload").out == f"job {JOB}: 3 workers replaced\n"
+        assert len(daemon.workers()) == 3
+        assert not before & set(daemon.workers())
     daemon.order("rate", "off")
     done = daemon.end()
     assert_whole(world, many_users, done)
     assert attempts(world) == {1: done["ranges"]}
 
 
-def test_a_loader_that_was_told_to_leave_leaves(world: World, many_users: str) -> None:
+def test_a_worker_that_was_told_to_leave_leaves(world: World, many_users: str) -> None:
     """Also when, before it has heard, the job is paused, or scaled again."""
     daemon = world.launch(
         "run", "--table", many_users, "--key", "user:{id}", "--workers", "1", "--rate", "2000", job=JOB
     )
-    (before,) = daemon.loaders()
+    (before,) = daemon.workers()
     os.kill(daemon.pid, signal.SIGHUP)
     wait_until(lambda: "reloading" in daemon.log(), "the reload is begun")
     daemon.order("pause")
     daemon.order("unpause")
-    wait_until(lambda: daemon.loaders() and before not in daemon.loaders(), "a new loader")
+    wait_until(lambda: daemon.workers() and before not in daemon.workers(), "a new worker")
     daemon.order("scale", "4")
     for workers in (3, 2):
         os.kill(daemon.pid, signal.SIGTTOU)
@@ -182,9 +182,9 @@ def test_a_loader_that_was_told_to_leave_leaves(world: World, many_users: str) -
 
 
 def test_a_higher_rate_counts_at_once(world: World, many_users: str) -> None:
-    """For a loader, too, that owes the old one minutes."""
+    """For a worker, too, that owes the old one minutes."""
     daemon = world.launch("run", "--table", many_users, "--key", "user:{id}", "--rate", "1", job=JOB)
-    daemon.wait_for("loaders in debt", lambda seen: seen["loaders"][0]["doing"] == "held back by the rate limit")
+    daemon.wait_for("workers in debt", lambda seen: seen["slots"][0]["doing"] == "held back by the rate limit")
     daemon.order("rate", "1000000")
     assert_whole(world, many_users, daemon.end())
 
@@ -206,7 +206,7 @@ def test_a_reload_reads_the_limits_again(world: World, many_users: str, tmp_path
 
 
 def test_the_rate_is_kept(world: World, many_users: str) -> None:
-    """Over seconds, all loaders together, within a burst; and it can be lowered, raised and lifted."""
+    """Over seconds, all workers together, within a burst; and it can be lowered, raised and lifted."""
     daemon = world.launch(
         "run", "--table", many_users, "--key", "user:{id}", "--workers", "3", "--rate", "5000", job=JOB
     )
@@ -235,7 +235,7 @@ def test_stop_and_resume(world: World, many_users: str) -> None:
 
 
 def test_a_second_stop_changes_nothing(world: World, many_users: str, own_redis: RedisServer) -> None:
-    """Asked twice, by words and by TERM, the job still lets its loaders finish; INT twice and --now are impatient."""
+    """Asked twice, by words and by TERM, the job still lets its workers finish; INT twice and --now are impatient."""
     daemon = launch(world, many_users, "--workers", "2")
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
@@ -259,7 +259,7 @@ def test_an_order_that_takes_too_long_is_told_as_such(
     monkeypatch.setattr("shardload.cli.control._DONE_WITHIN_S", 0.2)
     monkeypatch.setattr(sys, "argv", ["shardload", "scale", JOB, "1", "--state-dir", str(world.state_dir)])
     assert outcome() == 3
-    assert f"job {JOB}: under way, not done after 0.2 s: loaders come, or leave after the" in capsys.readouterr().err
+    assert f"job {JOB}: under way, not done after 0.2 s: workers come, or leave after the" in capsys.readouterr().err
     assert daemon.status()["workers"] == 1
     daemon.order("stop", "--wait")
 
@@ -343,33 +343,33 @@ def test_a_coordinator_that_is_stopped_or_dead_is_told_apart(world: World, many_
     assert list((world.state_dir / JOB).glob("answer.*")) == []
 
 
-def test_a_hung_loader_is_killed_and_replaced(world: World, many_users: str) -> None:
+def test_a_hung_worker_is_killed_and_replaced(world: World, many_users: str) -> None:
     """One that was stopped by a signal shows no life: it is noticed, told of, and its range is loaded by another."""
     daemon = launch(world, many_users, "--workers", "2", "--hung-after", "1s")
-    hung = daemon.loaders()[0]
+    hung = daemon.workers()[0]
     os.kill(hung, signal.SIGSTOP)
-    daemon.wait_for("the hung one is replaced", lambda seen: hung not in {one["pid"] for one in seen["loaders"]})
-    wait_until(lambda: len(daemon.loaders()) == 2, "two loaders")
+    daemon.wait_for("the hung one is replaced", lambda seen: hung not in {one["pid"] for one in seen["slots"]})
+    wait_until(lambda: len(daemon.workers()) == 2, "two workers")
     assert f"(pid {hung}) was stopped by a signal" in daemon.log()
     assert any("was killed by SIGKILL" in text for text in daemon.status()["troubles"])
     daemon.order("rate", "off")
     assert_whole(world, many_users, daemon.end())
 
 
-def test_a_loader_that_waits_for_a_server_is_not_hung(world: World, many_users: str) -> None:
+def test_a_worker_that_waits_for_a_server_is_not_hung(world: World, many_users: str) -> None:
     """A lock in MySQL keeps every read waiting for longer than --hung-after: nobody is killed."""
     with world.sql() as cursor:
         cursor.execute(f"LOCK TABLES `{many_users}` READ")  # the planner may read
         daemon = launch(world, many_users, "--workers", "2", "--hung-after", "1s")
-        before = daemon.loaders()
+        before = daemon.workers()
         daemon.order("pause")
         cursor.execute(f"LOCK TABLES `{many_users}` WRITE")
         daemon.order("unpause")
         daemon.wait_for(
-            "loaders that wait for longer than --hung-after",
-            lambda seen: [one for one in seen["loaders"] if one["doing"] == "reading MySQL" and one["silent_s"] > 3],
+            "workers that wait for longer than --hung-after",
+            lambda seen: [one for one in seen["slots"] if one["doing"] == "reading MySQL" and one["silent_s"] > 3],
         )
-        assert daemon.loaders() == before
+        assert daemon.workers() == before
     daemon.order("rate", "off")
     done = daemon.end()
     assert_whole(world, many_users, done)
@@ -397,9 +397,9 @@ def test_deaths_are_told_in_words(world: World, many_users: str) -> None:
     """By signal and by exit code, in the log and in the status."""
     daemon = launch(world, many_users, "--workers", "3")
     for number, words in ((signal.SIGSEGV, "a fault in native code"), (signal.SIGKILL, "out of memory")):
-        loader = daemon.loaders()[0]
-        os.kill(loader, number)
-        told = f"(pid {loader}) was killed by {signal.Signals(number).name} ("
+        worker = daemon.workers()[0]
+        os.kill(worker, number)
+        told = f"(pid {worker}) was killed by {signal.Signals(number).name} ("
         wait_until(lambda: told in daemon.log(), "the death in the log")  # noqa: B023  # waited for at once
         assert words in daemon.order("status").out
     daemon.order("stop", "--wait")
@@ -414,7 +414,7 @@ def test_status_from_another_container(world: World, many_users: str) -> None:
     asked = subprocess.run(words, env=world.environment(), capture_output=True, text=True, check=True)
     assert asked.stdout.startswith(f"job {JOB}: running")
     assert "it runs in another IPC namespace" in asked.stdout
-    assert " of 2 loaders" not in asked.stdout
+    assert " of 2 workers" not in asked.stdout
     assert "namespace" not in daemon.order("status").out
     daemon.order("stop", "--wait")
     ended = subprocess.run(words, env=world.environment(), capture_output=True, text=True, check=True)
@@ -431,15 +431,15 @@ def test_status_is_quick(world: World, many_users: str) -> None:
 
 
 def test_no_descriptor_is_lost(world: World, many_users: str) -> None:
-    """However many loaders and janitors come and go, and however many orders: the coordinator keeps as many as at the
-    beginning, and a new loader is not handed more than an old one."""
+    """However many workers and janitors come and go, and however many orders: the coordinator keeps as many as at the
+    beginning, and a new worker is not handed more than an old one."""
     daemon = launch(world, many_users, "--workers", "2")
 
     def held() -> list[int]:
         """How many each has for good. The journal is closed for a fork, and opened when it is next needed; an answer is
         written, and read by the asker, before it is closed."""
-        wait_until(lambda: len(daemon.loaders()) == 2 and processes_named(f"shardload: janitor {JOB}"), "all are there")
-        every = [descriptors(pid) for pid in (daemon.pid, *daemon.loaders())]
+        wait_until(lambda: len(daemon.workers()) == 2 and processes_named(f"shardload: janitor {JOB}"), "all are there")
+        every = [descriptors(pid) for pid in (daemon.pid, *daemon.workers())]
         assert sum("/journal" in name for name in every[0]) <= 3, every[0]  # the file, its log, its index
         passing = ("/journal", "/answer.", "/run.", "/report.", "/proc/")
         return [sum(not any(part in name for part in passing) for name in names) for names in every]
@@ -448,7 +448,7 @@ def test_no_descriptor_is_lost(world: World, many_users: str) -> None:
     daemon.order("reload")  # these have not connected
     before = held()
     for _ in range(3):
-        gone = [daemon.loaders()[0], *processes_named(f"shardload: janitor {JOB}")]
+        gone = [daemon.workers()[0], *processes_named(f"shardload: janitor {JOB}")]
         kill(*gone)
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in gone), "they are reaped")  # noqa: B023
         daemon.order("reload")

@@ -46,7 +46,7 @@ def test_it_is_asked_again_after_a_pause() -> None:
         ({"keys": 9}, False, []),  # some may have expired, or rows share a key
         ({"keys": None}, True, []),  # it may not be asked
         ({"evicted_keys": 1005}, True, ["Redis evicted 1,000 keys meanwhile"]),
-        ({"evicted_keys": 0}, True, []),  # a new life counts anew
+        ({"evicted_keys": 0}, True, []),  # a new epoch counts anew
         ({"evicted_keys": 6, "keys": 0}, True, ["Redis evicted 1 keys", "Redis has 0 keys"]),
     ],
 )
