@@ -14,7 +14,7 @@ from shardload.coordinator.janitor import Janitor
 from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError
 from shardload.ipc import IpcSet, Phase
 from shardload.model import backoff
-from shardload.model.limits import MOST_HELD, MOST_WORKERS
+from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
 
 MOST_BAD_STARTS = 5
@@ -53,7 +53,7 @@ class Slot:
     def most_ranges(self, now_s: float) -> int:
         """How many ranges its worker may hold now, as far as it is concerned: one, until it has its servers again."""
         is_ready = self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
-        return 0 if not is_ready else 1 if self.losses else MOST_HELD
+        return 0 if not is_ready else 1 if self.losses else CREDITS
 
     def silent_s(self, heartbeat_s: float, now_s: float) -> float:
         """For how long this worker has shown the same heartbeat, by looks at it such as this one."""

@@ -14,8 +14,7 @@ class Batch:
 
     `commands` writes `keys` keys and is answered by `keys * replies_per_key` replies; who lets go of it before the
     encoder is used again spares the encoder new memory. The piece's first `consumed_bytes` bytes are done with.
-    `reached` says that the next row is at the bound, or beyond it. `error_packet` is MySQL's error, if it came instead
-    of an end.
+    `error_packet` is MySQL's error, if it came instead of an end.
     """
 
     consumed_bytes: int
@@ -25,7 +24,6 @@ class Batch:
     commands: bytes | memoryview
     set_aside: list[SetAside] = field(default_factory=list)
     ended: bool = False
-    reached: bool = False
     error_packet: bytes | None = None
 
 
@@ -39,9 +37,6 @@ class Encoder(Protocol):
         """A new result set, whose first row's packet bears this number."""
         ...
 
-    def encode(self, data: bytes | bytearray | memoryview, bound: int | None = None, /) -> Batch:
-        """Every whole row in `data`, as commands; with a bound, up to the first row whose primary key is not below it.
-
-        MalformedPacket if the bytes are not MySQL's protocol, or a key is no integer where there is a bound.
-        """
+    def encode(self, data: bytes | bytearray | memoryview, /) -> Batch:
+        """Every whole row in `data`, as commands. MalformedPacket if the bytes are not MySQL's protocol."""
         ...

@@ -7,7 +7,6 @@ in the next packet. A row is one length-encoded string a column; 0xFB is NULL.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from shardload.errors import MalformedPacket
@@ -17,26 +16,22 @@ CONTINUED = 0xFFFFFF
 _NULL, _TWO_BYTES, _THREE_BYTES, _EIGHT_BYTES = 0xFB, 0xFC, 0xFD, 0xFE
 _END, _ERROR = 0xFE, 0xFF
 _MORE_RESULTS = 0x08  # SERVER_MORE_RESULTS_EXISTS in the end's status
-_KEY = re.compile(rb"-?0*[0-9]{1,20}")  # ZEROFILL may be wide
 _END_SHORTER_THAN = 9  # a row may start with 0xFE too: its first value is then 16 MiB or more
 
 
 @dataclass(slots=True)
 class Rows:
-    """What a piece of the stream held: whole rows, and whether the result set ended or broke off in it, or a bound was
-    reached."""
+    """What a piece of the stream held: whole rows, and whether the result set ended or broke off in it."""
 
     rows: list[list[bytes | None]] = field(default_factory=list)
     consumed_bytes: int = 0
     sequence: int = 0
     ended: bool = False
-    reached: bool = False
     error_packet: bytes | None = None
 
 
-def split_rows(data: bytes, columns: int, sequence: int, bound: int | None = None, bound_column: int = 0) -> Rows:
-    """Every whole row in `data`; a packet that is not all there yet is left unconsumed, and so is, with a `bound`, the
-    first row whose integer in `bound_column` is not below it.
+def split_rows(data: bytes, columns: int, sequence: int) -> Rows:
+    """Every whole row in `data`; a packet that is not all there yet is left unconsumed.
 
     `sequence` is the number that the next packet must bear. MalformedPacket, with the offset, on anything
     that the protocol does not allow.
@@ -56,11 +51,7 @@ def split_rows(data: bytes, columns: int, sequence: int, bound: int | None = Non
                 raise MalformedPacket(f"an end at offset {at} that announces another result")
             found.ended = True
         else:
-            values = _split_values(payload, columns, at)
-            if bound is not None and _integer(values[bound_column], at) >= bound:
-                found.reached = True
-                break
-            found.rows.append(values)
+            found.rows.append(_split_values(payload, columns, at))
         found.consumed_bytes, found.sequence = consumed, sequence
     if found.ended and found.consumed_bytes != len(data):
         raise MalformedPacket(f"{len(data) - found.consumed_bytes} bytes after the end of the result set")
@@ -84,13 +75,6 @@ def _next_payload(data: bytes, at: int, sequence: int) -> tuple[bytes | None, in
         pieces.append(data[start:at])
         if length != CONTINUED:
             return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), at, sequence
-
-
-def _integer(value: bytes | None, offset: int) -> int:
-    """The integer of a key. `offset` is its row's, for the error text."""
-    if value is None or not _KEY.fullmatch(value) or not -(2**63) <= int(value) < 2**64:
-        raise MalformedPacket(f"a key that is no integer in the row at offset {offset}")
-    return int(value)
 
 
 def _split_values(payload: bytes, columns: int, offset: int) -> list[bytes | None]:

@@ -32,14 +32,12 @@ class ReferenceEncoder:
         """A new result set, whose first row's packet bears this number."""
         self._sequence = sequence
 
-    def encode(self, data: bytes | bytearray | memoryview, bound: int | None = None) -> Batch:
-        """Every whole row in `data` up to the bound, as commands. MalformedPacket if it is not MySQL's protocol."""
+    def encode(self, data: bytes | bytearray | memoryview) -> Batch:
+        """Every whole row in `data`, as commands. MalformedPacket if it is not MySQL's protocol."""
         layout, add = self._layout, self._add_hset if self._form.payload is None else self._add_restore
-        found = split_rows(bytes(data), len(layout.columns), self._sequence, bound, layout.row_id)
+        found = split_rows(bytes(data), len(layout.columns), self._sequence)
         self._sequence = found.sequence
-        batch = Batch(
-            found.consumed_bytes, len(found.rows), 0, 0, b"", [], found.ended, found.reached, found.error_packet
-        )
+        batch = Batch(found.consumed_bytes, len(found.rows), 0, 0, b"", [], found.ended, found.error_packet)
         pieces: list[bytes] = []
         for values in found.rows:
             key = layout.key_of(values)

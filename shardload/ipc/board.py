@@ -34,16 +34,16 @@ from shardload.ipc.records import (
     WorkerView,
 )
 from shardload.model.counts import Counts
-from shardload.model.limits import MOST_HELD, after_taking
+from shardload.model.limits import CREDITS, after_taking
 
-MAGIC = b"SHARDLD5"
+MAGIC = b"SHARDLD6"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when
 _STANDING = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, counts and the rest as in Standing
-_HOLDINGS = struct.Struct(f"<{3 * MOST_HELD}Q")  # of each: range id, attempt, estimated rows
+_HOLDINGS = struct.Struct(f"<{3 * CREDITS}Q")  # of each: range id, attempt, estimated rows
 _CELL_NUMBERS = 8  # range id, attempt, six counts
 _RECORD = struct.Struct(
-    f"<QQQdII{_CELL_NUMBERS * MOST_HELD}Q"
+    f"<QQQdII{_CELL_NUMBERS * CREDITS}Q"
 )  # sequence, pid, start, heartbeat, phase, range in hand, cells
 _BUCKET = struct.Struct("<3d")  # of the orders
 _BEAT = struct.Struct("<dII")  # of a record: heartbeat, phase, range in hand
@@ -160,7 +160,7 @@ class Board:
             self._write(_STANDING_AT, _SEQUENCE.pack(2 * self._standings - 1))
             for slot, held in enumerate(holdings):
                 numbers = [number for holding in held for number in holding]
-                self._write(_SLOTS_AT + slot * _SLOT_BYTES, _HOLDINGS.pack(*_filled(numbers, 3 * MOST_HELD)))
+                self._write(_SLOTS_AT + slot * _SLOT_BYTES, _HOLDINGS.pack(*_filled(numbers, 3 * CREDITS)))
             self._write(_STANDING_AT + 8, packed[8:])
             self._write(_STANDING_AT, packed[:8])
 
@@ -195,7 +195,7 @@ class Board:
             numbers += (range_id, attempt, *counts.as_tuple())
         record = _RECORD.pack(
             2 * sequence, view.pid, view.start, view.heartbeat_s, view.phase, view.range_id & _RANGE_ID,
-            *_filled(numbers, _CELL_NUMBERS * MOST_HELD),
+            *_filled(numbers, _CELL_NUMBERS * CREDITS),
         )  # fmt: skip
         with self._lock as held:
             if held:

@@ -16,13 +16,13 @@ import sysv_ipc
 from shardload.errors import IpcError
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange
-from shardload.model.limits import CREDITS, MOST_WORKERS, SHARED_CREDITS
+from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.tasks import Ack, Outcome, Task
 
 MESSAGE_BYTES = 112  # both queues, both sides: a longer message would block the head of a queue for ever
 _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
-_LOAD, _STOP, _LOAD_QUIETLY = 1, 2, 3
+_LOAD, _STOP = 1, 2
 
 # magic, kind, run id, range id, attempt, estimated rows, low, high (128-bit signed, so that every 64-bit key fits, and
 # 2**64)
@@ -31,7 +31,7 @@ _MOST_ROWS = 2**32 - 1  # that an estimate can say here
 # magic, slot, run id, range id, attempt, outcome, epoch of the target, six counts
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
-_MOST_TASKS = CREDITS * MOST_WORKERS + SHARED_CREDITS
+_MOST_TASKS = CREDITS * MOST_WORKERS
 QUEUE_BYTES = max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # all credits together
 assert QUEUE_BYTES <= 16 * 1024  # the usual msgmnb, which a queue cannot exceed
 
@@ -84,9 +84,8 @@ class TaskQueue(_Queue):
     def send(self, slot: int, task: Task) -> None:
         """Give a worker a range. IpcError if the queue is gone."""
         low, high = (n.to_bytes(16, "little", signed=True) for n in (task.keys.low, task.keys.high))
-        kind = _LOAD if task.rings else _LOAD_QUIETLY
         rows = min(task.estimated_rows, _MOST_ROWS)
-        self._send(_TASK.pack(_MAGIC, kind, self._run_id, task.range_id, task.attempt, rows, low, high), slot + 1)
+        self._send(_TASK.pack(_MAGIC, _LOAD, self._run_id, task.range_id, task.attempt, rows, low, high), slot + 1)
 
     def send_stop(self, slot: int) -> None:
         """Tell a worker to leave when it has done what was sent before."""
@@ -119,7 +118,7 @@ class TaskQueue(_Queue):
         if kind == _STOP:
             return Stop()
         keys = KeyRange(*(int.from_bytes(n, "little", signed=True) for n in (low, high)))
-        return Task(range_id, attempt, keys, kind != _LOAD_QUIETLY, rows)
+        return Task(range_id, attempt, keys, rows)
 
 
 class AckQueue(_Queue):

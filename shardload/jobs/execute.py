@@ -28,7 +28,9 @@ from shardload.model.orders import Limits
 from shardload.process import SignalInbox
 from shardload.reporting.display import Display
 from shardload.reporting.summary import Status, Summary, make_summary
+from shardload.worker.load import Load
 from shardload.worker.loop import Worker
+from shardload.worker.session import Session
 from shardload.worker.settings import WorkerSettings
 
 _log = logging.getLogger("shardload.jobs.execute")
@@ -50,31 +52,38 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     """Run the job to its end, or to an orderly stop. The summary, and what stopped it if something did."""
     handler = log.open_log(job.directory.log_file, job.spec.log_format)
     _log.info("job %s begins: %s to %s", job.directory.name, job.spec.mysql, job.spec.redis)
-    work = WorkerSettings(
-        job.directory,
-        job.spec.mysql,
-        job.spec.redis,
-        job.subject.table.name,
-        job.subject.key_column,
-        job.subject.layout,
-        job.form,
-        uses_native(job.spec),
+    worker_settings = WorkerSettings(
+        directory=job.directory,
+        mysql=job.spec.mysql,
+        redis=job.spec.redis,
+        table=job.subject.table.name,
+        key_column=job.subject.key_column,
+        layout=job.subject.layout,
+        form=job.form,
+        native=uses_native(job.spec),
     )
 
     def worker_body(slot: int, ipc: IpcSet, doorbell: int) -> int:
         log.name_process(f"worker-{slot}")
         try:
-            return Worker(slot, work, ipc.tasks, ipc.acks, ipc.board, doorbell).run()
+            session = Session(slot, ipc.board, ipc.acks, doorbell)
+            return Worker(worker_settings, ipc.tasks, session, Load(worker_settings, session)).run()
         except Exception:
             _log.exception("worker %d crashed", slot)
             raise
 
     settings = Settings(
-        job.subject.key_column, Limits(job.spec.workers, job.spec.rate or 0), job.spec.give_up_after,
-        job.spec.hung_after, frame.stops_at_hangup, lambda: ask_target(job.spec), job.keys_stay,
-        frame.read_limits, frame.on_ready,
-        lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
-    )  # fmt: skip
+        key_name=job.subject.key_column,
+        limits=Limits(job.spec.workers, job.spec.rate or 0),
+        give_up_after_s=job.spec.give_up_after,
+        hung_after_s=job.spec.hung_after,
+        stops_at_hangup=frame.stops_at_hangup,
+        ask_target=lambda: ask_target(job.spec),
+        keys_stay=job.keys_stay,
+        read_limits=frame.read_limits,
+        on_ready=frame.on_ready,
+        reopen_log=lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
+    )
     about = {"started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "daemon": frame.is_daemon, "encoder": job.encoder}
     stopped: ShardloadError | None = None
     ending: Ending | None = None

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 MOST_WORKERS = 64  # two tasks and a STOP for each fit into a 16 KiB queue
-CREDITS = 2  # ranges that every slot may hold: one in hand, one waiting
-MOST_HELD = 16  # and that it may hold if they are tiny and there are many
-SHARED_CREDITS = 56  # what the queues have room for beyond the credits of all slots
-TINY_ROWS = 16_000  # ranges with fewer rows than this together are tiny
+CREDITS = 2  # ranges that a slot may hold: one in hand, one waiting
 DEFAULT_RANGE_ROWS = 50_000
 DEFAULT_GIVE_UP_AFTER_S = 300.0
 DEFAULT_HUNG_AFTER_S = 30.0

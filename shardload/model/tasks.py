@@ -18,19 +18,16 @@ class Outcome(enum.IntEnum):
     BROKEN_OFF = 4  # both connections worked, then one was lost in the middle of the range
     REFUSED = 5  # a server or the encoder said no to something in the range
     HOPELESS = 6  # a server said no to the job itself: table gone, rights withdrawn
-    NOT_BEGUN = 7  # received and handed back, as if it had never been sent
-    CROWDED = 8  # a server has no room for another connection: nobody's fault, and fewer workers may do
+    CROWDED = 7  # a server has no room for another connection: nobody's fault, and fewer workers may do
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Coordinator to worker: load this range. `rings`: and ring when it is acknowledged; else a later one
-    will, or its worker when it has nothing more to do. `estimated_rows` is the plan's."""
+    """Coordinator to worker: load this range. `estimated_rows` is the plan's."""
 
     range_id: int
     attempt: int
     keys: KeyRange
-    rings: bool = field(default=True, compare=False)
     estimated_rows: int = field(default=0, compare=False)
 
 

@@ -1,17 +1,16 @@
 """Who holds which range: credits, returns and blame. Pure; the coordinator carries out what is decided here.
 
-A slot holds at most two ranges, one in hand and one waiting; more, if they are tiny and there are many, so that the
-coordinator need not wake for each. Near the end no range waits behind another while a worker could begin it at once.
+A slot holds at most two ranges, one in hand and one waiting. Near the end no range waits behind another while a worker
+could begin it at once.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 
 from shardload.model.keys import RangeRecord
-from shardload.model.limits import CREDITS, MOST_HELD, SHARED_CREDITS, TINY_ROWS
+from shardload.model.limits import CREDITS
 from shardload.model.tasks import Ack, Task
 
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
@@ -26,7 +25,6 @@ class Dispatcher:
         self._blame: dict[int, int] = {}
         self._todo: deque[int] = deque()
         self._out: list[list[Task]] = [[] for _ in range(slots)]
-        self._shared_out = 0  # of those, how many are out beyond their slot's own credits
         self.slots_in_use = slots
         """How many slots are to have work: with fewer ranges left than that, none waits behind another."""
         self.add(records)
@@ -63,51 +61,25 @@ class Dispatcher:
     def next_task(self, slot: int) -> Task | None:
         """The task to send to a slot now, noted as out; None if it has no credit or there is nothing for it."""
         held = len(self._out[slot])
-        if not self._todo or (held and len(self._todo) < self.slots_in_use):
-            return None
-        if held >= CREDITS and not self._has_more_credit(slot):
+        if not self._todo or held >= CREDITS or (held and len(self._todo) < self.slots_in_use):
             return None
         range_id = self._todo.popleft()
         self._attempts[range_id] += 1
         record = self._records[range_id]
         task = Task(range_id, self._attempts[range_id], record.keys, estimated_rows=record.estimated_rows)
         self._out[slot].append(task)
-        self._shared_out += held >= CREDITS
         return task
 
-    def next_tasks(self, slot: int, most: int = MOST_HELD) -> list[Task]:
-        """All that may be sent to a slot now, so that it holds no more than `most`.
-
-        Of more than two only the acks half-way and at the end ring, and more come when the last ring is still to come:
-        so the coordinator is not woken for each, and they are neighbours, which one query reads.
-        """
-        held = self._out[slot]
-        first = len(held)
-        if sum([task.rings for task in held]) > 1:
-            return []
-        while len(held) < most and self.next_task(slot):
-            pass
-        half = max(1, len(held) // 2)
-        quiet = 0  # in a row, up to here
-        for place, task in enumerate(held):
-            if place >= first:
-                held[place] = task = replace(task, rings=quiet + 1 >= half)
-            quiet = 0 if task.rings else quiet + 1
-        return held[first:]
-
-    def _has_more_credit(self, slot: int) -> bool:
-        """True if one more of its ranges would still be little work, for nobody's want."""
-        return (
-            len(self._out[slot]) < MOST_HELD
-            and len(self._todo) >= MOST_HELD * self.slots_in_use
-            and sum(map(self.estimated_rows, self._out[slot])) < TINY_ROWS
-            and self._shared_out < SHARED_CREDITS
-        )
+    def next_tasks(self, slot: int, most: int = CREDITS) -> list[Task]:
+        """All that may be sent to a slot now, so that it holds no more than `most` ranges."""
+        tasks: list[Task] = []
+        while len(self._out[slot]) < most and (task := self.next_task(slot)) is not None:
+            tasks.append(task)
+        return tasks
 
     def release(self, slot: int, task: Task) -> None:
         """A task is no longer out."""
         self._out[slot].remove(task)
-        self._shared_out -= len(self._out[slot]) >= CREDITS
 
     def lost(self, slot: int, range_id: int) -> list[tuple[Task, bool]]:
         """What a worker that died had begun is no longer out: each task, and whether it was in its hand.

@@ -60,8 +60,8 @@ class Tracker:
         """What a worker says of a range that it held; `told` is its report. Hopeless if the job cannot go on."""
         if ack.outcome is Outcome.DONE:
             self._finish(ack, task, told)
-        elif ack.outcome in (Outcome.HANDED_BACK, Outcome.NOT_BEGUN):
-            self.dispatcher.put_back(task, was_begun=ack.outcome is Outcome.HANDED_BACK)
+        elif ack.outcome is Outcome.HANDED_BACK:
+            self.dispatcher.put_back(task)
             if ack.counts.keys_written:
                 self.handed_back[ack.range_id] = ack.counts.keys_written
         else:

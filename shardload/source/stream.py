@@ -154,7 +154,7 @@ class RangeStream:
         return sequence
 
     def read(self, most_bytes: int | None = None) -> memoryview:
-        """Every byte not consumed yet, with at least one new one unless they are read again. Valid until the next call.
+        """Every byte not consumed yet, with at least one new one. Valid until the next call.
 
         `most_bytes` bounds how many new ones are taken at once (those that came with the answer's head are there).
         SourceLost if the connection ends or stalls: only an end packet ends a range.
@@ -181,11 +181,10 @@ class RangeStream:
             raise SourceLost("reading a range: MySQL closed the connection before the end of the result")
         self._end += received
 
-    def consume(self, count_bytes: int, *, reads_on: bool = False) -> None:
-        """The first bytes of what `read` gave are done with. With `reads_on` the rest of them is read again at once."""
+    def consume(self, count_bytes: int) -> None:
+        """The first bytes of what `read` gave are done with."""
         self._release()
         self._start += count_bytes
-        self._has_unseen = reads_on and self._end > self._start
 
     def _next_packet(self, number: int) -> bytes:
         """The payload of one packet of the answer's head. MalformedPacket if it does not bear this number; 0 is that of

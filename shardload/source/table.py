@@ -149,15 +149,13 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRange, *, in_order: bool = False) -> str:
+def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRange) -> str:
     """The plain SELECT of one range. The upper bound is inclusive in SQL: 2**64 is no BIGINT.
 
-    Rows come in the key's order as a rule; `in_order` says that they must. It costs no sorting: the index has it.
     A LIMIT of its own keeps a `sql_select_limit` from cutting the result short.
     """
     between = f"{_select_between(table, tuple(columns), key_column)} {int(keys.low)} AND {int(keys.high) - 1}"
-    order = f" ORDER BY {quoted(key_column)}" if in_order else ""
-    return f"{between}{order} LIMIT {NO_LIMIT}"
+    return f"{between} LIMIT {NO_LIMIT}"
 
 
 @functools.lru_cache

@@ -1,4 +1,4 @@
-"""A worker's connection to Redis, and which epoch of Redis is at its other end."""
+"""A worker's connection to Redis, and the epoch that it belongs to."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from shardload.worker.settings import WorkerSettings
 
 
 class Channel:
-    """One worker's. `connection` is None before `connect` and after `close`; `epoch` is the newest one seen."""
+    """One worker's channel. `connection` is None before `connect` and after `close`; `epoch` is the newest one seen."""
 
-    def __init__(self, work: WorkerSettings) -> None:
-        self._settings = work
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
         self.connection: TargetConnection | None = None
-        self.epoch = 0
+        self.epoch = UNKNOWN_EPOCH
 
     def connect(self) -> None:
-        """TargetLost or TargetError if Redis cannot be reached, or refuses."""
+        """Connect, unless there is a connection. TargetLost or TargetError if Redis cannot be reached, or refuses."""
         if self.connection is None:
             self.connection = TargetConnection(self._settings.redis, form=self._settings.form)
             self.epoch = describe_server(self.connection).epoch
 
     def close(self) -> None:
-        """Let go of the connection, whatever its state."""
+        """Close the connection, whatever its state."""
         if self.connection is not None:
             self.connection.close()
         self.connection = None
 
     def is_open(self) -> bool:
-        """False if there is no connection, or if Redis has closed it. For one with nothing in flight."""
+        """False if there is no connection, or if Redis has closed it. Ask only while nothing is in flight."""
         return self.connection is not None and self.connection.is_open()
 
     def renew(self, *, has_written: bool) -> None:
-        """A new connection, if Redis has closed this one, which was idle too long for it. TargetBusy if it cannot be
-        had now, or if the range in hand `has_written` keys that may not be where the new one leads."""
+        """Connect again if Redis has closed the connection because it was idle for too long.
+
+        TargetBusy if that fails, or if the current range `has_written` keys and the new connection may lead to a Redis
+        that does not have them.
+        """
         if self.is_open():
             return
         epoch = self.epoch

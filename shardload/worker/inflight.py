@@ -60,13 +60,13 @@ class Inflight:
         """How many replies are still to come when the oldest `count` batches are confirmed."""
         return sum([sent.replies for place, sent in enumerate(self._batches) if place >= count])
 
-    def land(self, count: int) -> list[Sent]:
+    def take(self, count: int) -> list[Sent]:
         """The oldest `count` batches, which are confirmed and no longer in flight."""
-        landed = [self._batches.popleft() for _ in range(count)]
-        self._bytes -= sum([sent.size_bytes for sent in landed])
-        return landed
+        taken = [self._batches.popleft() for _ in range(count)]
+        self._bytes -= sum([sent.size_bytes for sent in taken])
+        return taken
 
-    def land_confirmed(self, replies: int) -> list[Sent]:
+    def take_confirmed(self, replies: int) -> list[Sent]:
         """Those that so many replies confirm wholly, no longer in flight."""
         count = 0
         for sent in self._batches:
@@ -74,10 +74,10 @@ class Inflight:
             if replies < 0:
                 break
             count += 1
-        return self.land(count)
+        return self.take(count)
 
     def give_up(self) -> list[Task]:
         """The ranges in flight, the oldest first; none is any more."""
         tasks = list(dict.fromkeys(sent.task for sent in self._batches))
-        self.land(len(self._batches))
+        self.take(len(self._batches))
         return tasks

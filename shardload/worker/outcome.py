@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shardload.errors import (
     SourceBusy,
     SourceDenied,
@@ -15,19 +17,35 @@ from shardload.errors import (
     TargetLost,
 )
 from shardload.model.counts import Counts
-from shardload.model.tasks import Outcome
+from shardload.model.tasks import Outcome, Task
 
 
 class Interrupted(Exception):
-    """The range in hand goes back, through no fault of its own; `counts` of it were sent."""
+    """The current range goes back unfinished and without blame; `counts` of it were sent."""
 
     def __init__(self, counts: Counts | None = None) -> None:
         self.counts = counts or Counts()
 
 
+class Unconfirmed(Exception):
+    """Ranges that were sent could not be confirmed, the oldest first. The first is to blame, or with `blames_all` every
+    one: the others are interrupted, because the connection is of no more use."""
+
+    def __init__(self, tasks: Sequence[Task], error: Exception, *, blames_all: bool = False) -> None:
+        self.tasks = list(tasks)
+        self.error = error
+        self._blames_all = blames_all
+
+    def blames(self, task: Task) -> bool:
+        """True if this range is to blame."""
+        return self._blames_all or task == self.tasks[0]
+
+
 def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
-    """Nobody's fault, perhaps the range's own, surely its own, or the whole job's. `is_connected` says that the worker
-    had reached both servers."""
+    """Who is to blame for an error: nobody, perhaps the range, surely the range, or the whole job.
+
+    `is_connected` says that the worker had reached both servers.
+    """
     if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
         return Outcome.HOPELESS
     if isinstance(error, (SourceFull, TargetFull)):

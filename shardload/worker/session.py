@@ -1,48 +1,81 @@
-"""A worker's place on the board: its sign of life, and what it has done of the ranges in its hand."""
+"""A worker's session: its record on the board, its acks, and whether it has to leave."""
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from types import FrameType
 
-from shardload.ipc import Board, Cell, Phase, WorkerView
+from shardload.ipc import AckQueue, Board, Cell, Phase, WorkerView
 from shardload.model.counts import Counts
-from shardload.model.limits import MOST_HELD
-from shardload.model.tasks import Task
+from shardload.model.limits import CREDITS
+from shardload.model.tasks import Ack, Outcome, Task
 from shardload.process import start_time
 
 
 class Session:
-    """One worker process's."""
+    """One worker process, as the others see it. Create it after the fork.
 
-    def __init__(self, board: Board, slot: int) -> None:
-        self._board = board
-        self._slot = slot
+    `doorbell` is the pipe that wakes the coordinator. `idle_since_s` is the monotonic time of the last ack.
+    """
+
+    def __init__(self, slot: int, board: Board, acks: AckQueue, doorbell: int) -> None:
+        self.slot = slot
+        self.board = board
+        self.coordinator = os.getppid()
+        self.idle_since_s = 0.0
+        self._acks = acks
+        self._doorbell = doorbell
         self._pid, self._start = os.getpid(), start_time(os.getpid())
         self._sequence = 0
         self._cells: tuple[Cell, ...] = ()
         self._range_id = 0
+        self._asked_to_leave = False
         self._publish(Phase.IDLE)
 
+    def leave(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Note that this worker was asked to leave. It is the handler of SIGTERM."""
+        self._asked_to_leave = True
+
+    def must_leave(self) -> bool:
+        """True if this worker was asked to leave, the job stops, or the coordinator is gone."""
+        return self._asked_to_leave or self.board.stop_asked() or os.getppid() != self.coordinator
+
+    def must_hand_back(self) -> bool:
+        """True if the current range has to go back unfinished: this worker leaves, or the job is paused."""
+        return self.must_leave() or self.board.is_paused()
+
     def take_up(self, task: Task | None) -> None:
-        """The range in hand, from now on: who dies with it is known to have died of it."""
+        """Record the current range, so that a crash can be attributed to it; None if there is none."""
         self._range_id = task.range_id if task else 0
 
     def beat(self, phase: Phase) -> None:
-        """A sign of life, and what comes next."""
-        self._board.beat(self._slot, time.monotonic(), phase, self._range_id)
+        """Show that this worker is alive, and what it does next."""
+        self.board.beat(self.slot, time.monotonic(), phase, self._range_id)
 
     def shows(self, task: Task) -> bool:
-        """True if there are counts of this range for all to see."""
+        """True if the board has counts of this range."""
         return any(cell[:2] == (task.range_id, task.attempt) for cell in self._cells)
 
     def show(self, task: Task, counts: Counts) -> None:
-        """The range's counts so far. Those of the ranges before stay until they are surely settled."""
+        """Put the range's counts on the board. Those of the range before stay until the coordinator has settled it."""
         before = [cell for cell in self._cells if cell[:2] != (task.range_id, task.attempt)]
-        self._cells = ((task.range_id, task.attempt, counts), *before[: MOST_HELD - 1])
+        self._cells = ((task.range_id, task.attempt, counts), *before[: CREDITS - 1])
         self._publish(Phase.READING)
+
+    def acknowledge(self, task: Task, outcome: Outcome, epoch: int, counts: Counts | None = None) -> None:
+        """Tell the coordinator how a range ended, and wake it. IpcError if the queue is gone."""
+        self._acks.send(Ack(self.slot, task.range_id, task.attempt, outcome, counts or Counts(), epoch))
+        self.idle_since_s = time.monotonic()
+        self.ring()
+
+    def ring(self) -> None:
+        """Wake the coordinator. BrokenPipeError if it is gone."""
+        with suppress(BlockingIOError):  # the pipe is full of rings: one more would say nothing new
+            os.write(self._doorbell, b".")
 
     def _publish(self, phase: Phase) -> None:
         view = WorkerView(self._pid, self._start, time.monotonic(), self._cells, phase, self._range_id)
-        if self._board.publish(self._slot, self._sequence + 1, view):
+        if self.board.publish(self.slot, self._sequence + 1, view):
             self._sequence += 1

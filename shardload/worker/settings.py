@@ -1,4 +1,4 @@
-"""What every worker of a job needs to know."""
+"""What every worker of a job needs to know: where rows come from, what they become, where they go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shardload.jobdir.directory import JobDirectory
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """The same for all of them, from before the fork."""
+    """Shared by all workers; created before the fork."""
 
     directory: JobDirectory
     mysql: SourceUrl

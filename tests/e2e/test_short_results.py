@@ -77,15 +77,6 @@ def test_a_proxy_that_cuts_results_is_found_out(world: World, table: str, range_
         assert f"MySQL sent 500 rows of table {table} and counts {ROWS:,}" in compared.err
 
 
-def test_small_ranges_that_share_a_result_are_not_cut_either(world: World, table: str) -> None:
-    """One query reads several neighbours, and is cut within one of them: that one and those behind it come again."""
-    with troubled(world.mysql, Trouble(most_rows=250)) as url:
-        done = world.run("run", "--table", table, "--job", JOB, "--range-rows", "100", "--workers", "1", "--json",
-                         SHARDLOAD_MYSQL_URL=url.with_password())  # fmt: skip
-    assert (done.code, done.summary["rows_read"], done.summary["rows_failed"]) == (0, ROWS, 0), done.err
-    assert world.assert_exact(table, by_id) == ROWS
-
-
 def test_rows_that_come_in_meanwhile_are_no_sign_of_a_cut(world: World, table: str) -> None:
     """MySQL counts more rows than it has sent, for one comes in before each count. So the range is read once more, in a
     snapshot, and nobody is blamed."""

@@ -22,20 +22,20 @@ packets.CONTINUED = CONTINUED_BYTES  # a build for fuzzing has a smaller one
 FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True))
 
 
-def encoded(data: bytes, form: Form, cut: int, columns: int, bound: int | None, *, native: bool) -> object:
+def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) -> object:
     """What an encoder makes of the bytes, given in two pieces."""
     layout = Layout(tuple("abcdefgh"[:columns]), max(1, columns - 1), (b"k:", 0), 0, columns % 2 == 0)
     encoder = make_encoder(layout, form, native=native)
     encoder.begin(0)
     try:
-        first = encoder.encode(data[:cut], bound)
+        first = encoder.encode(data[:cut])
         commands = bytes(first.commands)
-        if first.ended or first.reached or first.error_packet is not None:
+        if first.ended or first.error_packet is not None:
             return commands, first.rows_read, first.keys, first.set_aside, first.error_packet, first.consumed_bytes
-        second = encoder.encode(data[first.consumed_bytes :], bound)
+        second = encoder.encode(data[first.consumed_bytes :])
         return (
             commands + bytes(second.commands), first.rows_read + second.rows_read, first.keys + second.keys,
-            first.set_aside + second.set_aside, second.error_packet, second.consumed_bytes, second.reached,
+            first.set_aside + second.set_aside, second.error_packet, second.consumed_bytes,
         )  # fmt: skip
     except MalformedPacket as error:
         return str(error)
@@ -70,8 +70,7 @@ def one_input(data: bytes) -> None:
         return
     form, columns, cut, mode = FORMS[data[0] % len(FORMS)], 1 + data[1] % 8, data[2], data[3]
     stream = packed(data[4:]) if mode % 4 else data[4:]
-    bound = (data[3] // 2 % 64 - 32) ** 5 if data[3] & 128 else None
-    results = [encoded(stream, form, cut, columns, bound, native=native) for native in (False, True)]
+    results = [encoded(stream, form, cut, columns, native=native) for native in (False, True)]
     if results[0] != results[1]:
         raise AssertionError(f"reference {results[0]!r}\nnative {results[1]!r}")
 

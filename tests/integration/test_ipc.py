@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import random
@@ -34,7 +33,7 @@ from shardload.ipc.board import _HOLDINGS
 from shardload.ipc.messages import MESSAGE_BYTES
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange
-from shardload.model.limits import MOST_HELD, SHARED_CREDITS
+from shardload.model.limits import CREDITS
 from shardload.model.tasks import Ack, Outcome, Task
 from shardload.process import fork_child
 from tests.harness import ipc_objects, wait_until
@@ -208,35 +207,20 @@ def test_a_message_too_long_is_dropped(ipc: IpcSet) -> None:
 
 
 def test_nothing_is_left_of_a_queue_that_cannot_fill(make: Make) -> None:
-    """64 slots with two tasks and a STOP each, as many tasks more as all may share, and all their acks, outstanding at
-    once."""
+    """64 slots with two tasks and a STOP each, and all their acks, outstanding at once."""
     ipc = make(MOST_SLOTS)
-    for number in range(SHARED_CREDITS):
-        ipc.tasks.send(MOST_SLOTS - 1, task(9 + number, -(2**63), 2**64))
-        ipc.acks.send(ack(MOST_SLOTS - 1, 9 + number))
     for slot in range(MOST_SLOTS):
         for number in (1, 2):
             ipc.tasks.send(slot, task(number, -(2**63), 2**64))
             ipc.acks.send(ack(slot, number))
         ipc.tasks.send_stop(slot)
-    assert len(ipc.acks.receive_all()) == 2 * MOST_SLOTS + SHARED_CREDITS
-    for _ in range(SHARED_CREDITS):
-        assert isinstance(ipc.tasks.receive(MOST_SLOTS - 1), Task)
+    assert len(ipc.acks.receive_all()) == 2 * MOST_SLOTS
     for slot in range(MOST_SLOTS):
         assert [ipc.tasks.receive(slot) for _ in range(3)] == [
             task(1, -(2**63), 2**64),
             task(2, -(2**63), 2**64),
             Stop(),
         ]
-
-
-@pytest.mark.parametrize("rings", [False, True])
-def test_a_task_says_whether_its_ack_is_to_ring(ipc: IpcSet, rings: bool) -> None:
-    """Which makes it no other task."""
-    ipc.tasks.send(0, dataclasses.replace(task(), rings=rings))
-    received = ipc.tasks.receive(0)
-    assert isinstance(received, Task)
-    assert (received, received.rings) == (task(), rings)
 
 
 def test_a_full_queue_is_an_error_not_a_wait(ipc: IpcSet) -> None:
@@ -485,7 +469,7 @@ def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_p
 def view(number: int) -> WorkerView:
     """A record in which every figure is the same."""
     counts = Counts(*[number] * 6)
-    return WorkerView(number, number, float(number), ((number, number, counts),) * MOST_HELD)
+    return WorkerView(number, number, float(number), ((number, number, counts),) * CREDITS)
 
 
 def figures(seen: WorkerView) -> set[int]:
@@ -500,7 +484,7 @@ def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
     """Header and each slot's record, whole; an unused slot is empty; clear wipes one."""
     assert ipc.board.header() == BoardHeader(3, RUN, os.getpid(), 42)
     largest = Counts(*[2**64 - 1] * 6)
-    full = WorkerView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * MOST_HELD)
+    full = WorkerView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * CREDITS)
     assert ipc.board.publish(1, 1, full)
     empty = WorkerView(0, 0, 0.0, ())
     assert ipc.board.workers() == [empty, full, empty]

@@ -122,34 +122,6 @@ def test_a_range_has_its_lower_end_and_not_its_upper(world: World, connection: A
     assert ids(3, 2**64 - 1) == [3, 2**64 - 2]
 
 
-@pytest.mark.parametrize("kind", ["", "PARTITION BY HASH (id) PARTITIONS 3", "ENGINE=MyISAM"])
-def test_several_ranges_in_order_of_the_key(world: World, connection: Any, kind: str) -> None:
-    """From several partitions too, and nothing is sorted for it."""
-    world.make_table("ordered", "id INT PRIMARY KEY, body VARCHAR(20)")
-    if kind:
-        world.execute(f"ALTER TABLE ordered {kind}")
-    world.execute("INSERT INTO ordered VALUES " + ", ".join(f"({n}, 'x{n}')" for n in range(5000)))
-    sql = source.select_sql("ordered", ["body", "id"], "id", KeyRange(10, 4990), in_order=True)
-    assert " ORDER BY `id` LIMIT " in sql
-    assert [int(row[1] or b"") for row in streamed(connection, sql, 2)] == list(range(10, 4990))
-    with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN FORMAT = TRADITIONAL " + sql)
-        assert "filesort" not in str(cursor.fetchall())
-
-
-def test_what_is_left_is_read_again(world: World, connection: Any) -> None:
-    """The rest of a piece, at once, where MySQL has no more to send; the same bytes, up to the end."""
-    world.make_table("rest", "id INT PRIMARY KEY")
-    world.execute("INSERT INTO rest VALUES (1), (2), (3)")
-    stream = source.RangeStream(connection)
-    sequence = begun(stream, source.select_sql("rest", ["id"], "id", KeyRange(0, 9)))
-    for key in (1, 2, 3):
-        found = split_rows(bytes(stream.read()), 1, sequence, key + 1, 0)
-        assert (found.rows, found.reached, found.ended) == ([[b"%d" % key]], key < 3, key == 3)
-        stream.consume(found.consumed_bytes, reads_on=found.reached)
-        sequence = found.sequence
-
-
 def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
     """One after another, empty ones between, and ordinary queries too."""
     world.make_table("many", "id INT PRIMARY KEY, body VARCHAR(2000)")

@@ -55,9 +55,9 @@ def test_landing() -> None:
     """The oldest go; what is behind them is counted."""
     one = inflight(sent(1, replies=3), sent(2, replies=0), sent(3, replies=5))
     assert [one.replies_behind(count) for count in range(4)] == [8, 5, 5, 0]
-    assert [batch.task.range_id for batch in one.land(2)] == [1, 2]
+    assert [batch.task.range_id for batch in one.take(2)] == [1, 2]
     assert (len(one), one.replies_behind(0)) == (1, 5)
-    assert one.land(1)[0].task.range_id == 3
+    assert one.take(1)[0].task.range_id == 3
     assert not one
 
 
@@ -67,7 +67,7 @@ def test_landing() -> None:
 def test_what_so_many_replies_confirm(replies: int, landed: list[int]) -> None:
     """Whole batches only; one without a key is confirmed with the one before."""
     one = inflight(sent(1, replies=3), sent(2, replies=0), sent(3, replies=5))
-    assert [batch.task.range_id for batch in one.land_confirmed(replies)] == landed
+    assert [batch.task.range_id for batch in one.take_confirmed(replies)] == landed
     assert len(one) == 3 - len(landed)
 
 

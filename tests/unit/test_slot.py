@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from shardload.coordinator.pool import Slot
-from shardload.model.limits import MOST_HELD
+from shardload.model.limits import CREDITS
 
 
 def test_a_slot_without_a_worker_holds_nothing() -> None:
     """Nor does one whose worker is to leave."""
     assert Slot().most_ranges(0.0) == 0
     assert Slot(pid=1, is_leaving=True).most_ranges(0.0) == 0
-    assert Slot(pid=1).most_ranges(0.0) == MOST_HELD
+    assert Slot(pid=1).most_ranges(0.0) == CREDITS
 
 
 def test_after_a_loss_a_slot_waits_and_then_gets_one_range() -> None:
@@ -25,4 +25,4 @@ def test_after_a_loss_a_slot_waits_and_then_gets_one_range() -> None:
     assert slot.wait_after_loss(later_s)
     assert slot.losses == 2
     slot.losses = 0
-    assert slot.most_ranges(slot.not_before_s) == MOST_HELD
+    assert slot.most_ranges(slot.not_before_s) == CREDITS

@@ -60,7 +60,7 @@ cdef class NativeEncoder:
     cdef readonly str name
     cdef readonly int replies_per_key
     cdef object _layout
-    cdef int _columns, _written, _parts, _row_id
+    cdef int _columns, _written, _parts
     cdef bint _null_as_empty, _restores, _packs, _whole
     cdef uint64_t _ttl_ms, _jitter_ms
     cdef uint8_t _sequence
@@ -83,8 +83,7 @@ cdef class NativeEncoder:
         self._columns = len(layout.columns)
         self._written = layout.written
         self._parts = len(layout.key_parts)
-        self._row_id = layout.row_id
-        if not 0 <= self._row_id < self._columns or self._written > self._columns or any(isinstance(part, int) and part >= self._columns for part in layout.key_parts):
+        if not 0 <= layout.row_id < self._columns or self._written > self._columns or any(isinstance(part, int) and part >= self._columns for part in layout.key_parts):
             raise ValueError(f"a layout of {self._columns} columns that uses more of them: {layout}")
         self._null_as_empty = layout.null_as_empty
         self._restores = form.payload is not None
@@ -141,18 +140,14 @@ cdef class NativeEncoder:
         """A new result set, whose first row's packet bears this number."""
         self._sequence = <uint8_t>sequence
 
-    def encode(self, data, bound=None):
-        """Every whole row in `data` up to the bound, as commands. MalformedPacket if it is not MySQL's protocol."""
+    def encode(self, data):
+        """Every whole row in `data`, as commands. MalformedPacket if it is not MySQL's protocol."""
         cdef const uint8_t[::1] view = data
         cdef Py_ssize_t end = view.shape[0]
         cdef Py_ssize_t at = 0, start, length, rows = 0, keys = 0, skipped = 0
         cdef const uint8_t *packet = NULL
         cdef const uint8_t *base = NULL
-        cdef bint ended = False, reached = False
-        cdef bint is_bounded = bound is not None
-        cdef bint bound_is_negative = is_bounded and bound < 0
-        cdef uint64_t bound_size = abs(bound) if is_bounded else 0
-        cdef uint8_t sequence
+        cdef bint ended = False
         cdef int written
         cdef bytes error_packet = None
         cdef list set_aside = []
@@ -164,7 +159,6 @@ cdef class NativeEncoder:
         self._body.settle(BODY_BYTES)
         while not ended and error_packet is None:
             start = at
-            sequence = self._sequence
             if end - at < HEADER_BYTES:
                 break
             length = payload_length(base, at, self._sequence)
@@ -190,13 +184,6 @@ cdef class NativeEncoder:
                 ended = True
             else:
                 split_row(self._values, self._columns, packet, length, start + HEADER_BYTES)
-                if is_bounded and not is_below(
-                    self._values[self._row_id], bound_is_negative, bound_size, start + HEADER_BYTES
-                ):
-                    reached = True
-                    at = start
-                    self._sequence = sequence
-                    break
                 rows += 1
                 written = self._write_row()
                 if written > 0:
@@ -210,7 +197,7 @@ cdef class NativeEncoder:
         self._joined.settle(16)
         cdef _Output output = _Output.__new__(_Output)
         output.room = self._out
-        return Batch(at, rows, skipped, keys, memoryview(output), set_aside, ended, reached, error_packet)
+        return Batch(at, rows, skipped, keys, memoryview(output), set_aside, ended, error_packet)
 
     cdef list _python_values(self):
         cdef int column

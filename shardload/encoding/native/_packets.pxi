@@ -4,9 +4,6 @@
 cdef enum:
     HEADER_BYTES = 4
 
-cdef uint64_t UINT64_LARGEST = 0xFFFFFFFFFFFFFFFF
-cdef uint64_t INT64_SMALLEST_SIZE = 0x8000000000000000
-
 
 cdef inline Py_ssize_t payload_length(const uint8_t *base, Py_ssize_t at, uint8_t sequence) except -1:
     """What the header at this offset says; whoever asks has seen that the header is all there."""
@@ -70,31 +67,3 @@ cdef int split_row(Value *values, int columns, const uint8_t *packet, Py_ssize_t
     if at != end:
         raise MalformedPacket(f"{end - at} bytes too many in the row at offset {offset}")
     return 0
-
-
-cdef bint is_below(Value key, bint bound_is_negative, uint64_t bound_size, Py_ssize_t offset) except -1:
-    """Whether a row's key, an integer of at most 64 bits as MySQL writes it, is below the bound: a sign and a size.
-    `offset` is the row's, for errors."""
-    cdef Py_ssize_t at = 0
-    cdef uint64_t size = 0
-    cdef uint8_t digit
-    cdef bint is_negative = key.size > 0 and key.data[0] == c'-'
-    if is_negative:
-        at = 1
-    while key.size - at > 1 and key.data[at] == c'0':  # ZEROFILL may be wide
-        at += 1
-    if key.size - at < 1 or key.size - at > 20:
-        raise MalformedPacket(f"a key that is no integer in the row at offset {offset}")
-    while at < key.size:
-        digit = key.data[at] - c'0'
-        if digit > 9 or size > (UINT64_LARGEST - digit) // 10:
-            raise MalformedPacket(f"a key that is no integer in the row at offset {offset}")
-        size = 10 * size + digit
-        at += 1
-    if is_negative and size > INT64_SMALLEST_SIZE:
-        raise MalformedPacket(f"a key that is no integer in the row at offset {offset}")
-    if size == 0:
-        is_negative = False
-    if is_negative != bound_is_negative:
-        return is_negative
-    return size > bound_size if is_negative else size < bound_size

@@ -1,0 +1,171 @@
+"""Loading a range: stream its rows out of MySQL, encode them, write them to Redis, acknowledge what Redis confirmed.
+
+A range's last batches are still in flight when the next range begins: Redis works while MySQL is read.
+"""
+
+from __future__ import annotations
+
+import time
+
+from shardload.errors import ShardloadError, SourceDoubtful, TargetError
+from shardload.ipc import Phase
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange
+from shardload.model.tasks import Outcome, Task
+from shardload.worker.channel import Channel
+from shardload.worker.inflight import Inflight, Sent
+from shardload.worker.outcome import Interrupted, Unconfirmed
+from shardload.worker.reader import Reader
+from shardload.worker.session import Session
+from shardload.worker.settings import WorkerSettings
+from shardload.worker.throttle import Throttle
+
+_RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
+
+
+class Load:
+    """The kind of work that an import does. It opens MySQL and Redis itself, after the fork."""
+
+    def __init__(self, settings: WorkerSettings, session: Session) -> None:
+        self._settings = settings
+        self._session = session
+        self._reader = Reader(settings)
+        self._channel = Channel(settings)
+        self._inflight = Inflight()
+        self._has_written = False  # keys of the current range
+        self._is_up = False  # both servers were reached once
+        self._throttle = Throttle(
+            session.board,
+            beat=lambda: session.beat(Phase.HELD_BACK),
+            must_stop=session.must_hand_back,
+            settle=lambda: self._confirm(len(self._inflight)),
+            renew=lambda: self._channel.renew(has_written=self._has_written),
+        )
+
+    @property
+    def in_flight(self) -> bool:
+        """True if batches were sent that Redis has not confirmed."""
+        return bool(self._inflight)
+
+    @property
+    def is_connected(self) -> bool:
+        """True if there are connections to both servers."""
+        return self._reader.is_connected and self._channel.connection is not None
+
+    @property
+    def epoch(self) -> int:
+        """The target's, as the newest connection saw it."""
+        return self._channel.epoch
+
+    def do(self, task: Task) -> None:
+        """Load one range. Its ack follows when Redis has confirmed it, while the next range is begun."""
+        self._connect()
+        self._session.beat(Phase.READING)
+        self._reader.ask(task.keys, snapshot=task.attempt > 1)  # then it has to be certain whether its result is whole
+        self._confirm(len(self._inflight) - 1)  # meanwhile; Redis still has a batch to go on with
+        self._session.beat(Phase.READING)
+        self._reader.begin()
+        counts, ended, self._has_written = Counts(), False, False
+        while not ended:
+            if self._session.must_hand_back():
+                self._confirm(len(self._inflight))
+                raise Interrupted(counts)
+            batch, ended = self._send_batch(task)
+            counts += batch
+            if ended:
+                self._check(task, counts)
+            now_s = time.monotonic()
+            replies = batch.keys_written * self._reader.replies_per_key
+            self._inflight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s))
+            self._confirm(self._inflight.due(now_s))
+
+    def finish(self) -> None:
+        """Wait until Redis has confirmed everything in flight. Unconfirmed if it does not, or if the last result goes
+        on behind its end."""
+        try:
+            self._reader.check_end()
+        except SourceDoubtful as error:
+            raise Unconfirmed(self._inflight.give_up(), error, blames_all=True) from error
+        self._confirm(len(self._inflight))
+
+    def has_row(self, keys: KeyRange) -> bool:
+        """True if MySQL counts a row in this range, on a new connection. SourceLost or SourceError if it cannot say."""
+        self._reader.connect()
+        return self._reader.counted_rows(keys) > 0
+
+    def close(self) -> None:
+        """Close both connections, and give up what is in flight."""
+        self._reader.close()
+        self._channel.close()
+        self._inflight.give_up()
+
+    def _connect(self) -> None:
+        """Both connections, kept from range to range. The coordinator is told the first time: this worker is up."""
+        is_old = time.monotonic() - self._session.idle_since_s > _RECONNECT_AFTER_S
+        if not self._inflight and (is_old or not self._channel.is_open() or not self._reader.is_alive()):
+            self.close()
+        if self.is_connected:
+            return
+        self._session.beat(Phase.CONNECTING)
+        if not self._reader.is_connected:
+            self._reader.connect()
+        self._channel.connect()
+        if not self._is_up:
+            self._is_up = True
+            self._session.beat(Phase.READING)
+            self._session.ring()
+
+    def _check(self, task: Task, counts: Counts) -> None:
+        """Whether a range that ended was read whole; what there is to tell of it goes into a report."""
+        if not counts.adds_up():
+            raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts}")
+        self._session.beat(Phase.READING)
+        if told := self._reader.check_length(task, counts):
+            self._settings.directory.write_report(task.range_id, task.attempt, [told])
+
+    def _send_batch(self, task: Task) -> tuple[Counts, bool]:
+        """Read, encode and send what has arrived. Its counts, not confirmed yet, and whether the range ended."""
+        self._session.beat(Phase.READING)
+        batch = self._reader.batch(self._throttle.piece_bytes())
+        if batch.set_aside:
+            self._settings.directory.write_report(task.range_id, task.attempt, batch.set_aside)
+        self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
+        self._session.beat(Phase.WRITING)
+        if batch.keys:
+            assert self._channel.connection is not None
+            self._channel.connection.send(batch.commands, batch.keys * self._reader.replies_per_key)
+            self._has_written = True
+        counts = Counts(
+            rows_read=batch.rows_read,
+            keys_written=batch.keys,
+            rows_skipped=batch.rows_skipped,
+            rows_failed=len(batch.set_aside),
+            source_bytes=batch.consumed_bytes,
+            target_bytes=len(batch.commands),
+        )
+        return counts, batch.ended
+
+    def _confirm(self, count: int) -> None:
+        """Wait until Redis has confirmed the oldest `count` batches in flight; acknowledge the ranges that end in them.
+
+        Unconfirmed if it does not: the first range that it did not confirm is to blame.
+        """
+        target = self._channel.connection
+        if target is None or count < 1:
+            return
+        try:
+            target.confirm(self._inflight.replies_behind(count), lambda: self._session.beat(Phase.WRITING))
+        except TargetError as error:
+            confirmed = self._inflight.replies_behind(0) - target.outstanding_replies - error.is_reply
+            self._note_confirmed(self._inflight.take_confirmed(confirmed))
+            raise Unconfirmed(self._inflight.give_up(), error) from error
+        self._note_confirmed(self._inflight.take(count))
+
+    def _note_confirmed(self, confirmed: list[Sent]) -> None:
+        for sent in confirmed:
+            if sent.ended:
+                if self._session.shows(sent.task):  # one that was never shown is counted by its ack
+                    self._session.show(sent.task, sent.counts)  # until it is settled
+                self._session.acknowledge(sent.task, Outcome.DONE, self.epoch, sent.counts)
+            elif sent is confirmed[-1]:
+                self._session.show(sent.task, sent.counts)
