@@ -1,4 +1,4 @@
-"""What a run is told, what it works with, and why it ends: the nouns between `run.py` and the coordinator."""
+"""What a run is told, what it works with, and why it ends: the nouns between `run.py` and the loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shardload.coordinator.guards import TargetGuard
 from shardload.coordinator.pool import Pool
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
@@ -21,7 +22,7 @@ from shardload.target import TargetFacts
 class Ending:
     """Why the run ends before its work does: an error, a signal, or else an order.
 
-    `rows_unfinished` were written in ranges that are not done; where it is not exact, at least so many.
+    `rows_unfinished` were written in ranges that are not done; if it is not exact, it is at least so many.
     """
 
     since_s: float
@@ -32,22 +33,26 @@ class Ending:
     rows_unfinished_exact: bool = True
 
     def reason(self) -> ShardloadError:
-        """As the error that a person is told."""
+        """The error that a person is told."""
         return self.error or (StoppedBySignal(self.signal_number) if self.signal_number else StoppedAsAsked())
 
 
 def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
-    """An error as the job's end: the system may refuse a descriptor, a process or space at any place."""
+    """The error as the reason of the job's end. An OSError may come from anywhere: the system may refuse a descriptor,
+    a process or disk space."""
     if isinstance(error, ShardloadError):
         return error
-    return GaveUp(f"the coordinator cannot go on: {error}", "mend it, then resume")
+    return GaveUp(f"the coordinator cannot go on: {error}", "fix the cause, then resume the job")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is told beside its job. `ask_target` raises TargetLost if the target cannot be reached;
-    `keys_stay` says that each row has a key of its own, for good; `read_limits` gives what a reload should read again,
-    and a word about where from; `clock` gives seconds, and never goes back."""
+    """What a run is told beside its job.
+
+    `ask_target` raises TargetLost if the target cannot be reached. `keys_stay` says that each row has a key of its own,
+    for good. `read_limits` gives the limits that a reload should apply, and a text that says where they come from.
+    `clock` gives seconds, and never goes back.
+    """
 
     key_name: str
     limits: Limits
@@ -64,12 +69,13 @@ class Settings:
 
 @dataclass
 class Context:
-    """What a run works with, from its first breath to its last."""
+    """What a run works with, from its beginning to its end."""
 
     directory: JobDirectory
     tracker: Tracker
     ipc: IpcSet
     pool: Pool
+    guard: TargetGuard
     signals: SignalInbox
     control: ControlInbox
     bell: int

@@ -1,6 +1,6 @@
-"""What a person asked of a running job (pause, workers, rate, reload), and how far it is carried out.
+"""Carries out what a person asks of a running job: pause, workers, rate, reload.
 
-Signals and the control FIFO end here alike. An order is answered when it is carried out: at once, or later, when the
+Signals and the control FIFO both end here. An order is answered when it is carried out: at once, or later, when the
 workers have done their part.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, Phase
 from shardload.model.orders import Answer, Limits, Order
-from shardload.ranges.dispatch import Dispatcher
+from shardload.ranges.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -27,39 +27,45 @@ class _Promise:
 
 
 class Silent:
-    """The answer to a signal: the log has it."""
+    """The answer to a signal. Nobody waits for it; the log has it."""
 
     def wait(self, text: str) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
     def done(self, text: str) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
     def refuse(self, text: str) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
 
 class Controls:
-    """The job's present limits. `recall` takes back what a slot has not received; `say` tells a person.
+    """The job's present limits. `take_back` takes back what a slot has not received; `say` tells a person.
 
-    `paused_since_s` is a monotonic clock reading, 0 without a pause; `paused_s` sums up those that have ended.
+    `paused_since_s` is a monotonic clock reading, 0 without a pause; `paused_s` sums up the pauses that have ended.
     """
 
     def __init__(
-        self, pool: Pool, board: Board, dispatcher: Dispatcher, limits: Limits,
-        recall: Callable[[int], None], say: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        pool: Pool,
+        board: Board,
+        tracker: Tracker,
+        limits: Limits,
+        *,
+        take_back: Callable[[int], None],
+        say: Callable[[str], None],
+    ) -> None:
         self.paused_since_s = 0.0
         self.paused_s = 0.0
         self.workers = limits.workers
         self._pool = pool
         self._board = board
-        self._dispatcher = dispatcher
-        self._recall = recall
+        self._tracker = tracker
+        self._take_back = take_back
         self._say = say
         self._to_replace: deque[tuple[int, int]] = deque()
         self._promises: list[_Promise] = []
-        dispatcher.slots_in_use = limits.workers
+        tracker.use_slots(limits.workers)
         if limits.rate_rows:
             board.set_rate(limits.rate_rows, time.monotonic())
 
@@ -85,11 +91,11 @@ class Controls:
             answer.refuse(f"{order.verb} does not concern the workers")
 
     def advance(self) -> None:
-        """Go on with a reload, and answer what is carried out by now."""
+        """Go on with a reload, and answer the orders that are carried out by now."""
         while self._to_replace and not self._is_changing():
             number, pid = self._to_replace.popleft()
             if self._pool.slots[number].pid == pid:
-                self._recall(number)
+                self._take_back(number)
                 self._pool.retire(number)
         for promise in list(self._promises):
             if promise.is_kept():
@@ -97,37 +103,45 @@ class Controls:
                 self._promises.remove(promise)
 
     def break_off(self, reason: str) -> None:
-        """The job ends: what is not carried out will not be."""
+        """The job ends: refuse the orders that are not carried out yet."""
         self._to_replace.clear()
         for promise in self._promises:
             promise.answer.refuse(reason)
         self._promises.clear()
 
     def scale(self, workers: int, answer: Answer) -> None:
-        """So many workers from now on. Those that are too many leave when what they have received is done."""
+        """Have `workers` workers from now on. Those that are too many leave when they have done what they received."""
         self._say(f"workers: {self.workers} before, {workers} now")
-        self.workers = self._dispatcher.slots_in_use = workers
+        self.workers = workers
+        self._tracker.use_slots(workers)
         for number, slot in enumerate(self._pool.slots):
             if number >= workers and slot.pid:
-                self._recall(number)
+                self._take_back(number)
                 self._pool.retire(number)
 
         def is_kept() -> bool:
             is_left = any(slot.pid for slot in self._pool.slots[workers:])
             return not is_left and self._is_staffed() and not self._is_changing()
 
-        self._promise(answer, is_kept, f"{workers} workers", "workers come, or leave after the range in their hand")
+        self._promise(answer, is_kept, f"{workers} workers", "workers start, or leave after their current range")
 
-    def make_do(self, reason: str) -> None:
+    def set_limits(self, limits: Limits) -> None:
+        """Apply the limits that a reload has read, where they differ from the present ones."""
+        if limits.workers != self.workers:
+            self.scale(limits.workers, Silent())
+        if limits.rate_rows != self._board.rate():
+            self.set_rate(limits.rate_rows)
+
+    def go_on_with_fewer(self, reason: str) -> None:
         """A server has no room for another connection: go on with the workers that have theirs, or may yet get it."""
         others = [slot for slot in self._pool.used_slots if slot.pid and not slot.losses]
         workers = len(others)
         if workers < self.workers and any(slot.is_up for slot in others) and not self._is_changing():
-            self._say(f"{reason}: going on with fewer workers; shardload scale brings more")
+            self._say(f"{reason}: going on with fewer workers; shardload scale adds some again")
             self.scale(workers, Silent())
 
     def set_rate(self, rate_rows: int) -> None:
-        """So many rows a second from now on, all workers together; 0: no limit."""
+        """Allow `rate_rows` rows a second from now on, all workers together; 0: no limit."""
         self._board.set_rate(rate_rows, time.monotonic())
         self._say(f"rate: {rate_rows:,} rows/s at most" if rate_rows else "rate: no limit")
 
@@ -136,9 +150,9 @@ class Controls:
             self.paused_since_s = time.monotonic()
             self._board.set_paused(True)
             for number in range(len(self._pool.slots)):
-                self._recall(number)
-            self._say("paused: the workers hand back their ranges after the batch in hand")
-        self._promise(answer, lambda: not self._dispatcher.ranges_out, "paused", "the workers finish their batches")
+                self._take_back(number)
+            self._say("paused: the workers hand back their ranges after the current batch")
+        self._promise(answer, lambda: not self._tracker.ranges_out, "paused", "the workers finish their batches")
 
     def _unpause(self, answer: Answer) -> None:
         if self.is_paused:
@@ -161,7 +175,7 @@ class Controls:
 
     def _is_staffed(self) -> bool:
         """True if there are as many workers as there should be."""
-        return self._pool.alive >= min(self.workers, self._dispatcher.open_ranges)
+        return self._pool.alive >= min(self.workers, self._tracker.open_ranges)
 
     def _is_changing(self) -> bool:
         """True while a worker is leaving or starting."""

@@ -1,40 +1,99 @@
-"""The last question of a run: is the target still the one that confirmed every range, and has it all those keys?"""
+"""The last question of a run: is the target still the one that confirmed every range, and has it all those keys?
+
+A child of the coordinator asks it, for the coordinator's loop waits for no server. The answer comes through a pipe.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict
 
-from shardload.errors import TargetLost
+from shardload import errors
+from shardload.errors import NoProcess, ShardloadError, TargetLost
 from shardload.model import backoff
 from shardload.target import TargetFacts
 
+ANSWER_WITHIN_S = 15.0  # the child's own time-outs end sooner; a child that was stopped or killed says nothing
 
-class Confirmation:
-    """Asked for when every range is acknowledged; again, with growing pauses, while nobody answers.
 
-    `before` is what the target was when the run began. `keys_stay` says that each row has a key of its own, for good:
-    then there cannot be fewer keys than were written. `not_before_s` is a monotonic clock reading.
+class TargetGuard:
+    """Asks the target when every range is acknowledged; again, after pauses that grow, while it does not answer.
+
+    `ask` runs in a child that `fork` makes, with the one descriptor that it keeps, and `end` ends. `before` is what the
+    target was when the run began. `keys_stay` says that each row has a key of its own, for good: then there cannot be
+    fewer keys than were written.
     """
 
-    def __init__(self, ask: Callable[[], TargetFacts], before: TargetFacts, *, keys_stay: bool) -> None:
-        self.not_before_s = 0.0
+    def __init__(
+        self,
+        ask: Callable[[], TargetFacts],
+        before: TargetFacts,
+        *,
+        keys_stay: bool,
+        fork: Callable[[Callable[[], int], int], int],
+        end: Callable[[int], None],
+    ) -> None:
         self._ask = ask
         self._evicted_before = before.evicted_keys
         self._keys_stay = keys_stay
+        self._fork = fork
+        self._end = end
         self._losses = 0
+        self._not_before_s = 0.0
+        self._pid = 0  # of the child that asks; 0: nobody asks
+        self._number = 0  # of its question
+        self._give_up_s = 0.0
+        self._heard = b""
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._reading, False)
 
-    def ask(self, clock: Callable[[], float]) -> TargetFacts:
-        """What the target is now. TargetLost if it cannot be reached: to be asked again at `not_before_s`, by the clock
-        that is read afterwards, for asking takes its time."""
+    def fileno(self) -> int:
+        """Readable when there is an answer."""
+        return self._reading
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What workers have to close."""
+        return self._reading, self._writing
+
+    def due_s(self) -> float:
+        """The monotonic time at which `answer` has to be called if no answer comes before."""
+        return self._give_up_s if self._pid else self._not_before_s
+
+    def answer(self, now_s: float) -> TargetFacts | None:
+        """What the target is now; None while the answer is outstanding. The first call asks.
+
+        TargetLost if the target cannot be reached: it is asked again after a pause. Another TargetError, or NoProcess,
+        if it refuses, or if the system refuses a child.
+        """
+        if not self._pid:
+            if now_s >= self._not_before_s:
+                self._begin(now_s)
+            return None
+        found = self._received()
+        if found is None and now_s < self._give_up_s:
+            return None
+        self._end_child()
         try:
-            found = self._ask()
+            if found is None:
+                raise TargetLost(f"Redis did not answer within {ANSWER_WITHIN_S:g} s", "see that it runs")
+            if isinstance(found, ShardloadError):
+                raise found
         except TargetLost:
             self._losses += 1
-            self.not_before_s = clock() + backoff.delay_s(self._losses, random.random())
+            self._not_before_s = now_s + backoff.delay_s(self._losses, random.random())
             raise
         self._losses = 0
         return found
+
+    def close(self) -> None:
+        """Kill the child that asks, if there is one, and close the pipe."""
+        self._end_child()
+        os.close(self._reading)
+        os.close(self._writing)
 
     def doubts(self, found: TargetFacts, keys_written: int) -> Iterator[str]:
         """What a person should know, although every key was confirmed."""
@@ -46,3 +105,40 @@ class Confirmation:
                 f"Redis has {found.keys:,} keys, and {keys_written:,} were confirmed: others were removed meanwhile "
                 "(FLUSHALL, DEL, eviction); shardload verify names them"
             )
+
+    def _begin(self, now_s: float) -> None:
+        self._number += 1
+        self._give_up_s = now_s + ANSWER_WITHIN_S
+        try:
+            self._pid = self._fork(self._ask_and_tell, self._writing)
+        except NoProcess:
+            self._not_before_s = now_s + backoff.LAST_CEILING_S
+            raise
+
+    def _ask_and_tell(self) -> int:
+        """The child: ask, and write the answer, or why there is none, into the pipe."""
+        told: dict[str, object] = {"number": self._number}
+        try:
+            told["facts"] = asdict(self._ask())
+        except ShardloadError as error:
+            told |= {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        os.write(self._writing, json.dumps(told).encode() + b"\n")
+        return 0
+
+    def _received(self) -> TargetFacts | ShardloadError | None:
+        """The answer to the present question, if it is there. Answers to earlier ones are dropped."""
+        with suppress(BlockingIOError):
+            self._heard += os.read(self._reading, 65536)
+        *lines, self._heard = self._heard.split(b"\n")
+        for told in map(json.loads, lines):
+            if told["number"] == self._number:
+                if "facts" in told:
+                    return TargetFacts(**told["facts"])
+                kind: type[ShardloadError] = getattr(errors, told["error"])
+                return kind(told["message"], told["hint"])
+        return None
+
+    def _end_child(self) -> None:
+        if self._pid:
+            self._end(self._pid)
+            self._pid = 0

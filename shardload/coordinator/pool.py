@@ -1,70 +1,34 @@
-"""The coordinator's children: a worker for every slot, and the janitor. Forked, counted, replaced, ended."""
+"""The coordinator's children: a worker for every slot, and the janitor. They are forked, counted, replaced and
+ended."""
 
 from __future__ import annotations
 
 import logging
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shardload.coordinator.janitor import Janitor
+from shardload.coordinator.slot import MOST_BAD_STARTS, Slot
 from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError
 from shardload.ipc import IpcSet, Phase
-from shardload.model import backoff
-from shardload.model.limits import CREDITS, MOST_WORKERS
-from shardload.process import describe_death, fork_child, is_alive, reap_all, start_time
+from shardload.model.limits import MOST_WORKERS
+from shardload.process import describe_death, die_with_parent, fork_child, is_alive, reap_all, set_title, start_time
 
-MOST_BAD_STARTS = 5
 _LOOK_AGAIN_S = 0.002
 _JANITOR_PAUSE_S = 1.0
 
-_log = logging.getLogger("shardload.coordinator.pool")
+_log = logging.getLogger("shardload.pool")
 
 WorkerBody = Callable[[int, IpcSet, int], int]
 """What a forked worker runs: (slot, ipc, doorbell) to an exit code."""
 
 
-@dataclass
-class Slot:
-    """A worker's place. It outlives the process that fills it."""
-
-    pid: int = 0
-    start: int = 0
-    is_leaving: bool = False  # this worker was told to leave: it gets no more work
-    has_spoken: bool = False  # this worker has acknowledged something
-    is_up: bool = False  # this worker has reached both servers
-    is_refused: bool = False  # there is none, for the system refused to make one
-    heartbeat: tuple[float, float] = (0.0, 0.0)  # the newest one seen, and when it was seen first
-    bad_starts: int = 0
-    losses: int = 0  # attempts in a row that lost a server or could not reach it
-    not_before_s: float = 0.0
-
-    def wait_after_loss(self, now_s: float) -> bool:
-        """No task for a while: longer each time, at random. False if it waits already: one loss may hit several."""
-        if now_s < self.not_before_s:
-            return False
-        self.losses += 1
-        self.not_before_s = now_s + backoff.delay_s(self.losses, random.random())
-        return True
-
-    def most_ranges(self, now_s: float) -> int:
-        """How many ranges its worker may hold now, as far as it is concerned: one, until it has its servers again."""
-        is_ready = self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
-        return 0 if not is_ready else 1 if self.losses else CREDITS
-
-    def silent_s(self, heartbeat_s: float, now_s: float) -> float:
-        """For how long this worker has shown the same heartbeat, by looks at it such as this one."""
-        if self.heartbeat[0] != heartbeat_s:
-            self.heartbeat = (heartbeat_s, now_s)
-        return now_s - self.heartbeat[1]
-
-
 @dataclass(frozen=True)
 class Death:
-    """A worker that ended, and how, in words."""
+    """A worker that ended; `words` say how."""
 
     slot: int
     pid: int
@@ -72,18 +36,22 @@ class Death:
     status: int
     was_asked: bool
     had_begun: bool  # it had come as far as waiting for a range
-    range_id: int  # of the range in its hand, as the board has it; 0: none, or not known
+    range_id: int  # of its current range, as the board has it; 0: none, or not known
 
 
 class Pool:
-    """All children of one run. `before_fork` closes what must not cross a fork; `private` are descriptors that a
-    child has to close. NoProcess if the system refuses the first, the janitor."""
+    """All children of one run.
+
+    `before_fork` closes what must not cross a fork, and `private` are descriptors that a child has to close. NoProcess
+    if the system refuses to make the janitor.
+    """
 
     def __init__(
         self,
         job: str,
         ipc: IpcSet,
         body: WorkerBody,
+        *,
         doorbell: int,
         private: Sequence[int],
         before_fork: Callable[[], None],
@@ -96,12 +64,13 @@ class Pool:
         self._doorbell = doorbell
         self._private = list(private)
         self._before_fork = before_fork
+        self._others: set[int] = set()  # children that are neither workers nor the janitor
         self._janitor = self._new_janitor()
         self._janitor_not_before_s = 0.0
 
     @property
     def used_slots(self) -> list[Slot]:
-        """Those that have had a worker, or should have had, and those between: the coordinator often looks at them."""
+        """The slots up to the last that was ever used: there is no worker in the others."""
         return self.slots[: self._used]
 
     @property
@@ -115,8 +84,8 @@ class Pool:
         return len([True for slot in self.used_slots if slot.pid])
 
     def staff(self, slots: int, most: int, now_s: float) -> None:
-        """Fork workers for the empty ones of the first `slots` slots until there are `most`, except where a bad start
-        asks for patience; and a janitor, if the last was killed."""
+        """Fork workers into the empty ones of the first `slots` slots until `most` are alive, except where a slot has
+        to wait after a bad start; and a janitor, if the last one was killed."""
         if self._janitor.is_gone and self._janitor_not_before_s <= now_s:
             self._replace_janitor(now_s)
         for number, slot in enumerate(self.slots[:slots]):
@@ -124,76 +93,106 @@ class Pool:
                 return
             if not slot.pid and slot.not_before_s <= now_s:
                 self._used = max(self._used, number + 1)
-                slot.has_spoken = slot.is_up = slot.is_leaving = False
-                slot.heartbeat = (0.0, now_s)
+                slot.prepare(now_s)
                 try:
-                    slot.pid = self._fork_worker(number)
+                    pid = self._fork_worker(number)
                 except NoProcess as error:
-                    slot.is_refused = True
+                    slot.note_refused()
                     self._note_bad_start(number, error, now_s)
                     return
-                slot.is_refused = False
-                slot.start = start_time(slot.pid)
+                slot.fill(pid, start_time(pid))
 
     def due_s(self, now_s: float) -> list[float]:
-        """When patience with a slot, or with the system that refused a janitor, is over: what was due before the clock
-        reading of this turn was dealt with in it."""
+        """When a slot, or the janitor, may be tried again: monotonic times, none before `now_s`."""
         due = [slot.not_before_s for slot in self.used_slots]
         return [at_s for at_s in (*due, self._janitor_not_before_s) if at_s >= now_s]
 
     def retire(self, number: int) -> None:
-        """Tell one worker to leave when what it has received is done. What it has not received was taken back."""
+        """Tell one worker to leave when it has done what it received. The caller has taken back the rest."""
         slot = self.slots[number]
         if slot.pid and not slot.is_leaving:
-            slot.is_leaving = True
+            slot.tell_to_leave()
             self._ipc.tasks.send_stop(number)
 
     def renew(self) -> None:
-        """Have others in the place of all workers, when what these have received is done."""
+        """Replace all workers, each when it has done what it received."""
         for number in range(self._used):
             self.retire(number)
 
     def kill(self, number: int) -> None:
-        """End a worker that does not answer; its death is reaped like any other."""
+        """Kill a worker that hangs; its death is reaped like any other."""
         slot = self.slots[number]
         if slot.pid and is_alive(slot.pid, slot.start):
             os.kill(slot.pid, signal.SIGKILL)
 
+    def fork(self, name: str, body: Callable[[], int], keep: Sequence[int]) -> int:
+        """Fork a child that is no worker, and dies with the coordinator. The result is its pid.
+
+        `name` is what `ps` shows, `keep` are the only descriptors of the run that it keeps. NoProcess if the system
+        refuses.
+        """
+        coordinator = os.getpid()
+
+        def live() -> int:
+            set_title(f"shardload: {name} {self._job}")
+            return body() if die_with_parent(coordinator) else 1
+
+        self._before_fork()
+        run = {*self._private, *self._janitor.descriptors(), self._doorbell}
+        pid = fork_child(live, run - set(keep))
+        self._others.add(pid)
+        return pid
+
+    def end_other(self, pid: int) -> None:
+        """Kill a child that is no worker, and reap it, unless it was reaped already: its pid may be another's now."""
+        if pid in self._others:
+            self._others.remove(pid)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
     def reap(self) -> list[Death]:
-        """The workers that have ended since the last call."""
+        """The workers that have ended since the last call. Other children are reaped, too."""
         deaths = []
         for pid, status in reap_all():
+            self._others.discard(pid)
             if pid == self._janitor.pid and not self._janitor.is_gone:
                 self._janitor.forget()
             for number, slot in enumerate(self.slots):
                 if slot.pid == pid:
-                    seen = self._ipc.board.worker(number)
-                    had_begun = seen.phase not in (Phase.NONE, Phase.CONNECTING)
-                    words = describe_death(status)
-                    deaths.append(Death(number, pid, words, status, slot.is_leaving, had_begun, seen.range_id))
-                    slot.pid = slot.start = 0
-                    slot.is_leaving = False
+                    deaths.append(self._death_of(number, status))
+                    slot.vacate()
                     self._ipc.board.clear(number)
         return deaths
 
+    def _death_of(self, number: int, status: int) -> Death:
+        slot, seen = self.slots[number], self._ipc.board.worker(number)
+        return Death(
+            slot=number,
+            pid=slot.pid,
+            words=describe_death(status),
+            status=status,
+            was_asked=slot.is_leaving,
+            had_begun=seen.phase not in (Phase.NONE, Phase.CONNECTING),
+            range_id=seen.range_id,
+        )
+
     def note_start(self, death: Death, now_s: float) -> None:
-        """Count workers that die before they have begun to work. GaveUp if a slot's never get further."""
+        """Count workers that die before they have begun to work. GaveUp if the workers of a slot never get further."""
         if not (self.slots[death.slot].has_spoken or death.had_begun):
             self._note_bad_start(death.slot, GaveUp(f"it {death.words}", "see the job's log"), now_s)
 
     def _note_bad_start(self, number: int, reason: ShardloadError, now_s: float) -> None:
-        """Have patience, longer each time. GaveUp if that does not help, unless others are at work, or, where it is
-        only the system that refuses one more, are there."""
+        """Try again later. GaveUp after several bad starts, unless others are at work, or, if the system only refuses
+        one more process, are there."""
         slot = self.slots[number]
-        slot.bad_starts += 1
-        slot.not_before_s = now_s + backoff.delay_s(slot.bad_starts, random.random())
+        slot.note_bad_start(now_s)
         _log.warning("worker %d did not start: %s", number, reason.message)
         others = [other for other in self.slots if other.pid and (other.is_up or slot.is_refused)]
         if slot.bad_starts >= MOST_BAD_STARTS and not others:
             raise GaveUp(f"worker {number} cannot start: {reason.message}", reason.hint)
 
     def stop(self) -> None:
-        """Tell every worker to leave: those at work after the batch in hand, those that wait at once."""
+        """Tell every worker to leave: those at work after the current batch, those that wait at once."""
         self._ipc.board.ask_to_stop()
         for number, slot in enumerate(self.slots):
             try:
@@ -203,15 +202,15 @@ class Pool:
                 return  # the queue is gone, which stops them as well
 
     def end(self, grace_s: float) -> None:
-        """Wait for the workers to leave, kill those that do not within the grace, and reap every one."""
+        """Wait for the workers to leave, kill those that do not leave within `grace_s`, and reap every one."""
         give_up_s = time.monotonic() + grace_s
         for slot in self.slots:
             if slot.pid:
                 _wait_or_kill(slot.pid, give_up_s)
-                slot.pid = 0
+                slot.vacate()
 
     def dismiss_janitor(self) -> None:
-        """The SysV objects are removed: the janitor may go, and is waited for."""
+        """Let the janitor go, and wait for it: the SysV objects are removed."""
         if self._janitor.is_gone:
             return
         self._janitor.dismiss()
@@ -223,7 +222,7 @@ class Pool:
         return fork_child(lambda: self._body(number, self._ipc, self._doorbell), close)
 
     def _replace_janitor(self, now_s: float) -> None:
-        """The job goes on without one for a while, if it must: what a janitor does is done by the next command too."""
+        """If the system refuses a janitor, the job goes on without one for a while: the next command would clean up."""
         try:
             self._janitor = self._new_janitor()
         except NoProcess as error:

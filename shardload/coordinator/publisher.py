@@ -12,14 +12,14 @@ from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
 from shardload.reporting.progress import Meter, Progress
 
-_PAUSED_EVERY_S = 10.0  # nothing moves: an idle job costs nothing
+_PAUSED_EVERY_S = 10.0  # a paused job changes nothing, and should cost nothing
 
 
 class Publisher:
-    """One run's. `started_s` is the monotonic clock at its beginning."""
+    """One run's publisher. `started_s` is the monotonic clock at the run's beginning."""
 
     def __init__(
-        self, board: Board, tracker: Tracker, pool: Pool, controls: Controls, display: Display, started_s: float
+        self, board: Board, tracker: Tracker, pool: Pool, controls: Controls, display: Display, *, started_s: float
     ) -> None:
         self._board = board
         self._tracker = tracker
@@ -34,11 +34,11 @@ class Publisher:
         self._next_s = started_s
 
     def due_s(self) -> float | None:
-        """When the progress is to be shown again; None: never."""
+        """The monotonic time at which the progress is to be shown again; None: never."""
         return None if self._display.every_s is None else self._next_s
 
     def is_due_now(self) -> None:
-        """Something changed that a person wants to see."""
+        """Show the progress in this turn: something changed that a person wants to see."""
         self._next_s = 0.0
 
     def show_if_due(self, now_s: float) -> None:
@@ -49,7 +49,7 @@ class Publisher:
             self._display.show(self.progress())
 
     def show_end(self, ending: Ending | None) -> None:
-        """Show the progress for the last time, and note in an early ending what it leaves half done."""
+        """Show the progress for the last time, and note in an early ending what it leaves unfinished."""
         self._display.show(self.progress())
         if ending is not None:
             ending.rows_unfinished, ending.rows_unfinished_exact = self._unfinished()
@@ -59,19 +59,19 @@ class Publisher:
         self._display.note(text)
 
     def progress(self) -> Progress:
-        """The job at this moment, as whoever looks at the board sees it."""
+        """The job at this moment, as everybody who looks at the board sees it."""
         self.write_board()
         shown = self._board.snapshot()
         assert shown is not None  # its writer is this process
         in_hand = [(counts.rows_read, held.estimated_rows) for slot in shown.slots for held, counts in slot.in_hand()]
-        rows = shown.counts().rows_read
+        rows, share = shown.counts().rows_read, self._tracker.share(in_hand)
         return self._meter.reading(
-            time.monotonic(), rows, self._tracker.share(in_hand), self._pool.alive, self._tracker.retries
+            time.monotonic(), rows, share, workers=self._pool.alive, retries=self._tracker.retries
         )
 
     def _unfinished(self) -> tuple[int, bool]:
-        """How many rows were written in ranges that are not done, and whether that is exact: who is killed, or loses a
-        server, cannot say its last."""
+        """How many rows were written in ranges that are not done, and whether that is exact: a worker that is killed,
+        or loses a server, cannot say how far it came."""
         shown = self._board.snapshot()
         assert shown is not None  # its writer is this process
         written = dict(self._tracker.handed_back)
@@ -82,17 +82,27 @@ class Publisher:
         return sum(written.values()), not is_out and not self._tracker.unsure
 
     def write_board(self) -> None:
-        """What is settled, and which ranges are out, for all who look at the board."""
+        """Put on the board what is settled, and which ranges are out."""
         totals, controls = self._tracker.totals, self._controls
         standing = Standing(
-            controls.workers, totals.counts, totals.ranges, totals.ranges_done, totals.ranges_set_aside,
-            self._tracker.retries, totals.estimated_rows, totals.estimated_rows_done, self._seconds_before,
-            self._started_s, controls.paused_s, controls.paused_since_s, self._rows_before, self._share_before,
-        )  # fmt: skip
+            workers=controls.workers,
+            counts=totals.counts,
+            ranges=totals.ranges,
+            ranges_done=totals.ranges_done,
+            ranges_set_aside=totals.ranges_set_aside,
+            retries=self._tracker.retries,
+            estimated_rows=totals.estimated_rows,
+            estimated_rows_done=totals.estimated_rows_done,
+            seconds_before=self._seconds_before,
+            started_s=self._started_s,
+            paused_s=controls.paused_s,
+            paused_since_s=controls.paused_since_s,
+            rows_before=self._rows_before,
+            share_before=self._share_before,
+        )
         used = [number + 1 for number, slot in enumerate(self._pool.used_slots) if slot.pid]
         shown = range(max([controls.workers, *used]))
         self._board.write_standing(standing, [self._holdings(number) for number in shown])
 
     def _holdings(self, number: int) -> list[Holding]:
-        dispatcher = self._tracker.dispatcher
-        return [Holding(t.range_id, t.attempt, dispatcher.estimated_rows(t)) for t in dispatcher.held(number)]
+        return [Holding(task.range_id, task.attempt, task.estimated_rows) for task in self._tracker.held(number)]

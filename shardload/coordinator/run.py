@@ -1,7 +1,7 @@
 """One run of a job: everything that exists only while it runs is made here, and removed here, whatever happens.
 
-SysV objects, the control FIFO, the doorbell, the children; and `run.json`, which tells others about
-them and, at the end, how it went.
+That is: SysV objects, the control FIFO, the doorbell, the children, and `run.json`, which tells others about them and,
+at the end, how the run went.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from shardload.coordinator.context import Context, Ending, Settings
+from shardload.coordinator.guards import TargetGuard
 from shardload.coordinator.loop import STOP_GRACE_S, Coordinator
 from shardload.coordinator.pool import Pool, WorkerBody
 from shardload.errors import DirectoryLost, IpcError, JobError
@@ -27,7 +28,7 @@ from shardload.target import TargetFacts
 
 _TROUBLES_KEPT = 5
 
-_log = logging.getLogger("shardload.coordinator.run")
+_log = logging.getLogger("shardload.run")
 
 
 def run(
@@ -36,17 +37,19 @@ def run(
     settings: Settings,
     worker_body: WorkerBody,
     target: TargetFacts,
+    *,
     display: Display,
     signals: SignalInbox,
     lock: int,
     about: dict[str, Any],
 ) -> tuple[Ending | None, int]:
-    """Load every range that is to do; the journal has the result. Why it ended early, if so, and the last number of
-    workers.
+    """Do every range that is to do; the journal has the result. Returns why the run ended early, or None, and the last
+    number of workers.
 
-    IpcError, JobError or JournalError if it could not begin. Whatever happens, no process and no SysV object of this
-    run is left. `target` is what it was when the job began, `signals` what the run heeds, `lock` the job's descriptor,
-    which no child may keep, `about` what others may want to know of this run.
+    `target` is what the target was when the job began, `signals` the signals that the run handles, `lock` the
+    descriptor that holds the job, which no child may keep, and `about` what others may want to know of this run.
+    IpcError, JobError or JournalError if the run could not begin. Whatever happens, no process and no SysV object of it
+    is left.
     """
     started_s = time.monotonic()
     run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
@@ -67,24 +70,48 @@ def run(
         me["ipc"] = ipc.record
         directory.write_run(me)
         set_title(f"shardload: coordinator {directory.name}")
-        private = (lock, bell, *signals.descriptors(), control.fileno())
-        pool = Pool(directory.name, ipc, worker_body, doorbell, private, journal.close)
+        guard = TargetGuard(
+            settings.ask_target,
+            target,
+            keys_stay=settings.keys_stay,
+            fork=lambda body, keep: pool.fork("guard", body, [keep]),
+            end=lambda pid: pool.end_other(pid),
+        )
+        made.callback(guard.close)
+        private = (lock, bell, *signals.descriptors(), control.fileno(), *guard.descriptors())
+        pool = Pool(directory.name, ipc, worker_body, doorbell=doorbell, private=private, before_fork=journal.close)
         tracker = Tracker(
-            journal, settings.key_name, target.epoch, lambda text: _say(text, display), _note_range, pool.renew
+            journal,
+            job=directory.name,
+            key_name=settings.key_name,
+            epoch=target.epoch,
+            say=lambda text: _say(text, display),
+            note=_note_range,
+            renew=pool.renew,
         )
         context = Context(
-            directory, tracker, ipc, pool, signals, control, bell, display,
-            lambda seconds: journal.end_run(run_number, seconds), lambda text: _note_trouble(directory, me, text),
-            started_s,
-        )  # fmt: skip
-        coordinator = Coordinator(settings, context, target)
-        _loop_and_end(coordinator, pool, ipc)
-    _wind_up(directory, journal, run_number, started_s, me)
+            directory=directory,
+            tracker=tracker,
+            ipc=ipc,
+            pool=pool,
+            guard=guard,
+            signals=signals,
+            control=control,
+            bell=bell,
+            display=display,
+            note_clock=lambda seconds: journal.end_run(run_number, seconds),
+            note_trouble=lambda text: _note_trouble(directory, me, text),
+            started_s=started_s,
+        )
+        coordinator = Coordinator(settings, context)
+        _loop_and_end(coordinator, context)
+    _write_end(directory, journal, run_number, started_s, me)
     return coordinator.ending, coordinator.controls.workers
 
 
 def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, Any]) -> IpcSet:
-    """The run's SysV objects, announced before, so that what a kill in the middle leaves is found."""
+    """The run's SysV objects. They are announced in `run.json` first, so that what a kill in the middle leaves is
+    found."""
     directory.write_run({**me, "ipc": announce()})
     try:
         return create(directory.key_file, header)
@@ -94,19 +121,21 @@ def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, An
         raise
 
 
-def _loop_and_end(coordinator: Coordinator, pool: Pool, ipc: IpcSet) -> None:
+def _loop_and_end(coordinator: Coordinator, context: Context) -> None:
+    """Loop, then end the children and remove the queues and the semaphore."""
+    pool = context.pool
     try:
         coordinator.loop()
         pool.stop()
     finally:
         pool.end(STOP_GRACE_S if coordinator.ending is None else 0.0)
-        ipc.remove()
+        context.ipc.remove()
         pool.dismiss_janitor()
         _log.info("the workers used %.2f s of CPU, %d MiB of memory at most", *children_usage())
 
 
-def _wind_up(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: dict[str, Any]) -> None:
-    """The last words. Where the disk is full they are lost: the journal has what counts."""
+def _write_end(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: dict[str, Any]) -> None:
+    """Note the end in `run.json`, if the disk allows it, and in the journal."""
     with suppress(JobError, OSError):
         directory.remove_reports()
         directory.write_run({**me, "ipc": None})
@@ -114,7 +143,7 @@ def _wind_up(directory: JobDirectory, journal: Journal, number: int, started_s: 
 
 
 def _note_trouble(directory: JobDirectory, me: dict[str, Any], text: str) -> None:
-    """What befell the run, for `shardload status`: the last few."""
+    """Keep the last few troubles of the run, for `shardload status`."""
     me["troubles"] = [*me["troubles"], f"{time.strftime('%H:%M:%S')} {text}"][-_TROUBLES_KEPT:]
     with suppress(JobError):  # the disk is full: the log and a person's screen have it
         directory.write_run(me)

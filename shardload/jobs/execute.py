@@ -90,7 +90,15 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[Summary, ShardloadEr
     workers = job.spec.workers
     try:
         ending, workers = run(
-            job.directory, job.journal, settings, worker_body, job.target, display, frame.signals, job.lock, about
+            job.directory,
+            job.journal,
+            settings,
+            worker_body,
+            job.target,
+            display=display,
+            signals=frame.signals,
+            lock=job.lock,
+            about=about,
         )
         if ending is not None:
             stopped = ending.reason()

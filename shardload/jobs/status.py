@@ -156,7 +156,7 @@ class Onlooker:
         if self._meter is None or seen.state != "running":
             self._meter = Meter(now_s, rows, seen.share)  # what comes after a pause is measured from its end on
             return seen
-        measured = self._meter.reading(now_s, rows, seen.share, len(seen.slots), seen.retries)
+        measured = self._meter.reading(now_s, rows, seen.share, workers=len(seen.slots), retries=seen.retries)
         summary = dataclasses.replace(seen.summary, rows_per_second=round(measured.rows_per_second, 1))
         return dataclasses.replace(seen, summary=summary, eta_s=measured.eta_s)
 

@@ -1,4 +1,4 @@
-"""Who holds which range: credits, returns and blame. Pure; the coordinator carries out what is decided here.
+"""Which slot holds which range: credits, returns and blame. It decides; the coordinator sends.
 
 A slot holds at most two ranges, one in hand and one waiting. Near the end no range waits behind another while a worker
 could begin it at once.
@@ -17,7 +17,7 @@ MOST_BLAME = 3  # failures of its own before a range is halved, or a single row 
 
 
 class Dispatcher:
-    """Ranges to do, ranges that are out, and what is held against each."""
+    """Ranges to do, ranges that are out, and how often each was to blame for a failure."""
 
     def __init__(self, records: Iterable[RangeRecord], slots: int) -> None:
         self._records: dict[int, RangeRecord] = {}
@@ -26,11 +26,11 @@ class Dispatcher:
         self._todo: deque[int] = deque()
         self._out: list[list[Task]] = [[] for _ in range(slots)]
         self.slots_in_use = slots
-        """How many slots are to have work: with fewer ranges left than that, none waits behind another."""
+        """How many slots get work. If fewer ranges than that are left, no slot gets a second one."""
         self.add(records)
 
     def add(self, records: Iterable[RangeRecord]) -> None:
-        """More ranges to do, after those that are there."""
+        """Append ranges to those that are to do."""
         for record in records:
             self._remember(record)
             self._todo.append(record.range_id)
@@ -46,7 +46,7 @@ class Dispatcher:
         return sum(map(len, self._out))
 
     def held(self, slot: int) -> list[Task]:
-        """What a slot holds, in the order in which it was sent."""
+        """The ranges that a slot holds, in the order in which they were sent."""
         return list(self._out[slot])
 
     def estimated_rows(self, task: Task) -> int:
@@ -59,7 +59,8 @@ class Dispatcher:
         return RangeRecord(was.range_id, was.keys, was.estimated_rows, self._attempts[task.range_id])
 
     def next_task(self, slot: int) -> Task | None:
-        """The task to send to a slot now, noted as out; None if it has no credit or there is nothing for it."""
+        """Take the task that is to be sent to a slot now; it is out from here on. None if the slot has no credit, or if
+        there is nothing for it."""
         held = len(self._out[slot])
         if not self._todo or held >= CREDITS or (held and len(self._todo) < self.slots_in_use):
             return None
@@ -78,52 +79,56 @@ class Dispatcher:
         return tasks
 
     def release(self, slot: int, task: Task) -> None:
-        """A task is no longer out."""
+        """Take a task out of what the slot holds."""
         self._out[slot].remove(task)
 
-    def lost(self, slot: int, range_id: int) -> list[tuple[Task, bool]]:
-        """What a worker that died had begun is no longer out: each task, and whether it was in its hand.
+    def return_from_dead_worker(self, slot: int, range_id: int) -> list[tuple[Task, bool]]:
+        """Take from a slot what its dead worker held. The result: each task that it had begun, and whether that was its
+        current range (`range_id`).
 
-        That is the range which it was at, and those behind it go back as if never sent. If it is not known, it may have
-        begun all of them, and the first has to bear it.
+        Ranges behind the current one were not begun: they are to do again, as if they had never been sent. If the
+        current range is not known, the worker may have begun all of them, and the first one counts as current.
         """
         held = list(enumerate(self._out[slot]))
         known = next((place for place, task in held if task.range_id == range_id), None)
         begun = []
         for place, task in reversed(held):
             if known is not None and place > known:
-                self.take_from(slot, task)
+                self.take_back(slot, task)
             else:
                 self.release(slot, task)
                 begun.append((task, place == (known or 0)))
         return begun
 
     def acknowledged(self, ack: Ack) -> Task | None:
-        """The task that an ack is about, no longer out; None for an ack that is out of date."""
+        """Take from its slot the task that an ack is about. None for an ack that is out of date."""
         for task in self._out[ack.slot]:
             if (task.range_id, task.attempt) == (ack.range_id, ack.attempt):
                 self.release(ack.slot, task)
                 return task
         return None
 
-    def take_from(self, slot: int, task: Task) -> None:
-        """A task that a slot was sent and will not do goes back, as if it had never been sent."""
+    def take_back(self, slot: int, task: Task) -> None:
+        """Take back a task that the slot did not begin: it is to do, as if it had never been sent."""
         self.release(slot, task)
         self.put_back(task, was_begun=False)
 
     def put_back(self, task: Task, *, was_begun: bool = True) -> None:
-        """A task that is no longer out is to be done next: again, or as if it had never been sent."""
+        """Make a task that is no longer out the next to do. If it was not begun, this attempt does not count."""
         self._attempts[task.range_id] -= not was_begun
         self._todo.appendleft(task.range_id)
 
     def blame(self, task: Task) -> bool:
-        """Hold a failure against a range. True if that was once too often."""
+        """Note that a range was to blame for a failure. True if it was so MOST_BLAME times."""
         self._blame[task.range_id] = self._blame.get(task.range_id, 0) + 1
         return self._blame[task.range_id] >= MOST_BLAME
 
     def replace(self, halves: Iterable[RangeRecord]) -> None:
-        """The halves of a range that failed too often come next. One failure more halves them again:
-        their parent's tries count for them, except for a single row, which gets its own."""
+        """Make the halves of a range that failed too often the next to do.
+
+        A half is halved again after one more failure, because its parent's failures count for it. A range of a single
+        key gets all its attempts.
+        """
         for half in reversed(list(halves)):
             self._remember(half)
             if half.keys.span_keys > 1:

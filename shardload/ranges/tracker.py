@@ -1,7 +1,7 @@
-"""The tracker: what is to do, what is out and what is done, in memory and in the journal, always in step.
+"""The tracker: which ranges are to do, which are out and which are done, in memory and in the store, always in step.
 
-The coordinator tells it what happened to a range; it decides what becomes of the range and writes that down. It knows
-nothing of processes, queues or clocks.
+The coordinator tells it what happened to a range; it decides what becomes of the range and notes that in the store. It
+knows nothing of processes, queues or clocks.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
 from shardload.ranges.dispatch import Dispatcher
 from shardload.ranges.store import RangeStore
 
-MOST_SINGLE_FAILURES = 1000  # rows that fail one by one, each after several tries: something else is wrong
-MOST_RETURNS = 3  # of a epoch that was over: a name may lead to an old primary for a moment, while it changes
+MOST_SINGLE_FAILURES = 1000  # if more rows fail one by one, each after several attempts, something else is wrong
+MOST_RETURNS = 3  # of a past epoch: a name may lead to an old primary for a moment, while it changes
 
 
 class Tracker:
-    """`say` is told what a person should know, `note` what the log should have of a range (text, range id). `epoch` is
-    the target's at the beginning. `renew` replaces the workers: a connection that is older than a new epoch bears the
-    name of the old one."""
+    """The ranges of one run. It calls `say` with what a person should know, `note` with what the log should have of a
+    range (text, range id), and `renew` when the workers have to be replaced, because connections that are older than a
+    new epoch report the old one. `epoch` is the target's at the beginning, `job` and `key_name` are for texts."""
 
     def __init__(
         self,
         store: RangeStore,
+        *,
+        job: str,
         key_name: str,
         epoch: int,
         say: Callable[[str], None],
@@ -35,64 +37,108 @@ class Tracker:
         renew: Callable[[], None],
     ) -> None:
         self._store = store
+        self._job = job
         self._key_name = key_name
         self._epoch = epoch
         self._past_epochs: set[int] = set()
-        self._out_at_change: set[tuple[int, int]] = set()  # range and attempt: an older worker's, when a epoch began
+        self._out_at_change: set[tuple[int, int]] = (
+            set()
+        )  # range and attempt, of what older workers held when the epoch began
         self._returns = 0
         self._say = say
         self._note = note
         self._renew = renew
         self._single_failures = 0
         self._has_shrunk = False
-        self.dispatcher = Dispatcher(store.todo(), MOST_WORKERS)
+        self._dispatcher = Dispatcher(store.todo(), MOST_WORKERS)
         self.totals = store.totals()
         self.retries = 0
         self.handed_back: dict[int, int] = {}  # of ranges that are not done: how many rows were written
-        self.unsure: set[int] = set()  # and of which nobody could say it
+        self.unsure: set[int] = set()  # ranges that are not done, of which nobody could say how many
 
     @property
     def is_committed(self) -> bool:
         """True if a kill would undo nothing that was settled."""
         return self._store.is_committed
 
+    @property
+    def open_ranges(self) -> int:
+        """How many ranges are to do or out."""
+        return self._dispatcher.open_ranges
+
+    @property
+    def ranges_out(self) -> int:
+        """How many ranges are out."""
+        return self._dispatcher.ranges_out
+
+    def held(self, slot: int) -> list[Task]:
+        """The ranges that a slot holds, in the order in which they were sent."""
+        return self._dispatcher.held(slot)
+
+    def use_slots(self, slots: int) -> None:
+        """From now on the first `slots` slots get work."""
+        self._dispatcher.slots_in_use = slots
+
+    def next_tasks(self, slot: int, most: int) -> list[Task]:
+        """Take the tasks that are to be sent to a slot now, so that it holds no more than `most` ranges."""
+        return self._dispatcher.next_tasks(slot, most)
+
+    def take_back(self, slot: int, tasks: list[Task]) -> None:
+        """Take back tasks that the slot has not received: they are to do, as if they had never been sent."""
+        for task in reversed(tasks):
+            if task in self._dispatcher.held(slot):
+                self._dispatcher.take_back(slot, task)
+
+    def acknowledged(self, ack: Ack) -> Task | None:
+        """Take from its slot the task that an ack is about. None for an ack that is out of date."""
+        return self._dispatcher.acknowledged(ack)
+
+    def return_from_dead_worker(self, slot: int, range_id: int, words: str) -> None:
+        """Take what a dead worker held. Its current range (`range_id`) is blamed; ranges that it had sent but that were
+        not confirmed are retried without blame; the others are to do, as if they had never been sent."""
+        for task, was_current in self._dispatcher.return_from_dead_worker(slot, range_id):
+            self._fail(task, f"its worker {words}", is_blamed=was_current)
+
     def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        """What a worker says of a range that it held; `told` is its report. Hopeless if the job cannot go on."""
+        """Note how a range ended; `told` is the worker's report. Hopeless if the job cannot go on, GaveUp if it makes
+        no sense to."""
         if ack.outcome is Outcome.DONE:
             self._finish(ack, task, told)
         elif ack.outcome is Outcome.HANDED_BACK:
-            self.dispatcher.put_back(task)
+            self._dispatcher.put_back(task)
             if ack.counts.keys_written:
                 self.handed_back[ack.range_id] = ack.counts.keys_written
         else:
             reason = told[-1].reason if told else "no reason given"
-            self.fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))
+            self._fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))
             if ack.outcome is Outcome.HOPELESS:
                 raise Hopeless(f"the job cannot go on: {reason}")
 
     def is_plain(self, ack: Ack, task: Task | None) -> bool:
-        """True if a worker has nothing to tell of a range beside its counts."""
-        is_short_ = task is not None and is_short(ack.counts.rows_read, self.dispatcher.estimated_rows(task))
+        """True if a worker writes no report of a range with this ack."""
+        is_short_ = task is not None and is_short(ack.counts.rows_read, self._dispatcher.estimated_rows(task))
         return ack.outcome is Outcome.DONE and not ack.counts.rows_failed and not is_short_
 
-    def fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
-        """An attempt failed: the range is to be done again, if it is to blame in halves, or is set aside."""
+    def _fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
+        """Note a failed attempt. The range is to do again; if it was to blame too often, in halves, or it is set
+        aside."""
         self.retries += 1
         self.unsure.add(task.range_id)
         self._note(f"{task.keys}, attempt {task.attempt}: {reason}", task.range_id)
         self._store.note_attempt(task.range_id, task.attempt)
-        if not is_blamed or not self.dispatcher.blame(task):
-            self.dispatcher.put_back(task)
+        if not is_blamed or not self._dispatcher.blame(task):
+            self._dispatcher.put_back(task)
         elif task.keys.span_keys > 1:
             self._say(f"range {task.range_id} {task.keys} keeps failing ({reason}); halving it")
-            self.dispatcher.replace(self._store.split(self.dispatcher.record(task)))
+            self._dispatcher.replace(self._store.split(self._dispatcher.record(task)))
             self.totals = self._store.totals()
         else:
             self._set_aside(task, reason)
 
     def note_epoch(self, epoch: int) -> None:
-        """The target's present epoch, by a new connection. If it is a new one, whatever an earlier one confirmed may be
-        gone: do it again. GaveUp if it is an earlier one: no life comes back, so two servers are alive."""
+        """Note the target's present epoch, as a new connection saw it. If it is a new one, what an earlier one
+        confirmed may be gone: those ranges are to do again. GaveUp if it is a past one: epochs do not return, so the
+        address leads to two servers."""
         if epoch in (self._epoch, UNKNOWN_EPOCH):
             return
         if epoch in self._past_epochs:
@@ -100,12 +146,12 @@ class Tracker:
         if self._epoch != UNKNOWN_EPOCH:
             self._past_epochs.add(self._epoch)
         self._epoch = epoch
-        out = [task for slot in range(MOST_WORKERS) for task in self.dispatcher.held(slot)]
+        out = [task for slot in range(MOST_WORKERS) for task in self._dispatcher.held(slot)]
         self._out_at_change = {(task.range_id, task.attempt) for task in out}
         self.handed_back.clear()
         before = {record.range_id for record in self._store.todo()}
         reopened = self._store.reopen_other_epochs(epoch)
-        self.dispatcher.add(record for record in self._store.todo() if record.range_id not in before)
+        self._dispatcher.add(record for record in self._store.todo() if record.range_id not in before)
         self.totals = self._store.totals()
         self.retries += reopened
         if reopened:
@@ -116,7 +162,8 @@ class Tracker:
         self._renew()
 
     def share(self, in_hand: Iterable[tuple[int, int]]) -> float:
-        """The share of the plan that is done; of each range in hand the rows read, and its estimate."""
+        """The share of the plan that is done, 0 to 1. `in_hand` has, for each current range, its rows read and its
+        estimate."""
         return share_done(
             self.totals.estimated_rows,
             self.totals.estimated_rows_done,
@@ -132,7 +179,7 @@ class Tracker:
         self._store.finish(ack.range_id, ack.counts, ack.epoch, ack.attempt, told)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)
-        self.totals = self.totals.with_done(self.dispatcher.estimated_rows(task), ack.counts)
+        self.totals = self.totals.with_done(self._dispatcher.estimated_rows(task), ack.counts)
         if told and not ack.counts.rows_failed:
             self._note_shrunk(told[-1], ack.range_id)
         self.note_epoch(ack.epoch)
@@ -145,9 +192,10 @@ class Tracker:
             self._say(f"the table has lost rows since it was planned: {told.key}: {told.reason}")
 
     def _put_back_from_the_past(self, task: Task) -> None:
-        """A epoch that is over confirmed it. GaveUp if workers that connected later meet that epoch again and again."""
-        self._note(f"{task.keys} was confirmed by a Redis that is no more", task.range_id)
-        self.dispatcher.put_back(task)
+        """Make a range that a past epoch confirmed the next to do. GaveUp if workers that connected since the change
+        meet that epoch several times."""
+        self._note(f"{task.keys} was confirmed by a Redis that is gone", task.range_id)
+        self._dispatcher.put_back(task)
         if (task.range_id, task.attempt) not in self._out_at_change:
             self._returns += 1
             if self._returns >= MOST_RETURNS:
@@ -162,12 +210,12 @@ class Tracker:
         if self._single_failures > MOST_SINGLE_FAILURES:
             raise GaveUp(
                 f"more than {MOST_SINGLE_FAILURES} rows failed one by one, the last reason: {reason}",
-                "mend it, then resume",
+                f"fix the cause, then run: shardload resume {self._job}",
             )
 
 
 def _several_servers() -> GaveUp:
     return GaveUp(
         "--redis leads to several servers that do not have the same data: keys were confirmed by one and by another",
-        "have that address lead to one alone, then resume; or name one, the primary, in a new job",
+        "make that address lead to one server, then resume the job; or name the primary in a new job",
     )

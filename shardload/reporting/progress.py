@@ -30,7 +30,7 @@ class Meter:
         self._weight = 0.0
         self._rows_sum = self._share_sum = 0.0
 
-    def reading(self, now_s: float, rows: int, share: float, workers: int, retries: int) -> Progress:
+    def reading(self, now_s: float, rows: int, share: float, *, workers: int, retries: int) -> Progress:
         """The progress at this moment. Rates are weighted means of the past, exponential in time."""
         passed_s = now_s - self._at_s
         if passed_s > 0:

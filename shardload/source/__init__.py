@@ -3,6 +3,8 @@
 from pymysql.connections import Connection
 
 from shardload.source.connection import (
+    CONNECT_TIMEOUT_S,
+    IO_TIMEOUT_S,
     abandon,
     begin_snapshot,
     connect,
@@ -16,6 +18,8 @@ from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
 
 __all__ = [
+    "CONNECT_TIMEOUT_S",
+    "IO_TIMEOUT_S",
     "Column",
     "Connection",
     "RangeStream",

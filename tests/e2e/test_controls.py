@@ -240,7 +240,7 @@ def test_a_second_stop_changes_nothing(world: World, many_users: str, own_redis:
     os.kill(own_redis.pid, signal.SIGSTOP)
     try:
         for _ in range(2):
-            assert daemon.order("stop").out == f"job {JOB}: stopping: the batches in hand are finished\n"
+            assert daemon.order("stop").out == f"job {JOB}: stopping: the current batches are finished\n"
             os.kill(daemon.pid, signal.SIGTERM)
     finally:
         os.kill(own_redis.pid, signal.SIGCONT)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from shardload.coordinator.loop import STOP_GRACE_S
-from shardload.coordinator.pool import MOST_BAD_STARTS
+from shardload.coordinator.slot import MOST_BAD_STARTS
 from shardload.sandbox import RedisServer
 from tests.harness import Result, Running, World, by_id, ipc_objects, kill, processes_named, wait_until
 

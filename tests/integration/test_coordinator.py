@@ -60,13 +60,13 @@ def flaky_worker(seed: int) -> Callable[[int, IpcSet, int], int]:
     return body
 
 
-def target_that_comes_back(losses: int) -> Callable[[], TargetFacts]:
-    """Asked for the last time, it is away at first."""
-    left = [losses]
+def target_that_comes_back(losses: int, counts: Path) -> Callable[[], TargetFacts]:
+    """Asked for the last time, it is away at first. Each question is another process's: a file counts them."""
 
     def ask() -> TargetFacts:
-        left[0] -= 1
-        if left[0] >= 0:
+        with counts.open("ab") as file:
+            file.write(b".")
+        if counts.stat().st_size <= losses:
             raise TargetLost("away")
         return TARGET
 
@@ -81,11 +81,22 @@ def coordinate(state_dir: Path, seed: int) -> int:
     signals = SignalInbox((*STOP_SIGNALS, *CONTROL_SIGNALS[False]))
     settings = Settings(
         key_name="id", limits=Limits(1), give_up_after_s=3600, hung_after_s=3600, stops_at_hangup=False,
-        ask_target=target_that_comes_back(3), keys_stay=False, read_limits=lambda: (None, ""), on_ready=lambda: None,
+        ask_target=target_that_comes_back(3, state_dir / "asked"), keys_stay=False, read_limits=lambda: (None, ""),
+        on_ready=lambda: None,
         reopen_log=lambda: None, clock=SteppingClock(seed),
     )  # fmt: skip
     display = SilentDisplay(sys.stderr)  # it never wants to be woken
-    ending, _ = run(directory, journal, settings, flaky_worker(seed), TARGET, display, signals, directory.lock(), {})
+    ending, _ = run(
+        directory,
+        journal,
+        settings,
+        flaky_worker(seed),
+        TARGET,
+        display=display,
+        signals=signals,
+        lock=directory.lock(),
+        about={},
+    )
     return int(ending is not None or journal.totals().ranges_done != RANGES)
 
 

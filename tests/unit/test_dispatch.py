@@ -57,7 +57,7 @@ def test_of_what_a_dead_worker_held(at: int, blamed: int, begun: int) -> None:
     it is not known, both count as begun, and the first is to blame."""
     one = dispatcher(10, 1)
     sent = one.next_tasks(0)
-    lost = one.lost(0, at)
+    lost = one.return_from_dead_worker(0, at)
     assert [(task.range_id, was_in_hand) for task, was_in_hand in reversed(lost)] == [
         (number, number == blamed) for number in range(1, begun + 1)
     ]
@@ -129,7 +129,7 @@ def test_a_task_that_was_never_received_is_as_if_never_sent() -> None:
     """It goes back to the front without an attempt."""
     one = dispatcher(5, 1)
     first, second = take(one, 0), take(one, 0)
-    one.take_from(0, second)
+    one.take_back(0, second)
     assert one.held(0) == [first]
     assert take(one, 0) == second
 
@@ -193,7 +193,7 @@ def test_every_range_is_acknowledged_once_whatever_happens() -> None:
         if held := one.held(slot):
             if turn % 7 == 0:  # it dies: the waiting one was not received, the one in hand was
                 for waiting in held[1:]:
-                    one.take_from(slot, waiting)
+                    one.take_back(slot, waiting)
                 one.release(slot, held[0])
                 one.put_back(held[0])
             elif one.acknowledged(ack(slot, held[0])):

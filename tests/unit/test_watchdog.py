@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shardload.coordinator.pool import Slot
+from shardload.coordinator.slot import Slot
 from shardload.coordinator.watchdog import LONGEST_NETWORK_WAIT_S, Watchdog
 from shardload.ipc import Board, BoardHeader, Phase, WorkerView, create
 from shardload.model.keys import KeyRange, RangeRecord
@@ -32,10 +32,10 @@ def board(tmp_path: Path) -> Iterator[Board]:
 def watchdog_of(board: Board, phase: Phase) -> Watchdog:
     """An eye on a worker that holds a range, and showed this phase at second 0; it has looked then."""
     board.publish(0, 1, WorkerView(os.getpid(), 0, 0.0, (), phase))
-    dispatcher = Dispatcher([RangeRecord(1, KeyRange(0, 10), 10, 0)], 1)
-    assert dispatcher.next_task(0)
+    tracker: Any = Dispatcher([RangeRecord(1, KeyRange(0, 10), 10, 0)], 1)
+    assert tracker.next_task(0)
     pool: Any = SimpleNamespace(slots=[Slot(pid=os.getpid(), heartbeat=(0.0, 0.0))])
-    watchdog = Watchdog(pool, board, dispatcher, HUNG_AFTER_S)
+    watchdog = Watchdog(pool, board, tracker, HUNG_AFTER_S)
     assert watchdog.hung(0.0) == []
     return watchdog
 
@@ -52,7 +52,7 @@ def test_silence_is_told_when_it_has_lasted(board: Board, phase: Phase, after_s:
         assert watchdog.hung(now_s) == [], now_s
     ((slot, words),) = watchdog.hung(now_s + 2 * watchdog.every_s)
     assert slot == 0
-    assert "no life" in words
+    assert "no sign of life" in words
 
 
 def test_who_was_away_has_seen_nothing(board: Board) -> None:
