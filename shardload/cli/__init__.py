@@ -16,9 +16,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from shardload import __version__
-from shardload.cli.output import echo, escape_what_streams_lack
 from shardload.config.passwords import without_passwords
 from shardload.errors import EXIT_BAD_SPEC, EXIT_CANNOT_START, EXIT_COMPLETE, EXIT_SIGNAL_BASE, ShardloadError
+from shardload.reporting.output import echo, escape_what_streams_lack
 
 EXIT_CODES = """\b
 Exit codes:

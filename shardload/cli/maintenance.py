@@ -8,11 +8,11 @@ import click
 
 from shardload.cli.completion import job_names
 from shardload.cli.options import job_and_servers, state_only, table_and_key
-from shardload.cli.output import echo
 from shardload.config.environment import state_dir_from
 from shardload.config.keyfile import read_public_key
 from shardload.config.urls import PasswordRules
 from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
+from shardload.reporting.output import echo
 
 
 @click.command()

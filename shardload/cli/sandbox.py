@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from shardload.cli.output import echo
 from shardload.config import environment
 from shardload.config.urls import MYSQL_FORM, SourceUrl, parse_mysql
 from shardload.errors import EXIT_COMPLETE, SpecError
 from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
+from shardload.reporting.output import echo
 
 
 @click.command()

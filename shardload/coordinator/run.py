@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 from shardload.coordinator.context import Context, Ending, Settings
@@ -20,6 +21,7 @@ from shardload.errors import DirectoryLost, IpcError, JobError
 from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import RunRecord
 from shardload.model.limits import MOST_WORKERS
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
 from shardload.ranges.tracker import Tracker
@@ -41,7 +43,7 @@ def run(
     display: Display,
     signals: SignalInbox,
     lock: int,
-    about: dict[str, Any],
+    about: RunRecord,
 ) -> tuple[Ending | None, int]:
     """Do every range that is to do; the journal has the result. Returns why the run ended early, or None, and the last
     number of workers.
@@ -55,8 +57,7 @@ def run(
     run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     directory.remove_reports()
     run_id = int.from_bytes(os.urandom(8), "little") >> 1
-    me: dict[str, Any] = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": run_id, **about}
-    me |= {"ipc_namespace": ipc_namespace(), "troubles": []}
+    me = _Record(directory, about, run_id)
     with ExitStack() as made:
         bell, doorbell = os.pipe()
         for end in (bell, doorbell):
@@ -64,11 +65,10 @@ def run(
             made.callback(os.close, end)
         control = _control(directory)
         made.callback(control.close)
-        ipc = _make_objects(directory, BoardHeader(MOST_WORKERS, run_id, me["pid"], me["start"]), me)
+        ipc = _make_objects(directory, run_id, me)
         made.callback(ipc.board.detach)
         made.callback(ipc.remove)
-        me["ipc"] = ipc.record
-        directory.write_run(me)
+        me.write(ipc=ipc.record)
         set_title(f"shardload: coordinator {directory.name}")
         guard = TargetGuard(
             settings.ask_target,
@@ -100,7 +100,7 @@ def run(
             bell=bell,
             display=display,
             note_clock=lambda seconds: journal.end_run(run_number, seconds),
-            note_trouble=lambda text: _note_trouble(directory, me, text),
+            note_trouble=me.note_trouble,
             started_s=started_s,
         )
         coordinator = Coordinator(settings, context)
@@ -109,15 +109,37 @@ def run(
     return coordinator.ending, coordinator.controls.workers
 
 
-def _make_objects(directory: JobDirectory, header: BoardHeader, me: dict[str, Any]) -> IpcSet:
+class _Record:
+    """This run in `run.json`."""
+
+    def __init__(self, directory: JobDirectory, about: RunRecord, run_id: int) -> None:
+        pid = os.getpid()
+        self._directory = directory
+        self._run = replace(about, pid=pid, start=start_time(pid), run_id=run_id, ipc_namespace=ipc_namespace())
+
+    def write(self, *, ipc: dict[str, Any] | None) -> None:
+        """Write the record, with these SysV objects. JobError if it cannot be written."""
+        self._run = replace(self._run, ipc=ipc)
+        self._directory.write_run(self._run)
+
+    def note_trouble(self, text: str) -> None:
+        """Keep the last few troubles of the run, for `shardload status`."""
+        troubles = (*self._run.troubles, f"{time.strftime('%H:%M:%S')} {text}")[-_TROUBLES_KEPT:]
+        self._run = replace(self._run, troubles=troubles)
+        with suppress(JobError):  # the disk is full: the log and a person's screen have it
+            self._directory.write_run(self._run)
+
+
+def _make_objects(directory: JobDirectory, run_id: int, me: _Record) -> IpcSet:
     """The run's SysV objects. They are announced in `run.json` first, so that what a kill in the middle leaves is
     found."""
-    directory.write_run({**me, "ipc": announce()})
+    me.write(ipc=announce())
     try:
-        return create(directory.key_file, header)
+        pid = os.getpid()
+        return create(directory.key_file, BoardHeader(MOST_WORKERS, run_id, pid, start_time(pid)))
     except IpcError:
         with suppress(JobError):
-            directory.write_run({**me, "ipc": None})
+            me.write(ipc=None)
         raise
 
 
@@ -134,19 +156,12 @@ def _loop_and_end(coordinator: Coordinator, context: Context) -> None:
         _log.info("the workers used %.2f s of CPU, %d MiB of memory at most", *children_usage())
 
 
-def _write_end(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: dict[str, Any]) -> None:
+def _write_end(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: _Record) -> None:
     """Note the end in `run.json`, if the disk allows it, and in the journal."""
     with suppress(JobError, OSError):
         directory.remove_reports()
-        directory.write_run({**me, "ipc": None})
+        me.write(ipc=None)
     journal.end_run(number, time.monotonic() - started_s)
-
-
-def _note_trouble(directory: JobDirectory, me: dict[str, Any], text: str) -> None:
-    """Keep the last few troubles of the run, for `shardload status`."""
-    me["troubles"] = [*me["troubles"], f"{time.strftime('%H:%M:%S')} {text}"][-_TROUBLES_KEPT:]
-    with suppress(JobError):  # the disk is full: the log and a person's screen have it
-        directory.write_run(me)
 
 
 def _control(directory: JobDirectory) -> ControlInbox:

@@ -23,7 +23,7 @@ from typing import Any
 from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.files.jsonfile import damaged, read, write
 from shardload.files.ownfile import check_own_directory, close_to_group, close_to_others, open_own, remove_own
-from shardload.jobdir.runfile import wrong_names
+from shardload.jobdir.runfile import RunRecord
 from shardload.model.counts import SetAside
 from shardload.model.jobname import JOB_NAME_WORDS, is_job_name
 from shardload.model.printable import bounded
@@ -169,7 +169,7 @@ class JobDirectory:
                     continue
                 os.close(descriptor)
                 raise JobError(
-                    f"job {self.name} is running, held by process {self.read_run().get('pid', '?')}",
+                    f"job {self.name} is running, held by process {self.read_run().pid or '?'}",
                     f"watch it: shardload attach {self.name}; end it: shardload stop {self.name}",
                 ) from None
             return descriptor
@@ -226,20 +226,21 @@ class JobDirectory:
         """The stored spec. JobError if it is damaged."""
         return read(self.spec_file)
 
-    def write_run(self, run: dict[str, Any]) -> None:
+    def write_run(self, run: RunRecord) -> None:
         """Write `run.json`, whole or not at all."""
-        write(self.run_file, run)
+        write(self.run_file, run.as_json())
 
-    def read_run(self) -> dict[str, Any]:
-        """The last run, or nothing if the job never ran. JobError if it is damaged, JobForeign if it is not ours."""
+    def read_run(self) -> RunRecord:
+        """The last run; an empty record if the job never ran. JobError if it is damaged, JobForeign if it is not
+        ours."""
         try:
             check_own_directory(self.path)
         except OSError as error:
             raise damaged(self.path, f"cannot be opened: {error.strerror}") from None
-        run = read(self.run_file) if os.path.lexists(self.run_file) else {}
-        if wrong := wrong_names(run):
-            raise damaged(self.run_file, f"cannot be right: {', '.join(wrong)}")
-        return run
+        try:
+            return RunRecord.from_json(read(self.run_file)) if os.path.lexists(self.run_file) else RunRecord()
+        except ValueError as error:
+            raise damaged(self.run_file, f"cannot be right: {error}") from None
 
     def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
         """What a worker has to tell of a range; rows and texts do not fit into an ack."""

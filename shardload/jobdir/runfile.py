@@ -1,7 +1,12 @@
-"""What stands where in `run.json` and `spec.json`, so that those who read it need not ask again. Pure."""
+"""`run.json`, as one typed record: who runs a job, with which SysV objects, and how the last run ended.
+
+Whoever reads a file that a person, or a disk, has damaged gets the names whose values cannot be right.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 _INT = range(-(2**31), 2**31)
@@ -10,20 +15,77 @@ _KEY = (range(-(2**31), 0), range(1, 2**31))  # 0 is IPC_PRIVATE: to look for it
 _OBJECT = {"key": _KEY, "id": _INT}
 _USER = {"uid": range(2**32 - 1)}
 _RUN: dict[str, Any] = {
-    "pid": _INT, "start": _UNSIGNED, "run_id": _UNSIGNED, "started": str, "encoder": str, "ipc_namespace": str,
-    "troubles": [str],
+    "pid": _INT, "start": _UNSIGNED, "run_id": _UNSIGNED, "started": str, "daemon": bool, "encoder": str,
+    "ipc_namespace": str, "troubles": [str],
     "ipc": (
         {**_USER, "board": {"id": _INT}, "queues": [{**_OBJECT, "changed": _UNSIGNED}], "semaphore": _OBJECT},
         {**_USER, "pid": _INT, "since": _UNSIGNED},  # they are about to be made
     ),
     "outcome": {"status": str},
 }  # fmt: skip
-_TOLD = {"exit_code": _INT, "rows_unfinished": _UNSIGNED, "rows_unfinished_exact": bool}  # of the outcome, if at all
+_TOLD = {
+    "workers": _INT, "error": (str, type(None)), "exit_code": (_INT, type(None)), "rows_unfinished": _UNSIGNED,
+    "rows_unfinished_exact": bool,
+}  # fmt: skip  # of the outcome, if at all
 _WITH_IPC = ("pid", "start", "run_id")  # without these nobody could tell whose objects they are
 
 
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended. `exit_code` None: it did not say."""
+
+    status: str
+    workers: int = 0
+    error: str | None = None
+    exit_code: int | None = None
+    rows_unfinished: int = 0
+    rows_unfinished_exact: bool = True
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The last run of a job. `ipc` is its SysV objects as `ipc/objects.py` records them, or their announcement; None:
+    it has none (any more). `outcome` None: it has not ended, or died."""
+
+    pid: int | None = None
+    start: int | None = None
+    run_id: int | None = None
+    started: str | None = None
+    daemon: bool = False
+    encoder: str = ""
+    ipc_namespace: str = ""
+    troubles: tuple[str, ...] = ()
+    ipc: dict[str, Any] | None = None
+    outcome: RunOutcome | None = None
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> RunRecord:
+        """The record that a file's content is. ValueError, with the names, if some values cannot be right."""
+        if wrong := wrong_names(content):
+            raise ValueError(", ".join(wrong))
+        known = {name: value for name, value in content.items() if name in _RUN and value is not None}
+        outcome = known.pop("outcome", None)
+        troubles = tuple(known.pop("troubles", ()))
+        told = {name: value for name, value in (outcome or {}).items() if name in _TOLD or name == "status"}
+        return cls(**known, troubles=troubles, outcome=RunOutcome(**told) if outcome else None)
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written into the file."""
+        return {**dataclasses.asdict(self), "troubles": list(self.troubles)}
+
+    @property
+    def board_id(self) -> int | None:
+        """The kernel's id of the board's memory; None if none was recorded."""
+        return self.ipc["board"]["id"] if self.ipc and "board" in self.ipc else None
+
+    @property
+    def is_beginning(self) -> bool:
+        """True if its SysV objects are announced, and not recorded yet."""
+        return self.ipc is not None and "since" in self.ipc
+
+
 def wrong_names(run: dict[str, Any]) -> list[str]:
-    """The names whose values cannot be right. Each may be missing, or null; but not those that go with others."""
+    """The names whose values cannot be right. A value may be missing, or null, unless another one needs it."""
     wrong = [name for name, shape in _RUN.items() if run.get(name) is not None and not _fits(run[name], shape)]
     if not wrong and run.get("ipc") is not None:
         wrong += [name for name in _WITH_IPC if run.get(name) is None]
@@ -34,7 +96,8 @@ def wrong_names(run: dict[str, Any]) -> list[str]:
 
 
 def wrong_in_spec(spec: dict[str, Any], job: str) -> list[str]:
-    """The names in a stored spec that cannot be right. What the job's own rules say of the others is said later."""
+    """The names in a stored spec whose values cannot be right. The spec's own rules say later what is wrong with the
+    others."""
     wrong = [name for name in ("mysql", "redis") if not isinstance(spec.get(name), str)]
     if spec.get("job") != job:
         wrong.append("job")
@@ -45,7 +108,7 @@ def wrong_in_spec(spec: dict[str, Any], job: str) -> list[str]:
 
 
 def _fits(value: Any, shape: Any) -> bool:
-    """True if a JSON value is of this shape: a type, an integer of a range, one shape of several (a tuple), a list of
+    """True if a JSON value has this shape: a type, an integer of a range, one shape of several (a tuple), a list of
     one shape, or an object with at least these names."""
     if isinstance(shape, tuple):
         return any(_fits(value, one) for one in shape)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from shardload.coordinator.janitor import end_workers
 from shardload.errors import JobError, JobForeign, ShardloadError
 from shardload.ipc import Board, count_recorded, remove_recorded
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.owner import acting_for
-from shardload.jobs.status import RESUMABLE, RUNNING, look
+from shardload.jobs.status import look
 from shardload.process import ipc_namespace
+from shardload.reporting.facts import RESUMABLE, RUNNING
 
 
 def clean_up(state_dir: Path) -> int:
@@ -35,39 +38,37 @@ def _clean_up_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
 
     JobError, with the reason, if it is alive, or if there are objects on record that stay.
     """
-    if not _run_of(directory).get("ipc"):
+    if not _run_of(directory).ipc:
         return 0
     lock = directory.lock()
     try:
         run = _run_of(directory)
-        record = run.get("ipc")
-        if not record:
+        if not run.ipc:
             return 0
-        _check_reachable(directory, run)
-        return count_recorded(record, directory.key_file) if dry_run else _remove(directory, run)
+        _check_reachable(directory, run, run.ipc["uid"])
+        return count_recorded(run.ipc, directory.key_file) if dry_run else _remove(directory, run, run.ipc)
     finally:
         os.close(lock)
 
 
-def _run_of(directory: JobDirectory) -> dict[str, Any]:
+def _run_of(directory: JobDirectory) -> RunRecord:
     """The last run; nothing if what is said of it is damaged. JobForeign if only another user can read it."""
     try:
         return directory.read_run()
     except JobForeign:
         raise
     except JobError:
-        return {}
+        return RunRecord()
 
 
-def _check_reachable(directory: JobDirectory, run: dict[str, Any]) -> None:
+def _check_reachable(directory: JobDirectory, run: RunRecord, uid: int) -> None:
     """JobError if the objects on record cannot be seen, or not be removed, by this process."""
     again = f"shardload clean {directory.name}"
-    if run.get("ipc_namespace") != ipc_namespace():
+    if run.ipc_namespace != ipc_namespace():
         raise JobError(
             "its SysV objects are in another IPC namespace (a container)",
             f"{again} there; if that is gone, they are gone with it: rm -r {directory.path}",
         )
-    uid = run["ipc"]["uid"]
     if uid != os.geteuid():
         raise JobError(
             f"its SysV objects are those of the user with uid {uid}, the directory is not",
@@ -75,16 +76,16 @@ def _check_reachable(directory: JobDirectory, run: dict[str, Any]) -> None:
         )
 
 
-def _remove(directory: JobDirectory, run: dict[str, Any]) -> int:
-    board = Board.attach(run["ipc"]["board"]["id"]) if "board" in run["ipc"] else None
-    removed = remove_recorded(run["ipc"], directory.key_file)
+def _remove(directory: JobDirectory, run: RunRecord, record: dict[str, Any]) -> int:
+    board = None if run.board_id is None else Board.attach(run.board_id)
+    removed = remove_recorded(record, directory.key_file)
     if board is not None:
-        if board.header().run_id == run["run_id"]:  # ids come back: is it still that run's board?
+        if board.header().run_id == run.run_id:  # ids come back: is it still that run's board?
             end_workers(directory.name, board.workers())
         board.detach()
-    if left := count_recorded(run["ipc"], directory.key_file):
+    if left := count_recorded(record, directory.key_file):
         raise JobError(f"{left} of its SysV objects could not be removed", "see ipcs, and ipcrm")
-    directory.write_run({**run, "ipc": None})
+    directory.write_run(replace(run, ipc=None))
     return removed
 
 

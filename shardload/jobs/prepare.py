@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -222,16 +222,3 @@ def _changed_columns(was: list[list[str]], now: list[list[str]]) -> list[str]:
     told += [f"column {name} is new" for name in after if name not in before]
     told += [f"column {n} was {before[n]}, is {after[n]}" for n in before if before[n] != after.get(n, before[n])]
     return [*told[:_MOST_TOLD], f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else told
-
-
-def first_key(
-    connection: source.Connection[Any], spec: JobSpec, subject: Subject, ranges: Sequence[PlannedRange]
-) -> tuple[bytes | None, list[tuple[bytes, bytes]]] | None:
-    """Key and hash of the row with the smallest primary key; None if there is no row. The key is None if NULL."""
-    from shardload.jobs.verify import rows_of
-
-    if not ranges:
-        return None
-    for values in rows_of(connection, spec.table, subject.key_column, subject.layout, ranges[0].keys):
-        return subject.layout.key_of(values), subject.layout.fields_of(values)
-    return None

@@ -1,113 +1,67 @@
-"""Compare every row with its key, byte for byte. One process; reads only."""
+"""Compares every row of a job's table with its key. One process; it only reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from shardload import source
+from shardload.config import environment
 from shardload.encoding import Layout
-from shardload.encoding.packets import split_rows
-from shardload.errors import ShardloadError, SourceError
-from shardload.model.keys import KeyRange
-from shardload.model.printable import shown_bytes
-from shardload.target import TargetConnection, hash_of
+from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, SourceError
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobs import prepare
+from shardload.jobs.owner import become_owner
+from shardload.model.orders import STOP_SIGNALS
+from shardload.process import stop_by_exception
+from shardload.reporting.output import echo
+from shardload.target import TargetConnection
+from shardload.worker.verify import MOST_SHOWN, Differences, compare
 
-Values = list[bytes | None]
 _PIPELINE_ROWS = 500
 _PIPELINE_BYTES = 4 * 1024 * 1024  # of values, so that a pipeline of large rows stays small
-_MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: whatever the keys hold now
-MOST_SHOWN = 20
 
 
-@dataclass
-class Differences:
-    """What `verify` found. The first twenty are kept in words."""
-
-    rows_compared: int = 0
-    rows_without_key: int = 0
-    missing: int = 0
-    different: int = 0
-    other_type: int = 0
-    shown: list[str] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        """How many keys are not what their rows say."""
-        return self.missing + self.different + self.other_type
-
-    def note(self, what: str) -> None:
-        """Keep it, if it is among the first."""
-        if len(self.shown) < MOST_SHOWN:
-            self.shown.append(what)
+def verify(name: str, state_dir: Path | None, flags: Mapping[str, Any]) -> int:
+    """Compare, and print what differs. The result is the exit code. `flags` are those of the command line."""
+    with stop_by_exception(STOP_SIGNALS):
+        directory = JobDirectory.find(environment.state_dir_from(state_dir), name)
+        found = _compare_job(become_owner(directory, imports_more=True), flags)
+        echo(*found.shown)
+        if found.total > len(found.shown):
+            echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
+        echo(
+            f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
+            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
+        )
+    return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
 
 
-def rows_of(
-    connection: source.Connection[Any], table: str, key_column: str, layout: Layout, keys: KeyRange
-) -> Iterator[Values]:
-    """Every row of a range, with values as the workers see them. SourceError on anything but a clean end.
-
-    A caller that stops early must not use the connection again.
-    """
-    stream = source.RangeStream(connection)
-    stream.ask(source.select_sql(table, layout.columns, key_column, keys))
-    sequence = stream.begin()
-    ended = False
-    while not ended:
-        found = split_rows(bytes(stream.read()), len(layout.columns), sequence)
-        stream.consume(found.consumed_bytes)
-        if found.error_packet is not None:
-            source.raise_error_packet("reading a range", found.error_packet)
-        sequence, ended = found.sequence, found.ended
-        yield from found.rows
-    stream.check_end()
+def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differences:
+    wanted, journal = prepare.stored_job(directory, flags)
+    connection = source.connect(wanted.mysql)
+    subject = prepare.examine(connection, wanted)
+    prepare.check_unchanged(directory.name, "table", journal.fact("table"), subject.description())
+    journal.close()
+    target = TargetConnection(wanted.redis)
+    return _compare_table(connection, target, wanted.table, subject.key_column, subject.layout)
 
 
-def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], found: Differences) -> None:
-    """Look up these rows' keys in one pipeline, and add what differs to `found`."""
-    expected = []
-    for values in rows:
-        key, fields = layout.key_of(values), layout.fields_of(values)
-        found.rows_compared += 1
-        if key is None or not fields:
-            found.rows_without_key += 1
-        else:
-            expected.append((key, fields))
-    hgetalls = [("HGETALL", key) for key, _ in expected]
-    replies = target.call_many(hgetalls, errors=True, most_bytes=_MOST_ANSWER_BYTES)
-    for (key, fields), reply in zip(expected, replies, strict=True):
-        shown = shown_bytes(key)
-        if isinstance(reply, ShardloadError):
-            if "WRONGTYPE" not in reply.message:
-                raise reply
-            found.other_type += 1
-            found.note(f"{shown}: is not a hash")
-            continue
-        there, wanted = hash_of(reply), dict(fields)
-        if not there:
-            found.missing += 1
-            found.note(f"{shown}: missing")
-        elif there != wanted:
-            found.different += 1
-            names = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
-            found.note(f"{shown}: different in {', '.join(map(shown_bytes, names))}")
-
-
-def verify(
+def _compare_table(
     connection: source.Connection[Any], target: TargetConnection, table: str, key_column: str, layout: Layout
 ) -> Differences:
-    """Compare the whole table, as it is now: rows and MySQL's own count of them are of one moment (where the storage
-    engine has snapshots). SourceError if MySQL sends fewer rows than it counts."""
+    """Compare the whole table, as it is now. Rows are read and counted in one snapshot, if the storage engine has them.
+    SourceError if MySQL sends fewer rows than it counts."""
     found = Differences()
     source.begin_snapshot(connection)
     space = source.TableKeys(connection, table, key_column)
     whole = space.bounds()
     if whole is None:
         return found
-    waiting: list[Values] = []
+    waiting: list[source.Values] = []
     waiting_bytes = 0
-    for values in rows_of(connection, table, key_column, layout, whole):
+    for values in source.rows_of(connection, table, key_column, layout, whole):
         waiting.append(values)
         waiting_bytes += sum(len(value) for value in values if value is not None)
         if len(waiting) >= _PIPELINE_ROWS or waiting_bytes >= _PIPELINE_BYTES:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
 
 from shardload.model.printable import printable
 from shardload.reporting.display import Display, PlainDisplay, SilentDisplay, written_if_possible
+from shardload.reporting.facts import SlotFacts
 from shardload.reporting.progress import Progress
-from shardload.reporting.text import describe
+from shardload.reporting.text import describe, slot_text
 
 BAR_EVERY_S = 0.25
 _JOB_FORM = "{percentage:3.0f}%|{bar}| {desc}"
@@ -113,29 +113,20 @@ class BarDisplay(SilentDisplay):
             self._block.close()
 
 
-@dataclass(frozen=True)
-class SlotProgress:
-    """What `attach` shows of a slot: what it does, in words, and how far its range is, 0 to 1."""
-
-    slot: int
-    words: str
-    share: float
-
-
 class AttachedBars:
     """One bar for the job and one for each slot, for somebody who looks at a daemon."""
 
     def __init__(self, stream: TextIO) -> None:
         self._block = Block(stream)
 
-    def show(self, progress: Progress, slots: Sequence[SlotProgress]) -> None:
+    def show(self, progress: Progress, slots: Sequence[SlotFacts]) -> None:
         """The state of things; of slots that the terminal has no room for only how many they are."""
         columns, rows = self._block.size
         room = max(rows - 2, 0)
         slots = sorted(slots, key=lambda one: one.slot)
         shown = slots if len(slots) <= room else slots[: max(room - 1, 0)]
         form = f"{{unit}} |{{bar:{min(20, columns // 8)}}}| {{desc}}"
-        lines = [self._block.bar(one.share, form, one.words, f"{f'#{one.slot}':>4}") for one in shown]
+        lines = [self._block.bar(one.share, form, slot_text(one), f"{f'#{one.slot}':>4}") for one in shown]
         if len(shown) < len(slots) and room:
             lines.append(f"  and {len(slots) - len(shown)} more"[:columns])
         self._block.draw([_job_line(self._block, progress), *lines])

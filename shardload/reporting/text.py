@@ -1,26 +1,125 @@
-"""A job's progress and counts in words. Each is formatted here, once."""
+"""The facts of a job in words: each is formatted here, in one place."""
 
 from __future__ import annotations
 
+from shardload.model.counts import Counts
 from shardload.model.wording import duration
+from shardload.reporting.facts import JobFacts, SlotFacts
 from shardload.reporting.progress import Progress
+
+_SILENT_S = 5  # a heartbeat that is older is told
 
 
 def percentage(share: float) -> str:
-    """A share in per cents, never rounded up."""
+    """A share (0 to 1) in per cent, never rounded up."""
     return f"{int(share * 1000) / 10:.1f}%"
 
 
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """`1 row`, `1,234 rows`; `nouns` is a plural that is not made with an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def counts_text(counts: Counts) -> str:
+    """The sum that has to add up."""
+    return (
+        f"{counts.rows_read:,} rows read = {counts.keys_written:,} keys written + {counts.rows_skipped:,} skipped"
+        f" + {counts.rows_failed:,} failed"
+    )
+
+
 def describe(progress: Progress, room: int | None = None) -> str:
-    """Rows (exact), rate (smoothed), time left (an estimate), workers, retries if there were any. Where `room` is too
-    small for all of it, the time left matters most."""
+    """Rows (exact), rate (smoothed), time left (an estimate), workers, and retries if there were any.
+
+    If `room`, in characters, is too small for all of it, parts are left out; the time left stays longest.
+    """
     rows, rate = f"{progress.rows:,} rows", f"{progress.rows_per_second:,.0f} rows/s"
     eta = "?" if progress.eta_s is None else duration(progress.eta_s, roughly=True)
     left = [f"about {eta} left"] if progress.share < 1 else []
-    more = [f"{progress.workers} worker{'' if progress.workers == 1 else 's'}"]
+    more = [counted(progress.workers, "worker")]
     if progress.retries:
-        more.append(f"{progress.retries} retr{'y' if progress.retries == 1 else 'ies'}")
+        more.append(counted(progress.retries, "retry", "retries"))
     last = [f"{eta} left", eta] if left else []
     forms = [[rows, rate, *left, *more], [rows, rate, *left], [rows, *left], left or [rows], *([one] for one in last)]
     texts = [", ".join(form) for form in forms]
     return next((text for text in texts if room is None or len(text) <= room), "")
+
+
+def summary_lines(facts: JobFacts, why: str) -> list[str]:
+    """What a person is told at the end of a run; `why` says why keys are written as they are."""
+    return [
+        f"job {facts.job}: {facts.status}",
+        f"  {counts_text(facts.counts)}",
+        f"  {_ranges_text(facts)}",
+        *_unfinished_lines(facts),
+        f"  {_speed_text(facts)}, {counted(facts.workers, 'worker')}",
+        f"  encoder: {facts.encoder} ({why})",
+    ]
+
+
+def summary_line(facts: JobFacts) -> str:
+    """The end of a run, for a log."""
+    ranges = f"{facts.ranges_done:,} of {facts.ranges:,} ranges"
+    unfinished = f"; {_unfinished_text(facts)}" if facts.rows_unfinished else ""
+    return f"{counts_text(facts.counts)}, {ranges}, {duration(facts.seconds)}{unfinished}"
+
+
+def status_lines(facts: JobFacts) -> list[str]:
+    """What `shardload status` shows."""
+    pid = f", process {facts.pid}" if facts.pid else ""
+    since = f", started {facts.started}" if facts.started else ""
+    share = f"{percentage(facts.share)} of the plan, " if facts.is_running else ""
+    left = f", about {duration(facts.eta_s, roughly=True)} left" if facts.eta_s is not None else ""
+    limit = f", at most {facts.rate:,} rows/s" if facts.rate else ""
+    lines = [
+        f"job {facts.job}: {facts.state}{pid}{since}",
+        f"  {share}{counts_text(facts.counts)}",
+        f"  {_ranges_text(facts)}",
+        *_unfinished_lines(facts),
+        f"  {_speed_text(facts)}{left}{limit}",
+    ]
+    if facts.is_running and facts.workers:
+        lines.append(f"  {len(facts.slots)} of {counted(facts.workers, 'worker')}")
+    lines += [f"    #{slot.slot} process {slot.pid}: {slot_text(slot)}" for slot in facts.slots]
+    lines += [f"  trouble: {text}" for text in facts.troubles]
+    if facts.state == "died":
+        lines.append(f"  to see why: shardload log {facts.job}")
+    if facts.error:
+        lines.append(f"  {' '.join(facts.error.split())}")
+    return lines
+
+
+def listing_line(facts: JobFacts) -> str:
+    """What `shardload jobs` shows of a job."""
+    pid = f"process {facts.pid}" if facts.pid else ""
+    rows = f"{facts.counts.rows_read:,} rows"
+    return f"{facts.job:<32} {facts.state:<11} {percentage(facts.share):>6}  {rows:>18}  {pid}".rstrip()
+
+
+def slot_text(slot: SlotFacts) -> str:
+    """What a worker does."""
+    current = f", range {slot.range}: {slot.rows:,} rows" if slot.range else ""
+    is_silent = slot.silent_s >= _SILENT_S and slot.range
+    silent = f", no sign of life for {duration(slot.silent_s, roughly=True)}" if is_silent else ""
+    return f"{slot.doing}{current}{silent}"
+
+
+def _ranges_text(facts: JobFacts) -> str:
+    return f"{facts.ranges_done:,} of {facts.ranges:,} ranges done, {facts.ranges_retried:,} needed more than one try"
+
+
+def _speed_text(facts: JobFacts) -> str:
+    return f"{duration(facts.seconds)}, {facts.rows_per_second:,.0f} rows/s"
+
+
+def _unfinished_lines(facts: JobFacts) -> list[str]:
+    return [f"  {_unfinished_text(facts)}"] if facts.rows_unfinished else []
+
+
+def _unfinished_text(facts: JobFacts) -> str:
+    least = "" if facts.rows_unfinished_exact else "at least "
+    verb = "was" if facts.rows_unfinished == 1 else "were"
+    return (
+        f"{least}{counted(facts.rows_unfinished, 'more row')} {verb} written in ranges that are not done; "
+        "resume loads these ranges again"
+    )

@@ -14,6 +14,7 @@ from shardload.source.connection import (
     server_version,
 )
 from shardload.source.estimate import TableKeys
+from shardload.source.rows import Values, rows_of
 from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
 
@@ -25,6 +26,7 @@ __all__ = [
     "RangeStream",
     "Table",
     "TableKeys",
+    "Values",
     "abandon",
     "begin_snapshot",
     "check_readable",
@@ -35,6 +37,7 @@ __all__ = [
     "quoted",
     "raise_error_packet",
     "readable_tables",
+    "rows_of",
     "select_sql",
     "server_version",
 ]

@@ -256,7 +256,7 @@ def test_an_order_that_takes_too_long_is_told_as_such(
 ) -> None:
     """It is under way, and the exit code does not say that it is done."""
     daemon = launch(world, many_users, "--workers", "2", "--rate", "100")
-    monkeypatch.setattr("shardload.cli.control._DONE_WITHIN_S", 0.2)
+    monkeypatch.setattr("shardload.jobs.control._DONE_WITHIN_S", 0.2)
     monkeypatch.setattr(sys, "argv", ["shardload", "scale", JOB, "1", "--state-dir", str(world.state_dir)])
     assert outcome() == 3
     assert f"job {JOB}: under way, not done after 0.2 s: workers come, or leave after the" in capsys.readouterr().err

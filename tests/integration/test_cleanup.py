@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from shardload.errors import JobError
 from shardload.ipc import BoardHeader, announce, create, remove_recorded
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.cleanup import clean, clean_up
 from shardload.jobs.owner import acting_for
 from shardload.process import ipc_namespace
@@ -31,8 +33,8 @@ def dead_job(state_dir: Path, name: str, **more: Any) -> JobDirectory:
     os.close(directory.lock())
     ipc = create(directory.key_file, BoardHeader(1, 1, 1, 1))
     ipc.board.detach()
-    run = {"pid": 1, "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": ipc.record}
-    directory.write_run({**run, **more})
+    run = RunRecord(pid=1, start=1, run_id=1, ipc_namespace=ipc_namespace(), ipc=ipc.record)
+    directory.write_run(replace(run, **more))
     return directory
 
 
@@ -49,7 +51,8 @@ def test_a_broken_directory_is_in_nobodys_way(tmp_path: Path) -> None:
         broken.write_spec({})
         broken.run_file.write_text(run)
     locked = dead_job(tmp_path, "d")
-    record = locked.read_run()["ipc"]
+    record = locked.read_run().ipc
+    assert record is not None
     (locked.path / "lock").unlink()
     (locked.path / "lock").mkdir()
     dead_job(tmp_path, "e")
@@ -71,12 +74,12 @@ def test_a_run_killed_while_it_made_its_objects(tmp_path: Path) -> None:
     os.close(job.lock())
     announced = announce()
     create(job.key_file, BoardHeader(1, 1, 1, 1)).board.detach()
-    run = {"pid": os.getpid(), "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": announced}
+    run = RunRecord(pid=os.getpid(), start=1, run_id=1, ipc_namespace=ipc_namespace(), ipc=announced)
     job.write_run(run)
     assert cleaned(tmp_path, dry_run=True)[0] == "would remove 3 SysV objects of job users"
     assert clean_up(tmp_path) == 3
     assert ipc_objects() == before
-    assert job.read_run() == {**run, "ipc": None}
+    assert job.read_run() == replace(run, ipc=None)
     assert clean_up(tmp_path) == 0
 
 
@@ -121,7 +124,7 @@ def test_a_record_of_another_container_is_kept(tmp_path: Path, names: tuple[str,
         (line,) = cleaned(tmp_path, *names, resumable=True, dry_run=dry_run)
         assert line.startswith("kept users: its SysV objects are in another IPC namespace (a container) (shardload cl")
         assert f"rm -r {job.path}" in line
-    job.write_run({**job.read_run(), "ipc_namespace": ipc_namespace()})
+    job.write_run(replace(job.read_run(), ipc_namespace=ipc_namespace()))
     assert cleaned(tmp_path, "users") == ["removed 3 SysV objects of job users", f"removed {job.path} (died)"]
     assert ipc_objects() == before
 
@@ -156,11 +159,13 @@ def nobodys_job() -> Iterator[JobDirectory]:
 def test_root_removes_what_another_user_left(nobodys_job: JobDirectory) -> None:
     """As that user: the directory stays one that its owner can use."""
     with acting_for(nobodys_job):
-        assert len(nobodys_job.read_run()["ipc"]["queues"]) == 2
+        ipc = nobodys_job.read_run().ipc
+        assert ipc is not None
+        assert len(ipc["queues"]) == 2
     assert clean_up(nobodys_job.path.parent) == 3
     assert os.geteuid() == 0
     with acting_for(nobodys_job):
-        assert nobodys_job.read_run()["ipc"] is None
+        assert nobodys_job.read_run().ipc is None
     assert nobodys_job.run_file.stat().st_uid == NOBODY
 
 
@@ -176,7 +181,8 @@ def test_another_user_keeps_the_record_of_ours(nobodys_job: JobDirectory) -> Non
         f"(if that is right: ipcrm removes them, rm -r {nobodys_job.path} the rest)"
     )
     with acting_for(nobodys_job):
-        record = nobodys_job.read_run()["ipc"]
+        record = nobodys_job.read_run().ipc
+    assert record is not None
     for path in (state_dir, *nobodys_job.path.iterdir(), nobodys_job.path):
         os.chown(path, NOBODY, NOBODY)
     assert as_user(NOBODY, lambda: remove_recorded(record, nobodys_job.key_file) - 3) == 0

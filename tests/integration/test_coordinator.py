@@ -18,6 +18,7 @@ from shardload.errors import TargetLost
 from shardload.ipc import IpcSet, Stop
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import RunRecord
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
@@ -95,7 +96,7 @@ def coordinate(state_dir: Path, seed: int) -> int:
         display=display,
         signals=signals,
         lock=directory.lock(),
-        about={},
+        about=RunRecord(),
     )
     return int(ending is not None or journal.totals().ranges_done != RANGES)
 

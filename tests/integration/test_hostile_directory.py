@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from shardload.ipc import Board, BoardHeader, WorkerView, create, remove_recorde
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.log import open_log
+from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.cleanup import clean, clean_up
 from shardload.jobs.owner import acting_for
 from shardload.jobs.status import look
@@ -80,10 +82,10 @@ def test_what_is_written_goes_through_no_link(job: JobDirectory, tmp_path: Path)
     precious.write_text("precious")
     for name in ("run.new", "run.json", "control"):
         (job.path / name).symlink_to(precious)
-    job.write_run({"pid": 1})
+    job.write_run(RunRecord(pid=1))
     ControlInbox(job.path).close()
     assert precious.read_text() == "precious"
-    assert job.read_run() == {"pid": 1}
+    assert job.read_run() == RunRecord(pid=1)
 
 
 def test_a_file_without_end_is_not_read_to_its_end(job: JobDirectory) -> None:
@@ -110,7 +112,7 @@ def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, ho
     """Neither read nor written: it is named, and the others are dealt with."""
     spoilt(job, how)
     uses: list[Callable[[], Any]] = [
-        job.read_run, job.is_locked, job.lock, job.forget, lambda: job.write_run({}),
+        job.read_run, job.is_locked, job.lock, job.forget, lambda: job.write_run(RunRecord()),
         lambda: job.write_report(1, 1, []), lambda: ControlInbox(job.path), Journal(job.journal_file).totals,
     ]  # fmt: skip
     for use in uses:
@@ -131,7 +133,7 @@ def test_a_volumes_group_is_shut_out(job: JobDirectory) -> None:
         job.read_run()
     os.close(job.lock())
     assert job.path.stat().st_mode & 0o777 == 0o700
-    assert job.read_run() == {}
+    assert job.read_run() == RunRecord()
 
 
 @root_only
@@ -185,7 +187,7 @@ def dead_run(directory: JobDirectory, *workers: int) -> None:
     ipc = create(directory.key_file, BoardHeader(max(len(workers), 1), 1, 1, 1))
     for slot, pid in enumerate(workers):
         ipc.board.publish(slot, 1, WorkerView(pid, start_time(pid), 0.0, ()))
-    run = {"pid": 1, "start": 1, "run_id": 1, "ipc_namespace": ipc_namespace(), "ipc": ipc.record}
+    run = RunRecord(pid=1, start=1, run_id=1, ipc_namespace=ipc_namespace(), ipc=ipc.record)
     directory.write_run(run)
     BOARDS.append(ipc.board)
 
@@ -270,14 +272,15 @@ def test_root_believes_nobody(tmp_path: Path, start: Any) -> None:
     job.write_spec({})
     dead_run(job, precious.pid)
     before = ipc_objects()
-    record = job.read_run()["ipc"]
+    record = job.read_run().ipc
+    assert record is not None
     for path in (*job.path.iterdir(), job.path):
         os.chown(path, NOBODY, NOBODY)
     for claimed in (record, {**record, "uid": NOBODY}):
         with acting_for(job):
             assert os.geteuid() == NOBODY
             assert os.getgroups() == []
-            job.write_run({**job.read_run(), "ipc": claimed})
+            job.write_run(replace(job.read_run(), ipc=claimed))
             assert Board.attach(record["board"]["id"]) is None
         assert clean_up(tmp_path) == 0
         assert (os.geteuid(), precious.poll()) == (0, None)

@@ -12,6 +12,7 @@ import pytest
 from shardload.ipc import BoardHeader, IpcSet, Standing, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.status import Onlooker, look
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
@@ -30,9 +31,7 @@ def job(tmp_path: Path) -> Iterator[tuple[JobDirectory, IpcSet]]:
     lock = directory.lock()
     me, start = os.getpid(), start_time(os.getpid())
     ipc = create(directory.key_file, BoardHeader(1, 7, me, start))
-    directory.write_run(
-        {"pid": me, "start": start, "run_id": 7, "ipc_namespace": ipc_namespace(), "ipc": ipc.record}
-    )  # fmt: skip
+    directory.write_run(RunRecord(pid=me, start=start, run_id=7, ipc_namespace=ipc_namespace(), ipc=ipc.record))
     yield directory, ipc
     ipc.remove()
     ipc.board.detach()
@@ -51,7 +50,7 @@ def settle(ipc: IpcSet, rows: int, *, paused_s: float = 0.0, since_s: float = 0.
 def test_before_anything_is_on_the_board_it_is_starting(job: tuple[JobDirectory, IpcSet]) -> None:
     """Not complete, since it is empty, and not as old as the machine."""
     seen = look(job[0])
-    assert (seen.state, seen.share, seen.eta_s, seen.summary.ranges) == ("starting", 0.0, None, 1)
+    assert (seen.state, seen.share, seen.eta_s, seen.ranges) == ("starting", 0.0, None, 1)
 
 
 def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None:
@@ -69,11 +68,11 @@ def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None
     again = onlooker.look()
     assert again.eta_s is not None
     assert again.eta_s < 60
-    assert again.summary.rows_per_second > 10_000
+    assert again.rows_per_second > 10_000
     assert again.as_json()["eta_s"] < 60
     assert look(directory).eta_s == pytest.approx(HOUR_S / 9, rel=0.01)
     still = onlooker.look()
-    assert still.summary.rows_read == 900_000
+    assert still.counts.rows_read == 900_000
 
 
 def test_a_single_look_leaves_pauses_out(job: tuple[JobDirectory, IpcSet]) -> None:
@@ -83,10 +82,10 @@ def test_a_single_look_leaves_pauses_out(job: tuple[JobDirectory, IpcSet]) -> No
     settle(ipc, 500_000, paused_s=half_s)
     seen = look(directory)
     assert seen.eta_s == pytest.approx(half_s, rel=0.01)
-    assert seen.summary.rows_per_second == pytest.approx(500_000 / half_s, rel=0.01)
-    assert seen.summary.seconds == pytest.approx(HOUR_S, rel=0.01)
+    assert seen.rows_per_second == pytest.approx(500_000 / half_s, rel=0.01)
+    assert seen.seconds == pytest.approx(HOUR_S, rel=0.01)
     ipc.board.set_paused(True)
     settle(ipc, 500_000, paused_s=half_s - 60, since_s=time.monotonic() - 60)
     seen = look(directory)
     assert (seen.state, seen.eta_s) == ("paused", None)
-    assert seen.summary.rows_per_second == pytest.approx(500_000 / half_s, rel=0.01)
+    assert seen.rows_per_second == pytest.approx(500_000 / half_s, rel=0.01)

@@ -16,8 +16,9 @@ from typing import TextIO
 import pytest
 
 from shardload.reporting.display import PLAIN_EVERY_S
+from shardload.reporting.facts import SlotFacts
 from shardload.reporting.progress import Progress
-from shardload.reporting.terminal import BAR_EVERY_S, AttachedBars, SlotProgress, make_display
+from shardload.reporting.terminal import BAR_EVERY_S, AttachedBars, make_display
 from shardload.reporting.text import describe
 
 HALF = Progress(0.5, 1_234_567, 98_765.4, 75.0, 4, 0)
@@ -128,12 +129,17 @@ def test_no_thread_watches_the_bar() -> None:
     display.close()
 
 
+def slot_facts(slot: int) -> SlotFacts:
+    """A worker that is half-way through its range."""
+    return SlotFacts(slot, 4711, "reading MySQL", slot + 1, 10, 0.5, 0.0)
+
+
 def test_what_stays_of_attached_bars() -> None:
     """The job, then its workers by slot; no bar of a worker that was dismissed meanwhile."""
     stream = io.StringIO()
     bars = AttachedBars(stream)
-    bars.show(HALF, [SlotProgress(slot, f"range {slot}", 0.5) for slot in (0, 1, 2)])
-    bars.show(HALF, [SlotProgress(slot, f"range {slot}", 0.5) for slot in (2, 0)])
+    bars.show(HALF, [slot_facts(slot) for slot in (0, 1, 2)])
+    bars.show(HALF, [slot_facts(slot) for slot in (2, 0)])
     before = stream.tell()
     bars.close()
     stream.seek(before)
@@ -185,7 +191,7 @@ def all_of(stream: TextIO, reading: int) -> str:
 )
 def test_bars_fit_their_terminal(columns: int, rows: int, job: str) -> None:
     """The time left is told first; there is always a bar; no line is wrapped, and no slot out of line with another."""
-    slots = [SlotProgress(slot, "reading MySQL, range 1: 2,000 rows", 0.5) for slot in range(64)]
+    slots = [slot_facts(slot) for slot in range(64)]
     with terminal(columns, rows) as (stream, reading):
         make_display("bar", stream).show(HALF)
         _, line = drawn(stream, reading)
@@ -204,7 +210,7 @@ def test_bars_fit_their_terminal(columns: int, rows: int, job: str) -> None:
 
 def test_a_resize_leaves_nothing_of_what_was_there() -> None:
     """The terminal may have wrapped lines and scrolled them away: all is cleared, once. The last drawing stays."""
-    slots = [SlotProgress(slot, "reading MySQL", 0.5) for slot in range(20)]
+    slots = [slot_facts(slot) for slot in range(20)]
     with terminal(100, 30) as (stream, reading):
         bars = AttachedBars(stream)
         bars.show(HALF, slots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
@@ -14,6 +15,7 @@ import pytest
 from shardload.errors import JobError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.log import close_log, open_log
+from shardload.jobdir.runfile import RunOutcome, RunRecord
 from shardload.model.counts import SetAside
 
 
@@ -36,7 +38,7 @@ def test_nobody_else_may_read_it(job: JobDirectory) -> None:
     try:
         open_one = JobDirectory.create(job.path.parent.parent / "open", "j")
         open_one.write_spec({})
-        open_one.write_run({})
+        open_one.write_run(RunRecord())
         os.close(open_one.lock())
         close_log(open_log(open_one.log_file))
     finally:
@@ -145,7 +147,7 @@ def test_no_job_at_all(tmp_path: Path) -> None:
 def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
     """A second holder is refused with the first one's pid; after its release the lock is free."""
     held = job.lock()
-    job.write_run({"pid": 4711})
+    job.write_run(RunRecord(pid=4711))
     with pytest.raises(JobError) as caught:
         job.lock()
     assert caught.value.message == "job users is running, held by process 4711"
@@ -175,10 +177,11 @@ def test_a_refused_lock_leaves_no_descriptor(job: JobDirectory) -> None:
 
 def test_run_and_spec_come_back(job: JobDirectory) -> None:
     """JSON in, JSON out; before the first run there is nothing; no half-written file is left."""
-    assert job.read_run() == {}
-    job.write_run({"pid": 1, "troubles": ["a", "b"]})
-    job.write_run({"pid": 2, "ipc": None})
-    assert job.read_run() == {"pid": 2, "ipc": None}
+    assert job.read_run() == RunRecord()
+    job.write_run(RunRecord(pid=1, troubles=("a", "b")))
+    assert job.read_run().troubles == ("a", "b")
+    job.write_run(RunRecord(pid=2, outcome=RunOutcome("stopped", 4, "a reason", 143)))
+    assert job.read_run() == RunRecord(pid=2, outcome=RunOutcome("stopped", 4, "a reason", 143))
     assert not list(job.path.glob("*.new"))
 
 
@@ -197,7 +200,8 @@ def test_a_damaged_file_is_named(job: JobDirectory, content: str) -> None:
 @pytest.mark.parametrize("run", [{"ipc": 1}, {"pid": "x"}, {"outcome": []}])
 def test_a_run_of_the_wrong_shape_is_damaged(job: JobDirectory, run: dict[str, Any]) -> None:
     """It is JSON, but nobody could use it: said with the names that are wrong."""
-    job.write_run(run)
+    job.run_file.write_text(json.dumps(run))
+    job.run_file.chmod(0o600)
     with pytest.raises(JobError, match=rf"run\.json cannot be right: {next(iter(run))}") as caught:
         job.read_run()
     assert caught.value.hint == DAMAGED

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import shardload.cli
-from shardload.cli.output import echo
 from shardload.errors import ShardloadError
 from shardload.model.printable import ENCODING_ERRORS, bounded, printable, shown_bytes
+from shardload.reporting.output import echo
 from shardload.reporting.terminal import make_display
 
 HOSTILE = [

@@ -11,6 +11,7 @@ import pytest
 
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.status import look, the_job
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.process import ipc_namespace, start_time
@@ -53,7 +54,7 @@ def held(job: JobDirectory) -> Iterator[JobDirectory]:
 )
 def test_a_job_without_a_board_starts_or_winds_up(held: JobDirectory, run: dict[str, Any], state: str) -> None:
     """It winds up if the run that `run.json` tells of is still alive: its board is gone. Else a new one begins."""
-    held.write_run(run)
+    held.write_run(RunRecord.from_json(run))
     seen = look(held)
     assert (seen.state, seen.is_running) == (state, True)
     assert seen.pid == (os.getpid() if run.get("start") == ME["start"] else None)
@@ -72,7 +73,7 @@ def test_a_job_that_nobody_holds_has_ended(
     job: JobDirectory, run: dict[str, Any], state: str, exit_code: int | None
 ) -> None:
     """As it said itself, if it did."""
-    job.write_run(run)
+    job.write_run(RunRecord.from_json(run))
     seen = look(job)
     assert (seen.state, seen.exit_code, seen.pid) == (state, exit_code, None)
 

@@ -10,6 +10,7 @@ import pytest
 
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.runfile import RunRecord
 from tests.unit.test_cli import left_with
 
 
@@ -67,5 +68,5 @@ def test_attach_ends_with_the_code_of_the_job(
     job: JobDirectory, monkeypatch: pytest.MonkeyPatch, outcome: dict[str, Any] | None, code: int
 ) -> None:
     """The one that the job had; where it could not say its own, the one that goes with how it ended."""
-    job.write_run({"ipc": None, "outcome": outcome})
+    job.write_run(RunRecord.from_json({"ipc": None, "outcome": outcome}))
     assert left_with(monkeypatch, "attach", "users", "--state-dir", str(job.path.parent)) == code

@@ -1,4 +1,4 @@
-"""What a finished job says of itself."""
+"""What a finished job says of itself, in words and in JSON."""
 
 from __future__ import annotations
 
@@ -7,14 +7,32 @@ from dataclasses import replace
 
 import pytest
 
-from shardload.reporting.summary import Summary
+from shardload.model.counts import Counts
+from shardload.reporting.facts import JobFacts
+from shardload.reporting.text import summary_line, summary_lines
 
-SUMMARY = Summary("users", "incomplete", 1_234_567, 1_234_500, 60, 7, 25, 24, 3, 12.34, 100_046.0, "reference", 4)
+FACTS = JobFacts(
+    job="users",
+    state="incomplete",
+    counts=Counts(1_234_567, 1_234_500, 60, 7),
+    ranges=25,
+    ranges_done=24,
+    ranges_retried=3,
+    seconds=12.34,
+    rows_per_second=100_046.0,
+    encoder="reference",
+    workers=4,
+)
+
+
+def text(facts: JobFacts) -> str:
+    """What a person is told at the end."""
+    return "\n".join(summary_lines(facts, "as asked"))
 
 
 def test_the_names_of_the_json_are_an_interface() -> None:
     """Scripts read them: these names, in this order, and plain JSON types."""
-    assert json.dumps(SUMMARY.as_json()) == (
+    assert json.dumps(FACTS.summary_json()) == (
         '{"job": "users", "status": "incomplete", "rows_read": 1234567, "keys_written": 1234500, "rows_skipped": 60, '
         '"rows_failed": 7, "ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
         '"rows_per_second": 100046.0, "encoder": "reference", "workers": 4, "rows_lost": 0, "rows_unfinished": 0, '
@@ -24,7 +42,7 @@ def test_the_names_of_the_json_are_an_interface() -> None:
 
 def test_the_text_for_a_person() -> None:
     """The sum that must add up stands in one line, with thousands separated."""
-    assert SUMMARY.as_text("as asked") == (
+    assert text(FACTS) == (
         "job users: incomplete\n"
         "  1,234,567 rows read = 1,234,500 keys written + 60 skipped + 7 failed\n"
         "  24 of 25 ranges done, 3 needed more than one try\n"
@@ -47,13 +65,13 @@ def test_the_text_for_a_person() -> None:
 )
 def test_what_unfinished_ranges_hold_is_told(rows: int, is_exact: bool, told: str) -> None:
     """To a person and in the log; nothing if there is nothing."""
-    stopped = replace(SUMMARY, rows_unfinished=rows, rows_unfinished_exact=is_exact)
-    assert f"\n  {told}" in stopped.as_text("as asked")
-    assert f"; {told}" in stopped.as_line()
-    assert "more row" not in SUMMARY.as_text("as asked") + SUMMARY.as_line()
+    stopped = replace(FACTS, rows_unfinished=rows, rows_unfinished_exact=is_exact)
+    assert f"\n  {told}" in text(stopped)
+    assert f"; {told}" in summary_line(stopped)
+    assert "more row" not in text(FACTS) + summary_line(FACTS)
 
 
 def test_one_worker_is_singular() -> None:
     """`1 worker`, not `1 workers`."""
-    one = Summary("j", "complete", 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, "reference", 1)
-    assert "0.0 s, 0 rows/s, 1 worker\n" in one.as_text("as asked")
+    one = JobFacts("j", "complete", workers=1)
+    assert "0.0 s, 0 rows/s, 1 worker\n" in text(one)

@@ -28,3 +28,10 @@ def escape_what_streams_lack() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors=ENCODING_ERRORS)
+
+
+def clear_screen() -> None:
+    """Clear the terminal that standard output is; do nothing if it is none."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[2J\x1b[H")
+        sys.stdout.flush()

@@ -1,0 +1,203 @@
+"""Starts an import, or goes on with one: in the foreground, or as a daemon. What a person is told before and after."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from shardload.config import environment, spec
+from shardload.encoding import is_native_built
+from shardload.errors import EXIT_COMPLETE, Hopeless, ShardloadError, SpecError, StoppedBySignal
+from shardload.files.ownfile import who_else_writes
+from shardload.jobdir.log import show_log
+from shardload.jobs import prepare
+from shardload.jobs.execute import Frame, exit_code_of, load
+from shardload.jobs.prepare import Job
+from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
+from shardload.model.printable import printable
+from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
+from shardload.reporting.display import LogDisplay, ServiceDisplay, silence_if_dead
+from shardload.reporting.facts import JobFacts
+from shardload.reporting.output import echo
+from shardload.reporting.terminal import make_display
+from shardload.reporting.text import summary_lines
+
+ReadLimits = Callable[[], tuple[Limits | None, str]]
+
+_NOT_BUILT = (
+    "note: the compiled encoder is not part of this installation; the Python one takes about twelve times its CPU "
+    "for a row (install a C compiler and Python's headers, and install shardload again)"
+)
+
+
+def start(file: Path | None, flags: Mapping[str, Any], *, daemon: bool, chdir: str) -> int:
+    """Plan a new job and run it. The result is the exit code.
+
+    `flags` are those of the command line, None for one that was not given; `file` is a job's TOML file; `chdir` is a
+    daemon's working directory.
+    """
+    with stop_by_exception(STOP_SIGNALS):
+        job = prepare.begin(spec.load(flags, file))
+    return _run(job, _limits_from(file, flags), daemon=daemon, chdir=chdir)
+
+
+def resume(name: str, state_dir: Path | None, flags: Mapping[str, Any], *, daemon: bool, chdir: str) -> int:
+    """Go on with a job: do the ranges that its journal does not have as done. The result is the exit code."""
+    with stop_by_exception(STOP_SIGNALS):
+        job = prepare.reopen(environment.state_dir_from(state_dir), name, flags)
+        retried = job.journal.reopen_failures()
+        gone = job.journal.reopen_other_epochs(job.target.epoch)
+    if retried:
+        echo(f"trying the {retried} ranges again that had failures", err=True)
+    if gone:
+        told = f"Redis was restarted since, or was a replica: loading {gone} ranges again that it had confirmed"
+        echo(told, err=True)
+    totals = job.journal.totals()
+    if totals.ranges_done == totals.ranges:
+        echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)
+    return _run(job, _limits_from(None, {}), daemon=daemon, chdir=chdir)
+
+
+def warn_of_collisions(subject: prepare.Subject) -> None:
+    """Tell a person if several rows may get the same key."""
+    if reason := subject.collision():
+        echo(f"warning: {reason}: several rows may get the same key", err=True)
+
+
+def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
+    if others := who_else_writes(job.spec.state_dir):
+        echo(f"warning: {job.spec.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
+    warn_of_collisions(job.subject)
+    if not is_native_built() and job.spec.encoder == "auto":
+        echo(_NOT_BUILT, err=True)
+    if daemon:
+        return _run_in_background(job, read_limits, chdir)
+    if job.spec.verbose:
+        show_log(sys.stderr)
+    manager = ServiceManager(environment.take_notify_socket())
+    display = make_display(job.spec.progress)
+    if manager.listens:
+        display = ServiceDisplay(display, lambda text: manager.say(STATUS=text))
+    stops_at_hangup = has_terminal()
+    frame = Frame(
+        _listen(stops_at_hangup=stops_at_hangup),
+        stops_at_hangup=stops_at_hangup,
+        read_limits=read_limits,
+        on_ready=lambda: manager.say(READY="1"),
+    )
+    facts, stopped = load(job, display, frame)
+    manager.say(STOPPING="1", STATUS=f"job {facts.job}: {facts.status}")
+    return _tell_end(job, facts, stopped)
+
+
+def _listen(*, stops_at_hangup: bool) -> SignalInbox:
+    """From here to the end of the process, a signal that a job handles no longer ends the process by itself."""
+    return SignalInbox((*STOP_SIGNALS, *CONTROL_SIGNALS[stops_at_hangup]))
+
+
+def _run_in_background(job: Job, read_limits: ReadLimits, chdir: str) -> int:
+    """Start the daemon; return when it is up, or with what kept it from running."""
+
+    def body(readiness: Readiness) -> int:
+        signals = _listen(stops_at_hangup=False)
+        frame = Frame(signals, is_daemon=True, stops_at_hangup=False, read_limits=read_limits, on_ready=readiness.ready)
+        display = LogDisplay(sys.stderr, shows=job.spec.progress != "none")
+        try:
+            facts, stopped = load(job, display, frame)
+        except ShardloadError as error:
+            readiness.failed(error.message, error.hint, error.exit_code)
+            echo(f"shardload: {' '.join(str(error).split())}", err=True)  # into the log
+            return error.exit_code
+        if stopped is not None:
+            readiness.failed(stopped.message, stopped.hint, stopped.exit_code)
+        return exit_code_of(facts, stopped)
+
+    job.journal.close()  # no handle crosses a fork
+    log = job.directory.log_file
+    started = launch(body, log, chdir, keep=[job.lock], stops=STOP_SIGNALS)
+    if started.failure is not None:
+        message, hint, exit_code = started.failure
+        echo(f"shardload: {' '.join(message.split())}" + (f" ({hint})" if hint else ""), err=True)
+        echo(f"log: {log}", f"to go on: {_resume_command(job)}", err=True)
+        return exit_code
+    _tell_started(job, started.pid, log)
+    return EXIT_COMPLETE
+
+
+def _tell_started(job: Job, pid: int, log: Path) -> None:
+    name = job.directory.name
+    if job.spec.json_summary:
+        _tell(json.dumps({"job": name, "pid": pid, "log": str(log)}))
+        return
+    where = _state_dir_words(job)
+    _tell(f"job {name} runs in the background, process {pid}; its log: {log}")
+    for command, effect in (("status", "look at it"), ("attach", "watch it"), ("stop", "end it, resumable")):
+        _tell(f"  {' '.join(['shardload', command, name, *where]):40}  # {effect}")
+
+
+def _tell_end(job: Job, facts: JobFacts, stopped: ShardloadError | None) -> int:
+    if job.spec.json_summary:
+        _tell(json.dumps(facts.summary_json()))
+    _tell(*summary_lines(facts, printable(job.choice.reason)), err=job.spec.json_summary)
+    if stopped is not None:
+        if not isinstance(stopped, StoppedBySignal):
+            _tell(f"shardload: {' '.join(str(stopped).split())}", err=True)
+        if not isinstance(stopped, Hopeless):  # its own text says what to do first
+            _tell(f"to go on: {_resume_command(job)}", err=True)
+    elif facts.status == "incomplete":
+        if facts.counts.rows_failed:
+            _tell(f"{facts.counts.rows_failed:,} rows failed; to see them: shardload failures {facts.job}", err=True)
+        if facts.rows_lost:
+            _tell(
+                f"the table has lost about {facts.rows_lost:,} rows since it was planned (deleted, truncated or "
+                f"exchanged): shardload failures {facts.job} lists the ranges; if the table is right, start a new job",
+                err=True,
+            )
+    return exit_code_of(facts, stopped)
+
+
+def _tell(*lines: str, err: bool = False) -> None:
+    """Print what became of a job, if the stream can be written. If its reader left, or the disk under it is full, the
+    exit code is still the job's own."""
+    stream = sys.stderr if err else sys.stdout
+    silence_if_dead(stream)
+    try:
+        echo(*lines, file=stream)
+    except OSError as error:
+        with suppress(OSError):
+            echo(f"shardload: cannot write to {stream.name}: {error.strerror}", err=True)
+
+
+def _limits_from(file: Path | None, flags: Mapping[str, Any]) -> ReadLimits:
+    """What a reload reads again: workers and rate, by the same rules as at the beginning."""
+    if file is None:
+        return lambda: (None, "")
+    path = file.absolute()
+
+    def read() -> tuple[Limits | None, str]:
+        try:
+            wanted = spec.load(flags, path)
+        except SpecError as error:
+            return None, f"the limits stay as they are: {error}"
+        return Limits(wanted.workers, wanted.rate or 0), f"limits read from {path}"
+
+    return read
+
+
+def _state_dir_words(job: Job) -> list[str]:
+    if environment.state_dir_from(None) == job.spec.state_dir:
+        return []
+    return ["--state-dir", shlex.quote(str(job.spec.state_dir))]
+
+
+def _resume_command(job: Job) -> str:
+    words = ["shardload", "resume", job.directory.name, *_state_dir_words(job)]
+    for name in spec.passwords_to_repeat(job.spec):
+        words += [f"--{name}", "URL"]
+    hint = " (with the URL again: its password is not stored)" if "URL" in words else ""
+    return " ".join(words) + hint

@@ -1,0 +1,141 @@
+"""The facts of a job, told once: what status, attach, the summary and the JSON show, and whatever shows a job next.
+
+They come from the journal (a job that nobody runs, and the end of a run) or from the board (a running job).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shardload.model.counts import Counts, Totals, share_done
+from shardload.reporting.progress import Progress
+
+RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that a process runs
+RESUMABLE = ("incomplete", "stopped", "failed", "died")
+_UNENDED = (*RUNNING, "died")  # its run has not said how it ended
+
+
+@dataclass(frozen=True)
+class SlotFacts:
+    """A slot, and the worker in it. `range` is the current one; `silent_s` is the age of its last heartbeat."""
+
+    slot: int
+    pid: int
+    doing: str
+    range: int | None
+    rows: int
+    share: float
+    silent_s: float
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """One job at one moment, all its runs together.
+
+    `seconds` is the time that its runs took. `rows_lost` is about how many rows the table has lost since it was
+    planned, 0 for a few. `rows_unfinished` were written in ranges that are not done; if it is not exact, it is at least
+    so many. `pid` is None unless the coordinator is a process of this machine, `exit_code` unless the run has told it.
+    """
+
+    job: str
+    state: str
+    counts: Counts = field(default_factory=Counts)
+    ranges: int = 0
+    ranges_done: int = 0
+    ranges_retried: int = 0
+    seconds: float = 0.0
+    rows_per_second: float = 0.0
+    encoder: str = ""
+    workers: int = 0
+    share: float = 0.0
+    rows_lost: int = 0
+    rows_unfinished: int = 0
+    rows_unfinished_exact: bool = True
+    pid: int | None = None
+    started: str | None = None
+    eta_s: float | None = None
+    rate: int | None = None
+    error: str | None = None
+    troubles: Sequence[str] = ()
+    slots: Sequence[SlotFacts] = ()
+    retries: int = 0
+    exit_code: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """True if a process holds the job."""
+        return self.state in RUNNING
+
+    @property
+    def status(self) -> str:
+        """How the job ended; `incomplete` if it has not ended, or did not say how."""
+        return "incomplete" if self.state in _UNENDED else self.state
+
+    def progress(self) -> Progress:
+        """The same, as a display wants it."""
+        return Progress(
+            self.share, self.counts.rows_read, self.rows_per_second, self.eta_s, len(self.slots), self.retries
+        )
+
+    def summary_json(self) -> dict[str, Any]:
+        """The object that `run --json` prints. Its names are an interface."""
+        return {
+            "job": self.job,
+            "status": self.status,
+            "rows_read": self.counts.rows_read,
+            "keys_written": self.counts.keys_written,
+            "rows_skipped": self.counts.rows_skipped,
+            "rows_failed": self.counts.rows_failed,
+            "ranges": self.ranges,
+            "ranges_done": self.ranges_done,
+            "ranges_retried": self.ranges_retried,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round(self.rows_per_second, 1),
+            "encoder": self.encoder,
+            "workers": self.workers,
+            "rows_lost": self.rows_lost,
+            "rows_unfinished": self.rows_unfinished,
+            "rows_unfinished_exact": self.rows_unfinished_exact,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `status --json` prints: the summary's names, and what else is known of the job."""
+        return {
+            **self.summary_json(),
+            "state": self.state,
+            "pid": self.pid,
+            "started": self.started,
+            "share": round(self.share, 4),
+            "eta_s": None if self.eta_s is None else round(self.eta_s, 1),
+            "rate": self.rate,
+            "error": self.error,
+            "troubles": list(self.troubles),
+            "slots": [dataclasses.asdict(slot) for slot in self.slots],
+        }
+
+
+def settled_facts(job: str, state: str, totals: Totals, *, encoder: str, workers: int) -> JobFacts:
+    """The facts that a journal's totals give."""
+    return JobFacts(
+        job=job,
+        state=state,
+        counts=totals.counts,
+        ranges=totals.ranges,
+        ranges_done=totals.ranges_done,
+        ranges_retried=totals.ranges_retried,
+        seconds=totals.seconds,
+        rows_per_second=totals.counts.rows_read / totals.seconds if totals.seconds else 0.0,
+        encoder=encoder,
+        workers=workers,
+        share=share_done(
+            totals.estimated_rows,
+            totals.estimated_rows_done,
+            [],
+            totals.ranges,
+            totals.ranges_done + totals.ranges_set_aside,
+        ),
+        rows_lost=totals.rows_lost,
+    )

@@ -1,0 +1,39 @@
+"""A range's rows as Python values, one by one: for whoever compares or shows rows. Imports do not use this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pymysql.connections import Connection
+
+from shardload.encoding import Layout
+from shardload.encoding.packets import split_rows
+from shardload.model.keys import KeyRange
+from shardload.source.connection import raise_error_packet
+from shardload.source.stream import RangeStream
+from shardload.source.table import select_sql
+
+Values = list[bytes | None]
+"""One row: a value for each of the layout's columns, as MySQL sends it; None is NULL."""
+
+
+def rows_of(
+    connection: Connection[Any], table: str, key_column: str, layout: Layout, keys: KeyRange
+) -> Iterator[Values]:
+    """Every row of a range. SourceError on anything but a clean end.
+
+    A caller that stops early must not use the connection again.
+    """
+    stream = RangeStream(connection)
+    stream.ask(select_sql(table, layout.columns, key_column, keys))
+    sequence = stream.begin()
+    ended = False
+    while not ended:
+        found = split_rows(bytes(stream.read()), len(layout.columns), sequence)
+        stream.consume(found.consumed_bytes)
+        if found.error_packet is not None:
+            raise_error_packet("reading a range", found.error_packet)
+        sequence, ended = found.sequence, found.ended
+        yield from found.rows
+    stream.check_end()
