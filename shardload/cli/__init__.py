@@ -30,15 +30,21 @@ Exit codes:
   129, 130, 131, 143   stopped by HUP, INT, QUIT, TERM; resumable"""
 
 
-# Each command's module is imported when the command is used: a status must not wait for what an import needs.
-_COMMANDS = {
-    "run": "importing", "resume": "importing", "plan": "importing", "verify": "verifying",
-    "jobs": "watching", "status": "watching", "attach": "watching", "log": "watching", "failures": "watching",
-    "stop": "control", "pause": "control", "unpause": "control", "scale": "control", "rate": "control",
-    "reload": "control",
-    "clean": "maintenance", "doctor": "maintenance",
-    "demo": "sandbox", "seed": "sandbox",
+# The commands by what they are for, each with its module, which is imported when the command is used: a status must
+# not wait for what an import needs.
+_GROUPS = {
+    "Import": {
+        "run": "importing", "resume": "importing", "plan": "importing", "verify": "verifying", "failures": "watching",
+    },
+    "Watch": {"jobs": "watching", "status": "watching", "attach": "watching", "log": "watching"},
+    "Control": {
+        "stop": "control", "pause": "control", "unpause": "control", "scale": "control", "rate": "control",
+        "reload": "control",
+    },
+    "Maintain": {"doctor": "maintenance", "clean": "maintenance"},
+    "Try": {"demo": "sandbox", "seed": "sandbox"},
 }  # fmt: skip
+_COMMANDS = {name: module for commands in _GROUPS.values() for name, module in commands.items()}
 
 
 class _Commands(click.Group):
@@ -50,6 +56,15 @@ class _Commands(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return [*_COMMANDS, "help"]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A section for each group of commands, with whole sentences: click would cut them to one line."""
+        for title, names in _GROUPS.items():
+            with formatter.section(title):
+                found = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name, command.short_help or "") for name, command in found if command])
+        formatter.write_paragraph()
+        formatter.write_text("shardload COMMAND --help tells what a command takes.")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -103,7 +118,7 @@ def shardload() -> None:
     """
 
 
-@click.command("help")
+@click.command("help", short_help="Show the help of a command.")
 @click.argument("command", required=False)
 @click.pass_context
 def show_help(ctx: click.Context, command: str | None) -> int:

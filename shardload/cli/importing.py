@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shardload.cli.completion import job_names
-from shardload.cli.options import background, existing_job, whole_spec
+from shardload.cli.options import existing_job, new_job, planned_job
 from shardload.errors import EXIT_COMPLETE
 
 _FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[JOB.TOML]")
@@ -16,8 +16,7 @@ _FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, p
 
 @click.command(short_help="Import a table into Redis.")
 @_FILE
-@whole_spec
-@background
+@new_job
 def run(file: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
     """Import a table: every row becomes a Redis hash.
 
@@ -36,7 +35,6 @@ def run(file: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
 @click.command(short_help="Go on with a job that stopped or died.")
 @click.argument("job", shell_complete=job_names("resumable"))
 @existing_job
-@background
 def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
     """Go on with a job that stopped or died: load the ranges that its journal does not have as done.
 
@@ -50,7 +48,7 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
 
 @click.command(short_help="Show what run would do.")
 @_FILE
-@whole_spec
+@planned_job
 def plan(file: Path | None, **flags: Any) -> int:
     """Show what `run` with the same flags would do, and change nothing. Redis is not asked, and need not be named."""
     from shardload.jobs.plan import show_plan

@@ -15,17 +15,17 @@ from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
 from shardload.reporting.output import echo
 
 
-@click.command()
+@click.command(short_help="Remove what dead jobs left.")
 @click.argument("names", nargs=-1, metavar="[JOB]...", shell_complete=job_names())
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-@click.option("--resumable", is_flag=True, help="Remove the directories of jobs that could still be resumed as well.")
+@click.option("--resumable", is_flag=True, help="Also remove the directories of jobs that could be resumed.")
 @state_only
 def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Path | None) -> int:
     """Remove what dead jobs left: their SysV objects, orphaned workers, and their directories.
 
-    A job that stopped or died half-way keeps its directory, so that it can be resumed, unless it is named or
-    --resumable is given; a damaged one, unless it is named; one whose SysV objects are another container's or
-    another user's, in any case. A running job is never touched, nor anything that is not provably shardload's.
+    A job that can be resumed keeps its directory, unless it is named or --resumable is given. A damaged job keeps its
+    directory unless it is named. A job whose SysV objects belong to another container or another user always keeps
+    it. Running jobs are never touched, and only what is provably shardload's is removed.
     """
     from shardload.jobs.cleanup import clean as clean_all
 
@@ -34,7 +34,7 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
     return EXIT_COMPLETE
 
 
-@click.command()
+@click.command(short_help="Examine this machine and the servers.")
 @job_and_servers
 @table_and_key
 def doctor(
@@ -42,10 +42,10 @@ def doctor(
     mysql_server_public_key_path: str | None, mysql_get_server_public_key: bool | None,
     mysql_enable_cleartext_plugin: bool | None,
 ) -> int:  # fmt: skip
-    """Examine this machine, and with URLs the servers: a line each, ok, warning or problem, and what to do.
+    """Examine this machine and, if URLs are given, the servers. Each line says ok, warning or problem, and what to do.
 
-    With the --table and --key of a job to come it looks whether that table can be read and such keys be written. A
-    problem is what an import would fail of. The exit code is 3 if there is one.
+    With --table and --key it checks whether that table can be read and such keys can be written. An import would fail
+    because of a problem; the exit code is 3 if there is one.
     """
     from shardload.jobs.doctor import examine
 

@@ -12,7 +12,7 @@ from shardload.process import stop_by_exception
 from shardload.reporting.output import echo
 
 
-@click.command()
+@click.command(short_help="Run the whole story on private servers.")
 @click.option("--rows", type=click.IntRange(0, 100_000_000), default=200_000, show_default=True, help="How many users.")
 @click.option(
     "--keep", is_flag=True, help="Leave the servers running until Enter is pressed, and say how to reach them."
@@ -28,7 +28,7 @@ def demo(rows: int, keep: bool) -> int:
         return run_demo(rows, keep=keep)
 
 
-@click.command()
+@click.command(short_help="Make a table of synthetic users.")
 @click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {environment.MYSQL_VARIABLE}]")
 @click.option("--table", default="user", show_default=True, help="The table to make; it must not exist.")
 @click.option("--rows", type=click.IntRange(0, 1_000_000_000), required=True, help="How many users.")

@@ -90,6 +90,13 @@ def test_imports_go_down(path: Path) -> None:
 
 
 @by_path
+def test_the_command_line_has_no_logic(path: Path) -> None:
+    """It knows operations on jobs, what a person may say, and how to print; no server, no process, no file of a job."""
+    if room_of(path) == "cli":
+        assert rooms_imported(path) <= {"jobs", "sandbox", "config", "reporting", "model", "errors"}
+
+
+@by_path
 def test_a_foreign_library_has_one_room(path: Path) -> None:
     """Only source imports pymysql, only target hiredis (and redis), only ipc sysv_ipc, only the journal sqlite3."""
     for name in {name.split(".")[0] for name in imported(path)} & OWNERS.keys():
