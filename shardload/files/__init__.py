@@ -1,4 +1,4 @@
-"""Files that are this user's alone, opened and written with care.
+"""Private files of one user: opened only after a check of owner and type, and written whole or not at all.
 
-Several edges (ipc, process, jobdir) need them, and edges do not import each other.
+This is a folder of its own because ipc, process and jobdir all need it, and these do not import each other.
 """

@@ -1,4 +1,4 @@
-"""A job's small JSON files: written whole or not at all, read with a word on what is wrong with them."""
+"""A job's small JSON files: written whole or not at all. A damaged file is reported with what is wrong in it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.files.ownfile import open_own, own_directory, read_own
 
-_MOST_BYTES = 2**24  # the longest spec, with all the columns that a table can have, is far below
+_MOST_BYTES = 2**24  # far more than the longest spec (one that names every column of the widest table)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Put this into the file's place. DirectoryLost if it cannot be written, JobForeign if others might.
+    """Replace the file by this object. DirectoryLost if that fails, JobForeign if others may write to the directory.
 
-    Where the disk is full a file that is there already may still be written over, in one piece: it has its blocks.
+    The new content goes to a second file, which is then renamed. On a full disk the old file is overwritten in one
+    write instead, if the new content is no longer than the old: the blocks for it exist already.
     """
     text = json.dumps(content, indent=1).encode()
     new = path.with_suffix(".new").name
@@ -32,8 +33,10 @@ def write(path: Path, content: dict[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError), own_directory(path.parent) as directory:
             os.unlink(new, dir_fd=directory)
-        if error.errno not in _NO_SPACE or not _wrote_over(path, text):
-            raise DirectoryLost(f"cannot write {path}: {error.strerror}", "is the disk full?") from None
+        if error.errno not in _NO_SPACE or not _overwrite(path, text):
+            raise DirectoryLost(
+                f"cannot write {path}: {error.strerror}", "check that the disk has space and is writable"
+            ) from None
 
 
 def _write_whole(path: Path, how: int, text: bytes) -> None:
@@ -45,19 +48,20 @@ def _write_whole(path: Path, how: int, text: bytes) -> None:
         os.close(descriptor)
 
 
-def _wrote_over(path: Path, text: bytes) -> bool:
+def _overwrite(path: Path, text: bytes) -> bool:
+    """Write over the old content in place. False if that is not possible; then the old content is unchanged."""
     try:
         size = path.stat().st_size
         if len(text) > size:
-            return False  # what would be left, if there is no room, is neither the old nor the new
-        _write_whole(path, 0, text.ljust(size))  # blanks at the end mean nothing
+            return False  # a write that runs out of space would leave a mixture of old and new
+        _write_whole(path, 0, text.ljust(size))  # JSON ignores blanks at the end
     except OSError:
         return False
     return True
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What the file holds. JobError if it is damaged, JobForeign if it is another user's."""
+    """The object in the file. JobError if the file is missing or damaged, JobForeign if it is another user's."""
     try:
         content = json.loads(read_own(path, _MOST_BYTES).decode())
     except PermissionError:
@@ -65,11 +69,11 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, f"cannot be read: {error}") from None
     if not isinstance(content, dict):
-        raise damaged(path, "holds no object")
+        raise damaged(path, "is not a JSON object")
     return content
 
 
 def damaged(file: Path, why: str) -> JobError:
-    """The error to raise."""
-    way_on = f"start a new job; shardload clean {file.parent.name} removes this one"
-    return JobError(f"{file} {why}", f"the job's directory is damaged: {way_on}")
+    """The error for a damaged file in a job's directory; `why` completes a sentence that starts with the file."""
+    job = file.parent.name
+    return JobError(f"{file} {why}", f"the job's directory is damaged: run shardload clean {job}, then start a new job")

@@ -1,8 +1,9 @@
-"""Opening what lies in a job directory, whatever somebody else may have put there.
+"""Open files in a job directory safely, even if another user has put files of their own there.
 
-The directory has to be the acting user's, and nobody else may be able to write it; the file has to be that user's too,
-and of the kind that is expected. No symbolic link is followed, no FIFO waited for, and what was opened is looked at
-before it is used. Everything goes through the directory's descriptor: exchanging the directory meanwhile has no effect.
+The directory must belong to the acting user, and nobody else may be able to write to it. The file must belong to that
+user too, and be of the expected type. Symbolic links are not followed, opening a FIFO does not wait, and an opened file
+is checked before it is used. Every access goes through the directory's descriptor, so replacing the directory in the
+meantime has no effect.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from shardload.errors import JobForeign
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_WRONG_KIND = "is not of the kind that belongs there"
-_WAY_ON = "see who put it there, and why; then remove it, or choose another --state-dir"
+_WRONG_TYPE = "is not the type of file that belongs there"
+_HINT = "find out who put it there, then remove it, or choose another --state-dir"
 
 
-def close_to_others(directory: Path) -> None:
-    """Only this user may read or write it from now on. JobForeign if it is another user's, else OSError."""
+def make_private(directory: Path) -> None:
+    """Set the directory's mode to 0700. JobForeign if it is another user's, OSError if the mode cannot be set."""
     descriptor = _opened_directory(directory)
     try:
         os.fchmod(descriptor, 0o700)
@@ -32,9 +33,12 @@ def close_to_others(directory: Path) -> None:
         os.close(descriptor)
 
 
-def close_to_group(directory: Path) -> None:
-    """Kubernetes gives a volume's group (fsGroup) every right to what is in it, at each mount: whoever begins to use
-    the directory withdraws that. What everybody can write stays so, and is refused. The errors of `close_to_others`."""
+def remove_group_access(directory: Path) -> None:
+    """Set the mode to 0700 if the group, but not everybody, can write to the directory. Same errors as `make_private`.
+
+    Kubernetes gives a volume's group (fsGroup) all rights to its contents at each mount, so this is done before each
+    use. A directory that everybody can write to keeps its mode and is refused later, by `own_directory`.
+    """
     descriptor = _opened_directory(directory)
     try:
         if os.fstat(descriptor).st_mode & _OTHERS_WRITE == stat.S_IWGRP:
@@ -45,8 +49,10 @@ def close_to_group(directory: Path) -> None:
 
 @contextmanager
 def own_directory(path: Path) -> Iterator[int]:
-    """A descriptor of the directory, while it is used. JobForeign if it is not this user's alone, OSError if it is not
-    there."""
+    """Give a descriptor of the directory; it is closed at the end of the block.
+
+    JobForeign if the directory is another user's or others can write to it, OSError if it cannot be opened.
+    """
     descriptor = _opened_directory(path)
     try:
         if os.fstat(descriptor).st_mode & _OTHERS_WRITE:
@@ -63,7 +69,7 @@ def _opened_directory(path: Path) -> int:
         raise JobForeign(path) from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.lexists(path):
-            raise JobForeign(path, "is no directory", _WAY_ON) from None
+            raise JobForeign(path, "is not a directory", _HINT) from None
         raise
     if os.fstat(descriptor).st_uid != os.geteuid():
         os.close(descriptor)
@@ -72,22 +78,25 @@ def _opened_directory(path: Path) -> int:
 
 
 def check_own_directory(path: Path) -> None:
-    """The errors of `own_directory`."""
+    """Raise what `own_directory` raises for a directory that may not be used."""
     with own_directory(path):
         pass
 
 
 def open_own(path: Path, how: int, is_expected: Callable[[int], bool] = stat.S_ISREG) -> int:
-    """Like os.open, with 0600; a file to be emptied is removed and made anew instead (O_EXCL). `is_expected` is asked
-    about its mode. JobForeign if directory or file are not what they have to be, else OSError."""
+    """Open a file as os.open does, and check it before it is used; a new file gets mode 0600. Gives a descriptor.
+
+    `is_expected` gets the file's mode and says if the type is right. JobForeign if the directory or the file is another
+    user's or of another type, else OSError. O_TRUNC is not for this: remove the old file and create it with O_EXCL.
+    """
     with own_directory(path.parent) as directory:
         try:
             descriptor = os.open(path.name, how | _FILE, 0o600, dir_fd=directory)
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise JobForeign(path, "is a symbolic link", _WAY_ON) from None
+                raise JobForeign(path, "is a symbolic link", _HINT) from None
             if error.errno == errno.EISDIR or (error.errno == errno.ENXIO and not is_expected(stat.S_IFIFO)):
-                raise JobForeign(path, _WRONG_KIND, _WAY_ON) from None
+                raise JobForeign(path, _WRONG_TYPE, _HINT) from None
             raise
     try:
         _check(path, os.fstat(descriptor), is_expected)
@@ -98,7 +107,7 @@ def open_own(path: Path, how: int, is_expected: Callable[[int], bool] = stat.S_I
 
 
 def read_own(path: Path, most_bytes: int) -> bytes:
-    """All of a file. ValueError if it is longer; else the errors of `open_own`."""
+    """The whole content of a file. ValueError if it is longer than `most_bytes`; else the errors of `open_own`."""
     with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
@@ -107,7 +116,7 @@ def read_own(path: Path, most_bytes: int) -> bytes:
 
 
 def check_own_file(path: Path) -> None:
-    """For files that a library opens by their names. JobForeign if it is none of this user's; it may be missing."""
+    """Check a file that a library will open by its name. JobForeign if it is another user's; it may be missing."""
     with own_directory(path.parent) as directory:
         try:
             found = os.stat(path.name, dir_fd=directory, follow_symlinks=False)
@@ -116,27 +125,27 @@ def check_own_file(path: Path) -> None:
     _check(path, found, stat.S_ISREG)
 
 
-def remove_own(path: Path, is_meant: Callable[[str], object]) -> None:
-    """Remove the files in a directory whose names are meant; a link, not what it leads to. The errors of
-    `own_directory`."""
+def remove_own(path: Path, matches: Callable[[str], object]) -> None:
+    """Remove the directory's files whose names match. Of a symbolic link, the link is removed, not its target. The
+    errors of `own_directory`."""
     with own_directory(path) as directory:
-        for name in filter(is_meant, os.listdir(directory)):  # noqa: PTH208  # by its descriptor
-            with suppress(FileNotFoundError):  # its own process was faster
+        for name in filter(matches, os.listdir(directory)):  # noqa: PTH208  # a descriptor, not a path
+            with suppress(FileNotFoundError):  # the process that made it has removed it first
                 if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
                     os.unlink(name, dir_fd=directory)
 
 
 def _check(path: Path, found: os.stat_result, is_expected: Callable[[int], bool]) -> None:
     if not is_expected(found.st_mode):
-        raise JobForeign(path, _WRONG_KIND, _WAY_ON)
+        raise JobForeign(path, _WRONG_TYPE, _HINT)
     if found.st_uid != os.geteuid():
         raise JobForeign(path)
 
 
-def who_else_writes(state_dir: Path) -> str:
-    """Who may put directories into it, or exchange them, beside this user; empty if nobody, or if it is not there.
+def other_writers(state_dir: Path) -> str:
+    """Who else may create or replace directories in it, in words; empty if nobody, or if it does not exist.
 
-    In a sticky one, as /tmp is, nobody exchanges another user's.
+    A directory with the sticky bit, such as /tmp, counts as safe: nobody can replace another user's directory there.
     """
     try:
         found = state_dir.stat()

@@ -22,7 +22,7 @@ from typing import Any
 
 from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.files.jsonfile import damaged, read, write
-from shardload.files.ownfile import check_own_directory, close_to_group, close_to_others, open_own, remove_own
+from shardload.files.ownfile import check_own_directory, make_private, open_own, remove_group_access, remove_own
 from shardload.jobdir.runfile import RunRecord
 from shardload.model.counts import SetAside
 from shardload.model.jobname import JOB_NAME_WORDS, is_job_name
@@ -56,7 +56,7 @@ class JobDirectory:
             state_dir.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             directory.path.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
             directory.check_free()
-            close_to_others(directory.path)
+            make_private(directory.path)
             directory.check_free()  # again: now nobody else can write it
             os.close(open_own(directory.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
@@ -155,7 +155,7 @@ class JobDirectory:
         JobError, saying who holds it, if it is held; or why it cannot be opened.
         """
         try:
-            close_to_group(self.path)
+            remove_group_access(self.path)
             descriptor = open_own(self.path / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise self._no_lock(error) from None

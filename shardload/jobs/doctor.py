@@ -18,7 +18,7 @@ from shardload.config import environment
 from shardload.config.urls import PasswordRules, parse_mysql, parse_redis
 from shardload.encoding import KeyTemplate, Payload, default_template, is_native_built, parse_template
 from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
-from shardload.files.ownfile import who_else_writes
+from shardload.files.ownfile import other_writers
 from shardload.ipc import Board, BoardHeader, create, describe_build, shortages, usage
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs.status import look
@@ -148,7 +148,7 @@ def _state(state_dir: Path) -> Iterator[Finding]:
         level: Level = "problem" if free_bytes < _LEAST_FREE_BYTES else "warning"
         room = replace(room, level=level, hint="a job's journal and log need room there")
     yield room
-    if others := who_else_writes(state_dir):
+    if others := other_writers(state_dir):
         hint = f"chmod go-w {state_dir}, or see --state-dir"
         yield Finding("warning", "state directory", f"{others} may write it, too: jobs may vanish from there", hint)
     elif there == state_dir and state_dir.stat().st_mode & 0o077:

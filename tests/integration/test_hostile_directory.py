@@ -14,7 +14,7 @@ import pytest
 import sysv_ipc
 
 from shardload.errors import JobError, JobForeign, ShardloadError
-from shardload.files.ownfile import who_else_writes
+from shardload.files.ownfile import other_writers
 from shardload.ipc import Board, BoardHeader, WorkerView, create, remove_recorded
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
@@ -175,7 +175,7 @@ def test_who_may_exchange_a_job(tmp_path: Path, mode: int, owner: int, told: str
             pytest.skip("only root can give files away")
         os.chown(tmp_path, owner, owner)
     tmp_path.chmod(mode)
-    assert who_else_writes(tmp_path) == told
+    assert other_writers(tmp_path) == told
     tmp_path.chmod(0o700)
 
 

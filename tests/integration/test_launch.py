@@ -135,4 +135,4 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     said = launched(tmp_path, wait_to_be_killed)
     assert said.pid == 0
     assert said.failure is not None
-    assert (said.failure[0], said.failure[2]) == (f"{log} is not of the kind that belongs there", 2)
+    assert (said.failure[0], said.failure[2]) == (f"{log} is not the type of file that belongs there", 2)

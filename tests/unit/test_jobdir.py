@@ -185,7 +185,7 @@ def test_run_and_spec_come_back(job: JobDirectory) -> None:
     assert not list(job.path.glob("*.new"))
 
 
-DAMAGED = "the job's directory is damaged: start a new job; shardload clean users removes this one"
+DAMAGED = "the job's directory is damaged: run shardload clean users, then start a new job"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\udcff", "[" * 100_000])
@@ -210,7 +210,7 @@ def test_a_run_of_the_wrong_shape_is_damaged(job: JobDirectory, run: dict[str, A
 def test_a_lock_that_cannot_be_opened(job: JobDirectory) -> None:
     """One line, for whoever wants to hold the job; and what is no file is not removed as if it were one."""
     (job.path / "lock").mkdir()
-    with pytest.raises(JobError, match=r"lock is not of the kind that belongs there"):
+    with pytest.raises(JobError, match=r"lock is not the type of file that belongs there"):
         job.lock()
     assert not job.forget()
     assert [path.name for path in job.path.iterdir()] == ["lock"]
