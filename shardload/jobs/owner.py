@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from shardload.errors import JobError, JobForeign
 from shardload.jobdir.directory import JobDirectory
-from shardload.process import acting_as, become
+from shardload.process import acting_as, become_user
 
 _NO_GROUP = 65534
 
@@ -31,7 +31,7 @@ def become_owner(directory: JobDirectory, *, imports_more: bool = False) -> JobD
     Python that the owner may read, which one in root's home is not: JobForeign."""
     uid, gid = _owner(directory)
     if uid != os.geteuid():
-        become(uid, gid)
+        become_user(uid, gid)
         if imports_more and not all(os.access(file, os.R_OK) for file in (os.__file__, __file__)):
             why = "belongs to another user, who may not read this shardload"
             raise JobForeign(directory.path, why, "give the command as that user, with a shardload for all")

@@ -1,6 +1,6 @@
-"""Unix process craft: daemons, forking with care, reaping, signals, identities, the control FIFO.
+"""Unix processes: start a daemon, fork, reap, handle signals, identify a process, serve the control FIFO.
 
-It knows nothing of tables or Redis.
+Nothing here knows about tables or Redis.
 """
 
 from shardload.process.children import (
@@ -12,11 +12,11 @@ from shardload.process.children import (
     set_title,
     spawn,
 )
-from shardload.process.control import ControlInbox, NobodyListens, Question
+from shardload.process.control import ControlInbox, ControlRequest, NoListener
 from shardload.process.daemon import Launch, Readiness, has_terminal, launch
 from shardload.process.identity import (
     acting_as,
-    become,
+    become_user,
     ipc_namespace,
     is_alive,
     is_our_process,
@@ -24,18 +24,18 @@ from shardload.process.identity import (
     start_time,
 )
 from shardload.process.notify import ServiceManager
-from shardload.process.signals import SignalInbox, signals_held, stop_by_exception
+from shardload.process.signals import SignalInbox, signals_blocked, stop_by_exception
 
 __all__ = [
     "ControlInbox",
+    "ControlRequest",
     "Launch",
-    "NobodyListens",
-    "Question",
+    "NoListener",
     "Readiness",
     "ServiceManager",
     "SignalInbox",
     "acting_as",
-    "become",
+    "become_user",
     "children_usage",
     "describe_death",
     "die_with_parent",
@@ -48,7 +48,7 @@ __all__ = [
     "launch",
     "reap_all",
     "set_title",
-    "signals_held",
+    "signals_blocked",
     "spawn",
     "start_time",
     "stop_by_exception",

@@ -1,4 +1,4 @@
-"""Forking, naming and reaping children."""
+"""Fork, name and reap child processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import setproctitle
 
 from shardload.errors import NoProcess
 from shardload.model.printable import printable
-from shardload.process.signals import signals_held
+from shardload.process.signals import signals_blocked
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None  # before any fork: dlopen takes locks
@@ -25,29 +25,29 @@ _EXIT_CRASHED = 70  # sysexits.h EX_SOFTWARE
 
 
 def fork_child(body: Callable[[], int], close: Iterable[int]) -> int:
-    """Fork. The child closes these descriptors, runs `body` and leaves with its result; the parent gets the pid.
+    """Fork. The child closes these descriptors, runs `body` and exits with its result; the parent gets the pid.
 
-    Signals are held back around the fork, so that none reaches the child through the parent's handlers. The child
-    starts with default handlers, except that it ignores what a terminal sends to a whole process group: those
-    are for the parent to decide on. It never returns into the caller's frames and never runs exit handlers.
-    NoProcess if the system refuses.
+    Signals are blocked around the fork, so that the parent's handlers never run in the child. The child starts with
+    default handlers, except that it ignores the signals that a terminal sends to the whole process group: the parent
+    decides what they mean. The child never returns to the caller and never runs exit handlers. NoProcess if the system
+    cannot fork.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    with signals_held() as mask:
+    with signals_blocked() as mask:
         try:
             pid = os.fork()
         except OSError as error:
             raise NoProcess(error) from error
         if pid == 0:
-            _live(body, close, mask)
+            _run_child(body, close, mask)
     return pid
 
 
-def _live(body: Callable[[], int], close: Iterable[int], mask: set[int]) -> NoReturn:
+def _run_child(body: Callable[[], int], close: Iterable[int], mask: set[int]) -> NoReturn:
     status = _EXIT_CRASHED
     try:
-        gc.disable()  # nothing inherited may be finalised here: it is the parent's
+        gc.disable()  # an inherited object must not be finalised here: it belongs to the parent
         _default_signals()
         for descriptor in close:
             os.close(descriptor)
@@ -55,14 +55,14 @@ def _live(body: Callable[[], int], close: Iterable[int], mask: set[int]) -> NoRe
         gc.enable()
         gc.freeze()
         status = body()
-    except BaseException:  # reported, and then this process is gone
-        show_crash()
+    except BaseException:  # report it; the process exits below
+        print_traceback()
     finally:
         os._exit(status)
 
 
-def show_crash() -> None:
-    """The traceback of the exception in hand, on standard error."""
+def print_traceback() -> None:
+    """Write the traceback of the current exception to standard error, with control characters escaped."""
     sys.stderr.write("\n".join(map(printable, traceback.format_exc().split("\n"))))
     sys.stderr.flush()
 
@@ -78,36 +78,37 @@ def _default_signals() -> None:
 def die_with_parent(parent_pid: int) -> bool:
     """Ask Linux to kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG). False if it is dead already.
 
-    Elsewhere nothing is asked; the janitor ends what the coordinator leaves.
+    Other systems have no such request; there the janitor ends the workers that a dead coordinator leaves.
     """
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    return os.getppid() == parent_pid  # it may have died before the request
+    return os.getppid() == parent_pid  # False if it died before the request
 
 
-def spawn(command: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
-    """Start another program, which dies with this process; `how` is for subprocess.Popen. OSError if it cannot start.
+def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start another program, which is killed when this process dies. OSError if it cannot start.
 
-    Signals are held back meanwhile: none gets between the fork and the moment in which the caller knows its child.
+    `options` go to subprocess.Popen. Signals are blocked meanwhile, so that no handler can run between the fork and the
+    moment when the caller knows its child.
     """
     parent = os.getpid()
-    with signals_held() as mask:
+    with signals_blocked() as mask:
 
         def begin() -> None:
             if not die_with_parent(parent):
                 os._exit(_EXIT_CRASHED)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-        return subprocess.Popen(command, preexec_fn=begin, **how)
+        return subprocess.Popen(command, preexec_fn=begin, **options)
 
 
 def set_title(title: str) -> None:
-    """What `ps` shows. Never a URL: titles are public."""
+    """Set the title that `ps` shows. Every user can read it, so it must not hold a URL."""
     setproctitle.setproctitle(printable(title))
 
 
 def reap_all() -> list[tuple[int, int]]:
-    """Pid and wait status of every child that has ended, without waiting."""
+    """Reap every child that has ended, without waiting. Gives pairs of pid and wait status (waitpid(2))."""
     reaped: list[tuple[int, int]] = []
     while True:
         try:
@@ -120,14 +121,14 @@ def reap_all() -> list[tuple[int, int]]:
 
 
 def children_usage() -> tuple[float, int]:
-    """CPU seconds (user and system) of all reaped children, and the peak MiB of the largest; see getrusage(2)."""
+    """All reaped children's CPU seconds (user and system), and the largest one's peak memory in MiB (getrusage(2))."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     unit_bytes = 1 if sys.platform == "darwin" else 1024
     return used.ru_utime + used.ru_stime, used.ru_maxrss * unit_bytes // 2**20
 
 
 def describe_death(status: int) -> str:
-    """A wait status in words."""
+    """How a child ended, in words, from its wait status; with a cause to look for if a signal killed it."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return "crashed with a Python error (see the log)" if code == _EXIT_CRASHED else f"left with exit code {code}"

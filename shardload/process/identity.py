@@ -1,4 +1,4 @@
-"""Is this still the process that was meant? A pid alone does not say: pids come back, soonest in containers."""
+"""Identify a process by pid and start time, because the system uses pids again (in a container very soon)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from shardload.errors import JobForeign
 
 
 def start_time(pid: int) -> int:
-    """A number that, with the pid, names a process; 0 if there is none.
+    """A number that, together with the pid, identifies a process; 0 if there is no such process, or only a zombie.
 
-    On Linux the start in clock ticks since boot (proc(5), /proc/PID/stat, field 22), elsewhere a checksum of
-    what `ps` calls its start. A zombie counts as gone.
+    On Linux it is the start in clock ticks since boot (proc(5), /proc/PID/stat, field 22), elsewhere a checksum of the
+    start that `ps` shows.
     """
     if sys.platform == "linux":
         try:
             stat = Path(f"/proc/{pid}/stat").read_bytes()
         except OSError:
             return 0
-        state, *rest = stat.rpartition(b")")[2].split()  # the name before it may hold spaces, brackets, any bytes
+        state, *rest = stat.rpartition(b")")[2].split()  # the name before the bracket may hold any bytes
         return 0 if state in b"ZX" else int(rest[18])
     shown = subprocess.run(["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, check=False)
     words = shown.stdout.split(maxsplit=1)
@@ -32,12 +32,12 @@ def start_time(pid: int) -> int:
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """True if the process that had this pid and this start time runs."""
+    """True if the process with this pid and this start time still runs."""
     return pid > 0 and start != 0 and start_time(pid) == start
 
 
 def is_stopped(pid: int) -> bool:
-    """True if the process was stopped by a signal (proc(5): state T). Elsewhere than on Linux nobody can tell."""
+    """True if a signal has stopped the process (state T in proc(5)). Always False on systems without /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
     except (OSError, IndexError):
@@ -45,9 +45,10 @@ def is_stopped(pid: int) -> bool:
 
 
 def ipc_namespace() -> str:
-    """A name for the world in which SysV ids and keys mean something (namespaces(7)); empty where there is only one.
+    """The name of this process's IPC namespace (namespaces(7)); empty on systems that have no namespaces.
 
-    A container has one of its own: whoever shares no more than a directory with it cannot see its shared memory.
+    SysV ids and keys are valid in one namespace. A container has its own: a process outside it that shares a directory
+    with it cannot see its shared memory.
     """
     try:
         return str(Path("/proc/self/ns/ipc").readlink())
@@ -56,14 +57,16 @@ def ipc_namespace() -> str:
 
 
 def is_our_process(pid: int, start: int, title: str) -> bool:
-    """True if the process with this pid and start time is one of this user's and bears a title that begins so. Asked
-    before a process is killed that a file or a shared memory names."""
+    """True if this process still runs, belongs to this user, and its title in `ps` begins with `title`.
+
+    Check this before killing a process whose pid comes from a file or from shared memory.
+    """
     uid, shown = _user_and_title(pid)
     return uid == os.geteuid() and shown.startswith(title) and is_alive(pid, start)
 
 
 def _user_and_title(pid: int) -> tuple[int, str]:
-    """A process's real uid (proc(5), /proc/PID/status) and what `ps` shows of it; -1 if there is none."""
+    """A process's real uid (proc(5), /proc/PID/status) and its title in `ps`; -1 and "" if there is none."""
     if sys.platform == "linux":
         try:
             uids = Path(f"/proc/{pid}/status").read_text(errors="replace").partition("\nUid:")[2].split()
@@ -79,8 +82,11 @@ def _user_and_title(pid: int) -> tuple[int, str]:
 
 @contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """Root acts as this user, in this group alone: with no more rights than that user, not fewer (root in a container
-    has no right to others' SysV objects), and what it writes stays readable there. JobForeign if it may not."""
+    """Within the block root has this user and this group, and no other groups. JobForeign if that is not permitted.
+
+    Files written there belong to that user. Root in a container needs it too: it may have no right to the SysV objects
+    of other users.
+    """
     me, my_group, my_groups = os.geteuid(), os.getegid(), os.getgroups()
     if uid == me:
         yield
@@ -91,7 +97,7 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
             os.setegid(gid)
             os.seteuid(uid)
         except OSError as error:
-            raise _may_not_become(uid, error) from None
+            raise _not_permitted(uid, error) from None
         yield
     finally:
         os.seteuid(me)
@@ -100,16 +106,16 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
             os.setgroups(my_groups)
 
 
-def become(uid: int, gid: int) -> None:
-    """Root is this user from now on, and never root again. JobForeign if it may not."""
+def become_user(uid: int, gid: int) -> None:
+    """Change from root to this user for good. JobForeign if that is not permitted."""
     try:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
     except OSError as error:
-        raise _may_not_become(uid, error) from None
+        raise _not_permitted(uid, error) from None
 
 
-def _may_not_become(uid: int, error: OSError) -> JobForeign:
-    why = f"may not act as the user with uid {uid}: {error.strerror}"
-    return JobForeign("this process", why, "give the command as that user")
+def _not_permitted(uid: int, error: OSError) -> JobForeign:
+    why = f"cannot act as the user with uid {uid}: {error.strerror}"
+    return JobForeign("this process", why, "run the command as that user")

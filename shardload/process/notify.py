@@ -1,4 +1,4 @@
-"""A word to the service manager: sd_notify(3) without libsystemd, a datagram to the socket it named."""
+"""Tell systemd how the service is doing: sd_notify(3) without libsystemd, as datagrams to its socket."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from contextlib import suppress
 
 
 class ServiceManager:
-    """systemd, or whoever else listens at this address; nobody if it is None."""
+    """The service manager that listens at this address. With None there is none, and `notify` does nothing."""
 
     def __init__(self, address: str | None) -> None:
         self._address = "\0" + address[1:] if address and address[0] == "@" else address
 
     @property
     def listens(self) -> bool:
-        """True if there is somebody to talk to."""
+        """True if there is a service manager."""
         return self._address is not None
 
-    def say(self, **fields: str) -> None:
-        """READY="1", STATUS="...", STOPPING="1"; see sd_notify(3). Nobody is waited for."""
+    def notify(self, **fields: str) -> None:
+        """Send fields such as READY="1", STATUS="..." or STOPPING="1" (sd_notify(3)). It never waits or fails."""
         if self._address is None:
             return
         lines = "\n".join(f"{name}={' '.join(value.split())}" for name, value in fields.items())

@@ -1,7 +1,7 @@
-"""Signals become bytes in a pipe; the event loop reads them when it is ready. Handlers do nothing.
+"""Turn signals into bytes in a pipe, which the event loop reads when it is ready.
 
-The C-level handler writes the signal's number to the pipe (`signal.set_wakeup_fd`), so nothing is lost between a
-test and a wait, and no Python code runs at an unexpected place.
+Python's C-level handler writes the signal's number to the pipe (`signal.set_wakeup_fd`); its Python handler does
+nothing. So a signal that comes just before the loop waits is not lost, and no handler interrupts Python code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shardload.errors import StoppedBySignal
 
 
 class SignalInbox:
-    """Collects the given signals from its creation to `close`, which puts everything back as it was."""
+    """Collects these signals until `close`, which restores the former handlers. Ignored signals stay ignored."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._read, self._write = os.pipe()
@@ -26,15 +26,15 @@ class SignalInbox:
         self._before = {
             number: signal.signal(number, _note)
             for number in numbers
-            if signal.getsignal(number) is not signal.SIG_IGN  # nohup's wish is respected
+            if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP; it stays ignored
         }
 
     def fileno(self) -> int:
-        """The pipe's reading end, for a selector."""
+        """The pipe's read end, for a selector."""
         return self._read
 
     def drain(self) -> list[int]:
-        """The signals that came since the last call, in order."""
+        """The numbers of the signals that came since the last call, in order."""
         numbers = bytearray()
         while True:
             try:
@@ -45,7 +45,7 @@ class SignalInbox:
                 continue
 
     def descriptors(self) -> tuple[int, int]:
-        """What a forked child has to close."""
+        """The pipe's two descriptors, which a forked child must close."""
         return self._read, self._write
 
     def close(self) -> None:
@@ -58,15 +58,15 @@ class SignalInbox:
 
 
 def _note(number: int, frame: FrameType | None) -> None:
-    """Noted by the C level already."""
+    """Do nothing: the C-level handler has written the number to the pipe already."""
 
 
 @contextmanager
 def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
-    """Within it these signals raise StoppedBySignal: for phases that hold nothing which must be put in order.
+    """Within the block these signals raise StoppedBySignal. For work that may be left at any point.
 
-    Whatever a library makes of it (pydantic makes it an error of its own), it leaves as itself. What is raised in a
-    finaliser or a hook of fork is dropped by Python; then it is raised at the end.
+    If a library turns the exception into one of its own (pydantic does), StoppedBySignal is raised in its place. Python
+    drops an exception that is raised in a finaliser or a fork hook; then it is raised at the end of the block.
     """
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
@@ -75,7 +75,7 @@ def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
         came.append(number)
         raise StoppedBySignal(number)
 
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, before)  # all handlers are set, or none
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, before)  # so that all handlers are set, or none
     try:
         for number in before:
             signal.signal(number, stop)
@@ -89,7 +89,7 @@ def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
         raise
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, before)  # which raises what has come by now
+            signal.pthread_sigmask(signal.SIG_BLOCK, before)  # raises StoppedBySignal if one is pending
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -97,9 +97,9 @@ def stop_by_exception(numbers: Iterable[int]) -> Iterator[None]:
 
 
 @contextmanager
-def signals_held() -> Iterator[set[int]]:
-    """Within it signals wait; afterwards they are delivered. The value is the mask that was: a forked child sets it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # asked first: blocking may raise what has come already
+def signals_blocked() -> Iterator[set[int]]:
+    """Block all signals within the block; they are delivered afterwards. Gives the former mask, for a forked child."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # read first: blocking may raise for a signal that is pending
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         yield before

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shardload.errors import JobForeign
-from shardload.process import ControlInbox, NobodyListens, Question
+from shardload.process import ControlInbox, ControlRequest, NoListener
 from tests.harness import wait_until
 
 
@@ -26,7 +26,7 @@ def inbox(tmp_path: Path) -> Iterator[ControlInbox]:
 
 def test_an_order_and_its_answer(inbox: ControlInbox, tmp_path: Path) -> None:
     """Words go in; a first and a final answer come back."""
-    with Question(tmp_path, "scale 3") as question:
+    with ControlRequest(tmp_path, "scale 3") as question:
         ((words, answer),) = inbox.drain()
         assert words == "scale 3"
         answer.wait("soon")
@@ -37,13 +37,13 @@ def test_an_order_and_its_answer(inbox: ControlInbox, tmp_path: Path) -> None:
 
 def test_nobody_answers(inbox: ControlInbox, tmp_path: Path) -> None:
     """The wait ends by itself."""
-    with Question(tmp_path, "pause") as question:
+    with ControlRequest(tmp_path, "pause") as question:
         assert question.answer(0.01) is None
 
 
 def test_two_ask_at_once(inbox: ControlInbox, tmp_path: Path) -> None:
     """Each hears its own answer."""
-    with Question(tmp_path, "pause") as one, Question(tmp_path, "rate off") as other:
+    with ControlRequest(tmp_path, "pause") as one, ControlRequest(tmp_path, "rate off") as other:
         for words, answer in inbox.drain():
             answer.done(words)
         assert other.answer(1) == ("done", "rate off")
@@ -52,7 +52,7 @@ def test_two_ask_at_once(inbox: ControlInbox, tmp_path: Path) -> None:
 
 def test_the_asker_has_left(inbox: ControlInbox, tmp_path: Path) -> None:
     """An answer to nobody is no error."""
-    with Question(tmp_path, "pause"):
+    with ControlRequest(tmp_path, "pause"):
         pass
     ((_, answer),) = inbox.drain()
     answer.done("nobody reads this")
@@ -60,11 +60,11 @@ def test_the_asker_has_left(inbox: ControlInbox, tmp_path: Path) -> None:
 
 def test_nobody_listens(tmp_path: Path) -> None:
     """Neither a missing FIFO nor one without a reader makes the asker wait."""
-    with pytest.raises(NobodyListens):
-        Question(tmp_path, "pause")
+    with pytest.raises(NoListener):
+        ControlRequest(tmp_path, "pause")
     os.mkfifo(tmp_path / "control")
-    with pytest.raises(NobodyListens):
-        Question(tmp_path, "pause")
+    with pytest.raises(NoListener):
+        ControlRequest(tmp_path, "pause")
     assert [path.name for path in tmp_path.iterdir()] == ["control"]
 
 
@@ -89,7 +89,7 @@ def test_noise_is_dropped(inbox: ControlInbox, tmp_path: Path, noise: bytes) -> 
     os.write(writing, b"\n")
     os.close(writing)
     inbox.drain()
-    with Question(tmp_path, "pause"):
+    with ControlRequest(tmp_path, "pause"):
         assert [words for words, _ in inbox.drain()] == ["pause"]
 
 
@@ -123,7 +123,7 @@ def test_the_coordinator_never_sees_an_end(inbox: ControlInbox, tmp_path: Path) 
 
     os.close(os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK))
     assert select.select([inbox], [], [], 0)[0] == []
-    with Question(tmp_path, "pause"):
+    with ControlRequest(tmp_path, "pause"):
         wait_until(lambda: select.select([inbox], [], [], 0)[0], "an order wakes it")
 
 
@@ -144,8 +144,8 @@ def test_what_stands_in_the_place_of_a_fifo(tmp_path: Path, what: str) -> None:
         control.mkdir()
     else:
         control.symlink_to(precious)
-    with pytest.raises((NobodyListens, IsADirectoryError)):
-        Question(tmp_path, "pause")
+    with pytest.raises((NoListener, IsADirectoryError)):
+        ControlRequest(tmp_path, "pause")
     if what == "a link to a FIFO":
         with pytest.raises(BlockingIOError):
             os.read(reader, 1)
@@ -163,7 +163,7 @@ def test_an_answers_fifo_that_was_replaced(tmp_path: Path, monkeypatch: pytest.M
     job.mkdir()
     monkeypatch.setattr(os, "mkfifo", lambda name, _mode, dir_fd: os.symlink(precious, name, dir_fd=dir_fd))
     with pytest.raises(JobForeign, match="symbolic link"):
-        Question(job, "pause")
+        ControlRequest(job, "pause")
     assert precious.read_text() == "precious"
     assert not list(job.iterdir())
 
@@ -176,4 +176,4 @@ def test_a_coordinator_that_does_not_read(inbox: ControlInbox, tmp_path: Path) -
             os.write(control, b"x" * 4096)
     os.close(control)
     with pytest.raises(BlockingIOError):
-        Question(tmp_path, "pause")
+        ControlRequest(tmp_path, "pause")

@@ -25,7 +25,7 @@ from shardload.process import (
     is_alive,
     reap_all,
     set_title,
-    signals_held,
+    signals_blocked,
     spawn,
     start_time,
     stop_by_exception,
@@ -515,7 +515,7 @@ def test_held_signals_come_afterwards() -> None:
 
     def body() -> None:
         with stop_by_exception([signal.SIGTERM]):
-            with signals_held() as mask:
+            with signals_blocked() as mask:
                 os.kill(os.getpid(), signal.SIGTERM)
                 masks.append(mask)
             raise AssertionError("it should have been delivered by now")
