@@ -1,1 +1,1 @@
-"""What a person says about a job: flags, a TOML file, the environment, URLs."""
+"""A job's settings: read from flags, a TOML file and the environment, and validated."""

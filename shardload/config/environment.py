@@ -1,4 +1,4 @@
-"""What the environment says: the only reader of `os.environ`. Light, so that a status need not wait for pydantic."""
+"""Environment variables: this module alone reads `os.environ`. It does not import pydantic, which loads slowly."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NOTIFY_VARIABLE = "NOTIFY_SOCKET"  # systemd's, see sd_notify(3)
 
 
 def current() -> Mapping[str, str]:
-    """The process's environment."""
+    """This process's environment variables."""
     return os.environ
 
 
 def state_dir_from(flag: Path | None, environ: Mapping[str, str] | None = None) -> Path:
-    """The directory that holds the job directories: the flag, the variable, or the XDG rule. Absolute."""
+    """The absolute path of the directory of all jobs: from the flag, else the variable, else the XDG default."""
     environ = os.environ if environ is None else environ
     if flag is None and environ.get(STATE_DIR_VARIABLE):
         flag = Path(environ[STATE_DIR_VARIABLE])
@@ -39,10 +39,10 @@ def default_state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def url_from_environment(name: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """The `mysql` or `redis` URL of the environment, not yet parsed, with the password of the file that is named there.
+    """The `mysql` or `redis` URL from the environment, not yet parsed; None if there is none.
 
-    A password in a file is what container engines make of a secret. SpecError if the file cannot be read, or if the
-    URL has a password of its own: which of the two is meant is not for us to guess.
+    If a password file is named too (container engines give secrets as files), its password is put into the URL.
+    SpecError if the file cannot be read, or if the URL has a password already.
     """
     environ = os.environ if environ is None else environ
     url, file = environ.get(VARIABLES[name]), environ.get(PASSWORD_FILES[name])
@@ -52,13 +52,14 @@ def url_from_environment(name: str, environ: Mapping[str, str] | None = None) ->
         password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SpecError(f"cannot read {file}: {cause}", f"{PASSWORD_FILES[name]} names a file") from None
+        raise SpecError(f"cannot read {file}: {cause}", f"{PASSWORD_FILES[name]} must name a text file") from None
     try:
         return add_password(url, password)
     except ValueError as error:
-        raise SpecError(f"{VARIABLES[name]} {error}", f"leave it out there, or unset {PASSWORD_FILES[name]}") from None
+        hint = f"remove it from the URL, or unset {PASSWORD_FILES[name]}"
+        raise SpecError(f"{VARIABLES[name]} {error}", hint) from None
 
 
 def take_notify_socket() -> str | None:
-    """systemd's notification socket, once: children must not inherit it (sd_notify(3), NotifyAccess=main)."""
+    """systemd's notification socket, or None. The variable is removed: children must not inherit it (sd_notify(3))."""
     return os.environ.pop(_NOTIFY_VARIABLE, None) or None

@@ -1,4 +1,4 @@
-"""MySQL's public key, in a file that a person names."""
+"""Read MySQL's public key from a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BEGINNING = b"-----BEGIN PUBLIC KEY-----"
 
 
 def read_public_key(file: Path, origin: str) -> bytes:
-    """The key in PEM, as MySQL has it in its `public_key.pem`. SpecError, beginning with `origin`, if there is none."""
+    """The file's PEM text. SpecError, whose message begins with `origin` (a flag or key), if it holds no public key."""
     hint = "name a copy of the file public_key.pem in MySQL's data directory"
     if not file.is_file():
         raise SpecError(f"{origin}: there is no file {file}", hint)
@@ -21,5 +21,5 @@ def read_public_key(file: Path, origin: str) -> bytes:
     except OSError as error:
         raise SpecError(f"{origin}: cannot read {file}: {error.strerror}", hint) from None
     if not key.lstrip().startswith(_BEGINNING):
-        raise SpecError(f"{origin}: {file} is no public key (it does not begin with {_BEGINNING.decode()})", hint)
+        raise SpecError(f"{origin}: {file} is not a public key (it does not begin with {_BEGINNING.decode()})", hint)
     return key

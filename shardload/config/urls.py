@@ -1,6 +1,6 @@
 """MySQL and Redis URLs: parsed, percent-decoded, and shown without their passwords. Pure.
 
-A message from here never repeats a URL as it was typed: it might hold a password.
+No message here repeats a URL as it was typed, because it may contain a password.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ REDIS_PORT = 6379
 MYSQL_FORM = "mysql://USER:PASSWORD@HOST:3306/DATABASE"
 REDIS_FORM = "redis://USER:PASSWORD@HOST:6379/0"
 
-# How other programs write the same kind of server.
-_KIN = {
+# Schemes that other programs use for the same servers.
+_OTHER_SCHEMES = {
     "mysql": re.compile(r"(jdbc:)?(mysqlx?|mariadb)(\+\w+)?", re.IGNORECASE),
     "redis": re.compile(r"(jdbc:)?(redis|valkey)", re.IGNORECASE),
 }
-_SCHEME = re.compile(r"(jdbc:)?[A-Za-z]\w*([+-]\w+)?")  # as far as it can hold no password
+_SCHEME = re.compile(r"(jdbc:)?[A-Za-z]\w*([+-]\w+)?")  # matches no text that may be a password
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class ServerUrl:
-    """Who to ask, and where. `str()` is a URL without the password."""
+    """A server, a user and a database. `str()` is the URL without the password, safe to show."""
 
     host: str
     port: int
@@ -38,40 +38,37 @@ class ServerUrl:
     scheme: ClassVar[str]
 
     def __str__(self) -> str:
-        return self._written(f"{quote(self.user, safe='')}@" if self.user else "")
+        return self._format(f"{quote(self.user, safe='')}@" if self.user else "")
 
     def with_password(self) -> str:
-        """The whole URL, secret and all: for the environment of a process, never for a screen or a file."""
+        """The URL with its password: for a child's environment only, never for a screen or a file."""
         if self.password is None:
             return str(self)
-        return self._written(f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@")
+        return self._format(f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@")
 
-    def _written(self, user: str) -> str:
+    def _format(self, user: str) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{user}{host}:{self.port}/{quote(self.database, safe='')}"
 
     def __repr__(self) -> str:
         return f"<{self}>"
 
-    def same_place(self, other: ServerUrl) -> bool:
-        """True if both name the same server and database, whoever asks."""
-        mine = (self.host.lower(), self.port, self.database)
-        return mine == (other.host.lower(), other.port, other.database)
-
 
 @dataclass(frozen=True)
 class PasswordRules:
-    """Who may get MySQL's password where there is neither TLS nor a socket nor loopback: whoever asks for it in clear
-    text, whoever sends a public key, or who has the private key to this one (PEM). By default nobody."""
+    """How MySQL's password may be sent over a connection without TLS that is not local. By default not at all."""
 
     cleartext: bool = False
+    """Send it as it is, if the server asks for that."""
     any_public_key: bool = False
+    """Encrypt it with the public key that the server sends, which nobody checks."""
     public_key: bytes | None = None
+    """Encrypt it with this public key (PEM), whatever the server sends."""
 
 
 @dataclass(frozen=True, repr=False)
 class SourceUrl(ServerUrl):
-    """A MySQL or MariaDB server and database, and who may get the password there."""
+    """A MySQL or MariaDB server and database, and how the password may be sent there."""
 
     scheme: ClassVar[str] = "mysql"
     passwords: PasswordRules = PasswordRules()
@@ -84,7 +81,7 @@ class TargetUrl(ServerUrl):
 
 
 def parse_mysql(text: str) -> SourceUrl:
-    """`mysql://user:password@host:port/database`. ValueError says what is wrong, without the URL."""
+    """Parse `mysql://user[:password]@host[:port]/database`. ValueError says what is wrong, but not the URL."""
     parts = _split(text, "mysql", MYSQL_FORM)
     database = _database(parts, MYSQL_FORM)
     if not database:
@@ -98,11 +95,11 @@ def parse_mysql(text: str) -> SourceUrl:
 
 
 def parse_redis(text: str) -> TargetUrl:
-    """`redis://[user[:password]@]host[:port][/number]`. ValueError says what is wrong, without the URL."""
+    """Parse `redis://[[user]:password@]host[:port][/number]`. ValueError: as for `parse_mysql`."""
     parts = _split(text, "redis", REDIS_FORM)
     number = _database(parts, REDIS_FORM) or "0"
     if not (number.isascii() and number.isdigit()):
-        raise ValueError(f"ends in a database that is not a number; write {REDIS_FORM}")
+        raise ValueError(f"has a database that is not a number; write {REDIS_FORM}")
     user = _decode(parts.username or "", REDIS_FORM)
     password = _password(parts, REDIS_FORM)
     if user and password is None:
@@ -111,12 +108,12 @@ def parse_redis(text: str) -> TargetUrl:
 
 
 def add_password(text: str, password: str) -> str:
-    """The URL with this password in it, otherwise as it was typed. ValueError if it has one already."""
+    """The URL with this password added, otherwise as it was typed. ValueError if it has a password already."""
     scheme, separator, rest = text.partition("://")
     authority, slash, path = rest.partition("/")
     user, _, host = authority.rpartition("@")
     if ":" in user:
-        raise ValueError("has a password, and so has the file")
+        raise ValueError("has a password already, but a password file is named too")
     return f"{scheme}{separator}{user}:{quote(password, safe='')}@{host}{slash}{path}" if separator else text
 
 
@@ -130,14 +127,14 @@ def _split(text: str, scheme: str, form: str) -> SplitResult:
         )
     if found == "unix":
         raise ValueError(f"asks for a unix socket (unix://), which is not supported yet; write {form}")
-    if found != scheme and _KIN[scheme].fullmatch(found):
+    if found != scheme and _OTHER_SCHEMES[scheme].fullmatch(found):
         raise ValueError(f"starts with {found}://, another program's form; write {form}")
     if found != scheme:
-        shown = found if _SCHEME.fullmatch(found) else "its scheme"
-        raise ValueError(f"starts with {shown}:// where {scheme}:// is needed; write {form}")
+        shown = f"starts with {found}://" if _SCHEME.fullmatch(found) else "has another scheme"
+        raise ValueError(f"{shown} where {scheme}:// is needed; write {form}")
     parts = _checked(lambda: urlsplit(text.strip()), form)
     if parts.query or parts.fragment:
-        raise ValueError(f"has something after '?' or '#', which is not understood (write '%23' for '#'); write {form}")
+        raise ValueError(f"has text after '?' or '#', which is not supported (write '%23' for '#'); write {form}")
     return parts
 
 
@@ -178,7 +175,7 @@ def _decode(text: str, form: str) -> str:
 
 
 def _checked(parse: Callable[[], _T], form: str) -> _T:
-    """The result of `parse`, whose own errors might repeat the URL and so are replaced."""
+    """The result of `parse`. Its errors are replaced, because they may repeat the URL."""
     try:
         return parse()
     except ValueError:

@@ -149,7 +149,7 @@ def test_resume_asks_for_what_is_not_stored(world: World, small: str) -> None:
     assert "passwords are not stored" in asked.err
     other = world.run("resume", "r", "--redis", f"redis://{world.redis.host}:{world.redis.port}/5")
     assert other.code == 2
-    assert "is about redis" in other.err
+    assert "was started with redis" in other.err
     unknown = world.run("resume", "q")
     assert unknown.code == 2
     assert "there is: r" in unknown.err

@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_read(environ: dict[str, str], tmp_path: Path) -> 
     """The error names the file, the cause and the variable."""
     error = refused(environ | {"SHARDLOAD_MYSQL_PASSWORD_FILE": "/nowhere/secret"})
     assert error.message == "cannot read /nowhere/secret: No such file or directory"
-    assert error.hint == "SHARDLOAD_MYSQL_PASSWORD_FILE names a file"
+    assert error.hint == "SHARDLOAD_MYSQL_PASSWORD_FILE must name a text file"
     (tmp_path / "latin").write_bytes(b"p\xe4ss")
     error = refused(environ | {"SHARDLOAD_REDIS_PASSWORD_FILE": str(tmp_path / "latin")})
     assert error.message == f"cannot read {tmp_path}/latin: not UTF-8 text"
@@ -81,8 +81,8 @@ def test_a_file_that_cannot_be_read(environ: dict[str, str], tmp_path: Path) -> 
 def test_two_passwords(environ: dict[str, str]) -> None:
     """One in the URL and one in the file: neither is shown."""
     error = refused(environ | {"SHARDLOAD_REDIS_URL": "redis://:hunter2@cache"})
-    assert error.message == "SHARDLOAD_REDIS_URL has a password, and so has the file"
-    assert error.hint == "leave it out there, or unset SHARDLOAD_REDIS_PASSWORD_FILE"
+    assert error.message == "SHARDLOAD_REDIS_URL has a password already, but a password file is named too"
+    assert error.hint == "remove it from the URL, or unset SHARDLOAD_REDIS_PASSWORD_FILE"
 
 
 def test_what_is_no_url_is_refused_as_ever(environ: dict[str, str]) -> None:
@@ -105,7 +105,7 @@ def test_who_may_get_the_password_without_tls(environ: dict[str, str], tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "there is no file"), (b"-----BEGIN CERTIFICATE-----", "is no public key")]
+    ("content", "message"), [(None, "there is no file"), (b"-----BEGIN CERTIFICATE-----", "is not a public key")]
 )
 def test_a_public_key_that_is_none(
     environ: dict[str, str], tmp_path: Path, content: bytes | None, message: str

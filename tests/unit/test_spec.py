@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardload.config.environment import default_state_dir, state_dir_from
-from shardload.config.spec import JobSpec, accepted_keys, load, load_stored, parse_duration_s
+from shardload.config.spec import JobSpec, accepted_keys, load, load_stored
 from shardload.config.urls import MYSQL_FORM, REDIS_FORM
+from shardload.config.values import parse_duration_s
 from shardload.errors import SpecError
 
 MYSQL, REDIS = "mysql://reader:hunter2@db/app", "redis://:hunter3@cache/0"
@@ -94,7 +95,7 @@ def test_the_defaults() -> None:
 
 # ---- what is refused
 
-NO_TTL = "spreads the expiry of keys, and these have none: give a ttl too"
+NO_TTL = "needs a ttl: it spreads the times at which keys expire"
 NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
 
 
@@ -119,7 +120,7 @@ NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, 
         ({"ttl_jitter": "10%"}, f"--ttl-jitter '10%' {NO_TTL}", None),
         ({"ttl_jitter": "150%"}, "--ttl-jitter should be less than or equal to 1, not '150%'", None),
         ({"state_dir": ""}, "--state-dir '' is empty", None),
-        ({"state_dir": "a\0b"}, "--state-dir 'a\\x00b' holds a NUL character", None),
+        ({"state_dir": "a\0b"}, "--state-dir 'a\\x00b' contains a NUL character", None),
         ({"columns": {"a": 1}}, "--columns should be a valid tuple, not {\"a\": 1}", None),
         ({"job": "../x"}, f"--job {NAME_RULE}, not '../x'", None),
         ({"job": ".hidden"}, f"--job {NAME_RULE}, not '.hidden'", None),
@@ -137,7 +138,7 @@ def test_refusals_name_the_flag(flags: dict[str, Any], message: str | None, hint
     assert error.message.startswith(name + " ")
     if message is not None:
         assert error.message == message
-    assert error.hint == (hint if hint is not None else "shardload run --help tells what each takes")
+    assert error.hint == (hint if hint is not None else "see: shardload run --help")
     assert error.exit_code == 2
 
 
@@ -156,7 +157,7 @@ def test_an_unknown_key_names_the_file_and_what_is_accepted(tmp_path: Path) -> N
     [
         (b"table = user\n", "is not valid TOML"),
         (b'table = "\xff"\n', "is not UTF-8 text"),
-        (b"[job]\ntable = 'user'\n", "job is a section, and there are none"),
+        (b"[job]\ntable = 'user'\n", "sections such as [job] are not allowed"),
         (b"table = 'a'\ntable = 'b'\n", "Cannot overwrite a value"),
         (b"a = " + b"[" * 100_000, "is nested too deeply"),
         (b"workers = " + b"9" * 5000, "is not valid TOML: Exceeds the limit"),
@@ -181,6 +182,16 @@ def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
     file.write_text("range-rows = 0\n")
     error = refused(FLAGS, file)
     assert error.message == f"{file}: range-rows should be greater than or equal to 1, not 0"
+
+
+@pytest.mark.parametrize("key", ["workers", "range-rows", "rate"])
+def test_true_is_not_one(tmp_path: Path, key: str) -> None:
+    """A TOML file has booleans, which Python and pydantic take for 0 and 1: a number must be a number."""
+    file = tmp_path / "job.toml"
+    file.write_text(f"{key} = true\n")
+    error = refused(FLAGS, file)
+    assert error.message == f"{file}: {key} should be a valid integer, not true"
+    assert error.hint == "see: shardload run --help"
 
 
 @pytest.mark.parametrize(
@@ -326,16 +337,16 @@ def test_a_url_without_a_password_is_not_asked_for() -> None:
     [
         (
             {"mysql": "mysql://reader:hunter2@other/app"},
-            "job j is about mysql mysql://db:3306/app, not mysql://other:3306/app (--mysql)",
+            "job j was started with mysql mysql://db:3306/app, not mysql://other:3306/app (--mysql)",
         ),
         (
             {"redis": "redis://:x@cache/1"},
-            "job j is about redis redis://cache:6379/0, not redis://cache:6379/1 (--redis)",
+            "job j was started with redis redis://cache:6379/0, not redis://cache:6379/1 (--redis)",
         ),
-        ({"table": "other"}, "job j is about table user, not other (--table)"),
-        ({"key": "u:{id}"}, "job j is about key None, not u:{id} (--key)"),
-        ({"columns": "id"}, "job j is about columns ['id', 'name'], not ['id'] (--columns)"),
-        ({"null": "empty"}, "job j is about null omit, not empty (--null)"),
+        ({"table": "other"}, "job j was started with table user, not other (--table)"),
+        ({"key": "u:{id}"}, "job j was started with key None, not u:{id} (--key)"),
+        ({"columns": "id"}, "job j was started with columns ['id', 'name'], not ['id'] (--columns)"),
+        ({"null": "empty"}, "job j was started with null omit, not empty (--null)"),
     ],
 )  # fmt: skip
 def test_a_job_cannot_be_changed_half_way(flags: dict[str, Any], message: str) -> None:
@@ -343,7 +354,7 @@ def test_a_job_cannot_be_changed_half_way(flags: dict[str, Any], message: str) -
     with pytest.raises(SpecError) as caught:
         load_stored(stored(), {**AGAIN, **flags}, {})
     assert caught.value.message == message
-    assert caught.value.hint == "a job cannot be changed half-way: resume it as it was, or start a new one"
+    assert caught.value.hint == "resume it without this change, or start a new job"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""Types of a spec's values: how each is read from a flag's text or a TOML value.
+
+A validator raises ValueError with the words that follow the flag's name in the message: "should be ...".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from shardload.config.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
+from shardload.model.limits import MOST_RATE_ROWS
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds from `90`, `"90s"`, `"5m"`, `"1.5h"`, `"7d"`, `"500ms"`. ValueError otherwise."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("should be a duration such as 30s, 5m or 1h")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+def parse_share(value: object) -> float:
+    """A fraction from `0.1` or `"10%"`; the result may be more than 1. ValueError otherwise."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("should be a share such as 10% or 0.1")
+    return float(match[1]) / (100 if match[2] else 1)
+
+
+def _parse_columns(value: object) -> object:
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    if isinstance(value, (list, tuple)):
+        names = list(value)
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError("should be column names, separated by commas")
+        if len(set(names)) != len(names):
+            raise ValueError("names a column twice")
+        return tuple(names)
+    return value
+
+
+def _check_path(value: object) -> object:
+    if value == "":
+        raise ValueError("is empty")
+    if "\0" in str(value):
+        raise ValueError("contains a NUL character")
+    return value
+
+
+def _check_not_boolean(value: object) -> object:
+    """pydantic takes true for 1 and false for 0; in a TOML file that is a mistake."""
+    if isinstance(value, bool):
+        raise ValueError("should be a valid integer")
+    return value
+
+
+def _url_parser(parse: Callable[[str], object]) -> Any:
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+_AsText = PlainSerializer(str)  # str() of a URL has no password
+Source = Annotated[SourceUrl, _url_parser(parse_mysql), _AsText]
+Target = Annotated[TargetUrl, _url_parser(parse_redis), _AsText]
+Columns = Annotated[tuple[str, ...], BeforeValidator(_parse_columns)]
+Duration = Annotated[float, BeforeValidator(parse_duration_s)]
+Share = Annotated[float, BeforeValidator(parse_share)]
+Integer = Annotated[int, BeforeValidator(_check_not_boolean)]
+Rate = Annotated[
+    Annotated[Integer, Field(ge=1, le=MOST_RATE_ROWS)] | None,
+    BeforeValidator(lambda value: None if value == "off" else value),
+]
+AbsolutePath = Annotated[Path, BeforeValidator(_check_path), AfterValidator(Path.absolute)]
