@@ -1,4 +1,4 @@
-"""`python -m shardload` is the `shardload` command."""
+"""The `shardload` command, also started by `python -m shardload`."""
 
 import signal
 import sys
@@ -8,11 +8,11 @@ from shardload.config.passwords import word_without_password
 
 
 def main() -> NoReturn:
-    """The command. A Ctrl-C while it is only being imported ends it without a word, as it ends any program."""
+    """Run the command and exit. Ctrl-C during the imports ends the process without a traceback."""
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever blocks TERM hands that on, and nothing could be stopped
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a parent may have blocked TERM, and a blocked TERM stops nothing
     _hide_passwords()
     from shardload.cli import main as command
 
@@ -21,7 +21,7 @@ def main() -> NoReturn:
 
 
 def _hide_passwords() -> None:
-    """What was typed is what `ps` shows to everybody: from here on without passwords. Imports come later."""
+    """Hide passwords in the command line that `ps` shows to all users. Done before the slow imports."""
     shown = [word_without_password(word) for word in sys.argv[1:]]
     if shown != sys.argv[1:]:
         import setproctitle

@@ -1,6 +1,6 @@
-"""Every error that a person may see: one message, one hint, one exit code.
+"""All errors that a user may see: each has a message, a hint and an exit code. No I/O.
 
-Nothing here does I/O. The command line prints `message` and `hint` as one line and leaves with `exit_code`.
+The command line prints `message` and `hint` as one line and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ EXIT_SIGNAL_BASE = 128
 
 
 class ShardloadError(Exception):
-    """The root. `message` names operation and subject, `hint` the next step; neither holds a password, nor more of a
-    server's text than a person reads."""
+    """The base class. `message` names the operation, the subject and the cause; `hint` is the next step.
+
+    Neither contains a password. Both are cut if they are long, because a server's text may be.
+    """
 
     exit_code = EXIT_CANNOT_START
 
@@ -31,130 +33,131 @@ class ShardloadError(Exception):
 
 
 class SpecError(ShardloadError):
-    """What a person asked for is wrong: a flag, a file's key, a URL, a table, a column, a template."""
+    """A setting is wrong: a flag, a key in a file, a URL, a table, a column, or a template."""
 
     exit_code = EXIT_BAD_SPEC
 
 
 class JobError(ShardloadError):
-    """A job directory is missing, taken, held by another process, or of another version."""
+    """A job directory is missing, exists already, is in use by another process, or is of another version."""
 
     exit_code = EXIT_BAD_SPEC
 
 
 class JobForeign(JobError):
-    """A job directory, or a file of it, is another user's, or another user may have put it there."""
+    """A job directory or a file in it belongs to another user, or another user may have put it there."""
 
     def __init__(
         self,
         path: object,
         why: str = "belongs to another user",
-        hint: str = "a job is its user's alone: ask that user, or root",
+        hint: str = "run the command as that user or as root",
     ) -> None:
         super().__init__(f"{path} {why}", hint)
 
 
 class SourceError(ShardloadError):
-    """MySQL refused or said something that trying again will not mend."""
+    """MySQL sent an error that trying again will not fix."""
 
 
 class SourceLost(SourceError):
-    """MySQL could not be reached, or went away: trying again may help."""
+    """MySQL could not be reached, or the connection broke. Trying again may help."""
 
 
 class SourceBusy(SourceLost):
-    """MySQL answered, but asked for patience (too many connections, a shutdown, a lock ...): trying again may help."""
+    """MySQL answered that it cannot do this now (too many connections, a lock ...). Trying again may help."""
 
 
 class SourceFull(SourceBusy):
-    """MySQL, or this user's quota, has no room for another connection: fewer workers, or trying again, may help."""
+    """MySQL allows no more connections, in all or for this user. Fewer workers, or trying again, may help."""
 
 
 class SourceDoubtful(SourceLost):
-    """More came behind the end of a result: what was read of it before may not be all."""
+    """Bytes came after the end of a result, so the rows that were read may be incomplete. The range is read again."""
 
 
 class SourceDenied(SourceError):
-    """MySQL does not let this user in, or not read the table: no row's fault, and trying again will not help."""
+    """MySQL does not let this user log in or read the table. Trying again will not help, and no row is at fault."""
 
 
 class TargetError(ShardloadError):
-    """Redis refused or said something that trying again will not mend."""
+    """Redis sent an error that trying again will not fix."""
 
     is_reply = True
-    """True if the error is Redis's own reply to a command."""
+    """True if Redis sent this error as the reply to a command."""
 
 
 class TargetLost(TargetError):
-    """Redis could not be reached, or went away: trying again may help."""
+    """Redis could not be reached, or the connection broke. Trying again may help."""
 
     is_reply = False
 
 
 class TargetBusy(TargetLost):
-    """Redis answered, but asked for patience (-LOADING, -OOM, -READONLY ...): trying again may help."""
+    """Redis answered that it cannot do this now (-LOADING, -OOM, -READONLY ...). Trying again may help."""
 
     is_reply = True
 
 
 class TargetFull(TargetBusy):
-    """Redis has no room for another connection: fewer workers, or trying again, may help."""
+    """Redis allows no more connections. Fewer workers, or trying again, may help."""
 
 
 class TargetDenied(TargetError):
-    """Redis does not let this user in, or not use the command: no row's fault, and trying again will not help."""
+    """Redis does not let this user log in or use the command. Trying again will not help, and no row is at fault."""
 
 
 class MalformedPacket(SourceLost):
-    """Bytes from MySQL that are not what its protocol says, with their offset in the stream's buffer: whoever sent them
-    is out of step, and a new connection may help."""
+    """Bytes from MySQL do not follow its protocol; the message has their offset in the buffer. A new connection may
+    help."""
 
 
 class IpcError(ShardloadError):
-    """A SysV object could not be made, or was removed by somebody else."""
+    """A SysV object could not be created, or another program removed it."""
 
 
 class NoProcess(ShardloadError):
-    """The system refuses to make another process."""
+    """The system cannot start another process."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(
-            f"the system refuses another process: {error.strerror}",
-            "see ulimit -u, or the container's limit of processes",
+            f"cannot start another process: {error.strerror}",
+            "raise ulimit -u, or the container's limit of processes",
         )
 
 
 class DirectoryLost(JobError):
-    """The job's directory is no longer what it was: something in it cannot be written (a full disk, a lost mount)."""
+    """A file in the job's directory cannot be written (for example: the disk is full, or no longer mounted)."""
 
     exit_code = EXIT_CANNOT_START
 
 
 class JournalError(ShardloadError):
-    """The job's journal could not be read or written (disk full, damaged, foreign)."""
+    """The job's journal cannot be read or written (the disk is full, or the file is damaged or not a journal)."""
 
 
 class NotAnswered(ShardloadError):
-    """A running coordinator did not answer an order in time: it is busy, or stopped by a signal."""
+    """A running coordinator did not answer an order in time, because it is busy or stopped by a signal."""
 
 
 class GaveUp(ShardloadError):
-    """The job stopped, resumable: nothing has succeeded for as long as --give-up-after allows."""
+    """The job stopped and can be resumed: no range succeeded for as long as --give-up-after allows."""
 
 
 class Hopeless(GaveUp):
-    """The job stopped: a server said no to the job itself. The message holds the one next step (`why_hopeless`)."""
+    """The job stopped because a server refuses it as a whole. The message includes the next step (`why_hopeless`)."""
 
 
 class MissingServer(ShardloadError):
-    """A server program that the sandbox needs is not installed."""
+    """A server program that the sandbox starts is not installed."""
 
 
+_RESUME = "shardload resume JOB"
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 15: "SIGTERM"}
 
 
 class StoppedBySignal(ShardloadError):
-    """A signal asked the command to end, before or in the work."""
+    """A signal asked the command to end."""
 
     def __init__(self, signal_number: int, hint: str = "") -> None:
         super().__init__(f"stopped by {_SIGNALS.get(signal_number, f'signal {signal_number}')}", hint)
@@ -163,7 +166,7 @@ class StoppedBySignal(ShardloadError):
 
 
 class StoppedAsAsked(StoppedBySignal):
-    """An order (`shardload stop`) asked the job to end. It leaves as after TERM, which asks for the same."""
+    """The order `shardload stop` asked the job to end. The exit code is that of SIGTERM, which does the same."""
 
     def __init__(self) -> None:
         super().__init__(15)
@@ -171,17 +174,24 @@ class StoppedAsAsked(StoppedBySignal):
 
 
 def why_hopeless(error: BaseException) -> str:
-    """An error that ends a running job, with the one next step that is right then: its spec can no longer change."""
+    """The text of an error that ends a running job, with the next step.
+
+    The hint of a SpecError is left out: the spec of a running job can no longer change.
+    """
     if isinstance(error, SpecError):
-        return f"{error.message} (the table is not what it was: put it back, then resume; or start a new job)"
+        fix = f"the table has changed: restore it, then run: {_RESUME}; or start a new job"
+        return f"{error.message} ({fix})"
     if isinstance(error, ShardloadError):
-        return f"{error.message} ({error.hint or 'mend it'}; then resume)"
+        return f"{error.message} ({error.hint or 'fix the cause'}; then run: {_RESUME})"
     return str(error)
 
 
 class Translation:
-    """A context manager that turns a library's errors into ours, which begin with `operation`. One serves many times:
-    the fast path enters it at every read and write, and contextlib's are made anew for each."""
+    """A context manager that turns a library's errors into errors of this module, which begin with `operation`.
+
+    One object may be entered many times. The fast path enters it for every read and write; a manager of contextlib
+    would have to be made again each time.
+    """
 
     def __init__(self, operation: str) -> None:
         self.operation = operation
@@ -194,5 +204,5 @@ class Translation:
             self.raise_ours(error)
 
     def raise_ours(self, error: BaseException) -> None:
-        """Raise what this error means to us; return if it means nothing."""
+        """Raise the matching error of this module; return if the error is not the library's."""
         raise NotImplementedError

@@ -161,7 +161,7 @@ def of_somebody(world: World) -> Iterator[tuple[World, int]]:
     shutil.rmtree(state_dir)
 
 
-REFUSED = "the system refuses another process: Resource temporarily unavailable"
+REFUSED = "cannot start another process: Resource temporarily unavailable"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def launch_of(of_somebody: tuple[World, int], table: str, *more: str, processes:
 def test_the_launcher_may_be_the_one_too_many(of_somebody: tuple[World, int], many_users: str) -> None:
     """With the launcher there is no room for the second worker: the job is up with one, and has two soon."""
     daemon = launch_of(of_somebody, many_users, "--rate", "2000", processes=4)
-    assert "the system refuses another process" in daemon.log()
+    assert "cannot start another process" in daemon.log()
     daemon.wait_for("both", lambda seen: (seen["state"], len(seen["slots"])) == ("running", 2))
     daemon.order("rate", "off")
     assert_whole(daemon.world, many_users, daemon.end())
@@ -255,7 +255,7 @@ def test_a_job_that_can_have_no_new_janitor_goes_on(of_somebody: tuple[World, in
     before = daemon.status()["rows_read"]
     limit_processes(daemon.pid, uid, 1)
     kill(*janitors())
-    wait_until(lambda: "no new janitor yet: the system refuses another process" in daemon.log(), "it is refused")
+    wait_until(lambda: "no new janitor yet: cannot start another process" in daemon.log(), "it is refused")
     daemon.wait_for("it goes on", lambda seen: seen["rows_read"] > before)
     assert not janitors()
     limit_processes(daemon.pid, uid, 10)

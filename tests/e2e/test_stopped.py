@@ -51,7 +51,7 @@ def test_a_dropped_column_gets_one_advice(world: World, many_users: str) -> None
     assert done.code == 3
     (told,) = [line for line in done.err.splitlines() if "shardload" in line]
     assert "Unknown column" in told
-    assert told.endswith("(the table is not what it was: put it back, then resume; or start a new job)")
+    assert told.endswith("(the table has changed: restore it, then run: shardload resume JOB; or start a new job)")
     again = world.run("resume", JOB)
     assert again.code == 2
     assert "its table has changed: column email is gone (put the table back as it was, or start a new job)" in again.err

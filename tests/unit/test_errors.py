@@ -30,7 +30,7 @@ from shardload.errors import (
 
 
 def test_the_exit_codes_are_an_interface() -> None:
-    """Scripts test for them: 0, 1, 2, 3, 4 and 128 + signal."""
+    """Scripts depend on 0, 1, 2, 3, 4 and 128 + signal."""
     codes = {name: value for name, value in vars(errors).items() if name.startswith("EXIT_")}
     assert codes == {
         "EXIT_COMPLETE": 0, "EXIT_WITH_FAILURES": 1, "EXIT_BAD_SPEC": 2, "EXIT_CANNOT_START": 3,
@@ -48,7 +48,7 @@ def test_the_exit_codes_are_an_interface() -> None:
     ],
 )  # fmt: skip
 def test_every_error_has_its_exit_code(kind: type[ShardloadError], code: int) -> None:
-    """2 for what a person got wrong, 3 for what the world did."""
+    """2 if the user made a mistake, 3 if a server or the system failed."""
     assert kind("x").exit_code == code
 
 
@@ -59,13 +59,13 @@ def test_every_error_has_its_exit_code(kind: type[ShardloadError], code: int) ->
         (TargetLost, TargetError), (TargetBusy, TargetLost), (TargetDenied, TargetError),
     ],
 )  # fmt: skip
-def test_kinds_of_kinds(kind: type[ShardloadError], parent: type[ShardloadError]) -> None:
-    """Whoever handles the general case handles the special one."""
+def test_a_special_error_is_a_general_one(kind: type[ShardloadError], parent: type[ShardloadError]) -> None:
+    """Code that catches the general error also catches the special one."""
     assert issubclass(kind, parent)
 
 
 def test_a_denial_is_not_a_loss() -> None:
-    """Trying again does not help where a right is missing."""
+    """A missing right is not a lost connection: trying again does not help."""
     assert not issubclass(TargetDenied, TargetLost)
     assert not issubclass(SourceDenied, SourceLost)
 
@@ -81,7 +81,7 @@ def test_a_denial_is_not_a_loss() -> None:
     ],
 )
 def test_an_error_is_one_line(error: ShardloadError, shown: str) -> None:
-    """Message, and the hint in brackets if there is one."""
+    """The message, then the hint in brackets if there is one."""
     assert str(error) == shown
 
 
@@ -90,26 +90,25 @@ def test_an_error_is_one_line(error: ShardloadError, shown: str) -> None:
     [
         (
             SpecError("no column", "see --columns"),
-            "no column (the table is not what it was: put it back, then resume; ",
+            "no column (the table has changed: restore it, then run: shardload resume JOB; or start a new job)",
         ),
-        (SourceDenied("refused", "GRANT SELECT"), "refused (GRANT SELECT; then resume)"),
-        (TargetDenied("refused"), "refused (mend it; then resume)"),
+        (SourceDenied("refused", "GRANT SELECT"), "refused (GRANT SELECT; then run: shardload resume JOB)"),
+        (TargetDenied("refused"), "refused (fix the cause; then run: shardload resume JOB)"),
     ],
 )
-def test_a_job_without_hope_gets_one_advice(error: ShardloadError, told: str) -> None:
-    """The hint of a job that is about to begin is not the one of a job that has begun."""
-    assert why_hopeless(error).startswith(told)
-    assert why_hopeless(error).count("(") == 1
+def test_an_error_that_ends_a_running_job_says_how_to_resume(error: ShardloadError, told: str) -> None:
+    """One hint in brackets. A SpecError's own hint is left out: the spec of a running job can no longer change."""
+    assert why_hopeless(error) == told
 
 
 @pytest.mark.parametrize(("number", "code"), [(1, 129), (2, 130), (3, 131), (15, 143)])
 def test_a_signal_makes_the_exit_code(number: int, code: int) -> None:
-    """128 and the signal's number, as shells have it."""
+    """128 plus the signal's number, as in shells."""
     assert StoppedBySignal(number).exit_code == code
 
 
 def test_every_error_says_when_it_is_raised() -> None:
-    """One sentence a class."""
+    """Each class has a docstring."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ShardloadError)]
     assert len(kinds) > 10
     for kind in kinds:
