@@ -1,7 +1,7 @@
-"""Redis and Valkey: the only room that imports hiredis."""
+"""Redis and Valkey: connections, replies, errors and a probe. Only this folder imports hiredis."""
 
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
-from shardload.target.probe import Choice, TargetFacts, choose_payload, describe_server, hash_of
+from shardload.target.probe import Choice, TargetFacts, choose_payload, describe_server, parse_hash
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -11,5 +11,5 @@ __all__ = [
     "TargetFacts",
     "choose_payload",
     "describe_server",
-    "hash_of",
+    "parse_hash",
 ]

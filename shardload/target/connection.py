@@ -1,7 +1,6 @@
-"""A connection to Redis that counts: commands go out as ready bytes, and every reply is accounted for.
+"""A connection to Redis: it sends commands that are bytes already, and checks that each one got its reply.
 
-No Python object is made for a command, and none for a reply to one that writes (`replies`). hiredis parses what is
-asked for by `call`.
+Writing makes no Python object for a command or for its reply (see `replies`). hiredis parses the replies to `call`.
 """
 
 from __future__ import annotations
@@ -19,16 +18,15 @@ import hiredis
 from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, Translation
-from shardload.target.refusals import refusal, shown
+from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt
 from shardload.target.replies import WRITING, Replies
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
 RECEIVE_BYTES = 64 * 1024
-MOST_ANSWER_BYTES = 4 * 1024 * 1024  # to a call; INFO has some KB
-_MOST_AT_ONCE_BYTES = 16 * 1024
+MOST_ANSWER_BYTES = 4 * 1024 * 1024  # all replies to one call; INFO has a few KB
+_MOST_LEAST_READ_BYTES = 16 * 1024
 _REACH = "check that Redis runs and that host and port in --redis are right"
-_NO_REDIS = "is this a Redis? check host and port in --redis"
 _LOGIN = "check user, password and database in --redis"
 _ASKING = "asking Redis"
 _NOTHING_YET = object()
@@ -39,35 +37,38 @@ Words = tuple[bytes | str | int, ...]
 
 
 class TargetConnection:
-    """One socket to Redis. `send` and `confirm` are a pair: no reply is left unread, none is read twice."""
+    """One socket to Redis. `send` writes keys, `confirm` reads the replies; each reply is counted exactly once."""
 
-    def __init__(self, url: TargetUrl, patience_s: float = IO_TIMEOUT_S, form: Form = _ONE_OK) -> None:
-        """Connect. No wait for Redis is longer than `patience_s`. TargetLost if it cannot be reached or is no Redis,
-        TargetDenied if it refuses. What is sent are the commands of keys in this form."""
-        connect_s = min(CONNECT_TIMEOUT_S, patience_s)  # a Redis that hangs accepts, but does not greet
+    def __init__(self, url: TargetUrl, timeout_s: float = IO_TIMEOUT_S, form: Form = _ONE_OK) -> None:
+        """Connect, log in and select the database.
+
+        `timeout_s` limits each wait for Redis; `form` is that of the keys to be sent. TargetLost if the server cannot
+        be reached or is not a Redis, TargetDenied if it refuses the login.
+        """
+        connect_s = min(CONNECT_TIMEOUT_S, timeout_s)  # also for the login: a Redis that hangs accepts connections
         with _Translated(f"cannot connect to {url}"):
             self._socket = socket.create_connection((url.host, url.port), connect_s)
-        self._wakes_at = 1
+        self._least_read_bytes = 1
         self._reader = hiredis.Reader(notEnoughData=_NOTHING_YET)
         self._replies = Replies(form)
-        self._fences = int.from_bytes(os.urandom(7), "little")  # what the next one says
+        self._fences = int.from_bytes(os.urandom(7), "little")  # the number in the last fence
         self._has_fences = True
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._greet(url)
-            self._socket.settimeout(patience_s)
+            self._log_in(url)
+            self._socket.settimeout(timeout_s)
         except BaseException:
             self.close()
             raise
 
     @property
     def outstanding_replies(self) -> int:
-        """How many lines of reply to what was sent have not been confirmed."""
+        """Reply lines that are still to come for the keys that were sent."""
         return self._replies.outstanding
 
     def send(self, commands: bytes | memoryview, replies: int) -> None:
-        """Send the ready commands of whole keys, which Redis will answer with so many lines. TargetLost if it cannot
-        be done."""
+        """Send the packed commands of whole keys; `replies` is how many lines Redis will answer. TargetLost if the
+        connection breaks."""
         ping, fence = self._next_fence() if self._has_fences else (b"", b"")
         with _WRITING:
             sent = self._socket.sendmsg([commands, ping])
@@ -77,62 +78,65 @@ class TargetConnection:
                 self._socket.sendall(ping[max(0, sent - len(commands)) :])
         self._replies.expect(replies, fence)
 
-    def confirm(self, leave: int = 0, alive: Callable[[], None] = lambda: None) -> None:
-        """Read replies until only `leave` are outstanding, or fewer. `alive` is called before each wait for some.
+    def confirm(self, leave: int = 0, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Read replies until at most `leave` lines are outstanding. `on_wait` is called before each wait.
 
-        TargetBusy, TargetError for the first reply that is an error (it is no longer outstanding); TargetLost if Redis
-        goes away, or answers what it was not asked. After either of them the connection cannot be used again.
+        TargetBusy, TargetDenied or TargetError for the first reply that is an error; that reply is no longer
+        outstanding. TargetLost if the connection breaks or a reply is not one to these commands. After any of these
+        errors the connection must be closed.
         """
         while self._replies.outstanding > leave:
-            alive()
-            self._wake_at(self._replies.least_bytes(leave, _MOST_AT_ONCE_BYTES))
+            on_wait()
+            self._set_least_read(self._replies.least_bytes(leave, _MOST_LEAST_READ_BYTES))
             self._replies.take(self._receive(_WRITING))
 
     def is_open(self) -> bool:
-        """False if Redis has closed the connection, or sent what nobody asked for. For one that has nothing to confirm;
-        it never waits."""
-        self._wake_at(1)
+        """False if Redis has closed the connection, or sent bytes without being asked. Never waits.
+
+        Call it only when no replies are outstanding.
+        """
+        self._set_least_read(1)
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        return not poll.poll(0)  # an end and an error can be read as well
+        return not poll.poll(0)  # a closed or broken connection is readable too
 
     def call(self, *words: bytes | str | int) -> Any:
-        """One command and its reply, as bytes, int, list or None. TargetError if the reply is an error."""
+        """Send one command. Gives its reply, as bytes, int, list or None. TargetError if the reply is an error."""
         return self.call_many([words])[0]
 
     def call_many(
         self, commands: Sequence[Words], *, errors: bool = False, most_bytes: int = MOST_ANSWER_BYTES
     ) -> list[Any]:
-        """Several commands in one pipeline, and their replies in order.
+        """Send several commands in one pipeline. Gives their replies, in order.
 
-        An error reply raises TargetError, or with `errors` stands in the result as a `TargetError`. TargetLost if
-        there is not one reply for each, in no more than `most_bytes`.
+        An error reply raises TargetError; with `errors` it is an item of the result instead. TargetLost if there is not
+        one reply for each command, or if the replies have more than `most_bytes`.
         """
         replies = self._exchange(_packed(commands), [str(words[0]) for words in commands], most_bytes=most_bytes)
         if not errors:
             _raise_first(replies)
         return replies
 
-    def call_ready(self, command: bytes, name: str) -> Any:
-        """As `call`, for a command that is bytes already."""
+    def call_packed(self, command: bytes, name: str) -> Any:
+        """Like `call`, for a command that is packed already; `name` is for messages."""
         replies = self._exchange(command, [name])
         _raise_first(replies)
         return replies[0]
 
     def close(self) -> None:
-        """Let go of the socket, whatever its state."""
+        """Close the socket. Outstanding replies are lost."""
         self._socket.close()
 
-    def _greet(self, url: TargetUrl) -> None:
-        """Log in and choose the database. Nobody gets the password who has not answered a PING as a Redis does."""
+    def _log_in(self, url: TargetUrl) -> None:
+        """Log in and select the database. The password is sent only after a PING was answered as a Redis does."""
         operation = f"cannot connect to {url}"
         (pong,) = self._exchange(_packed([("PING",)]), ["PING"], operation)
         if isinstance(pong, TargetError):
             fits = ("NOPERM", "MISCONF") if url.password is None else ("NOPERM", "MISCONF", "NOAUTH")
             if not pong.message.startswith(tuple(f"{operation}: {word} " for word in fits)):
-                raise pong if isinstance(pong, (TargetLost, TargetDenied)) else TargetLost(pong.message, _NO_REDIS)
+                raise pong if isinstance(pong, (TargetLost, TargetDenied)) else TargetLost(pong.message, NO_REDIS)
         elif pong != b"PONG":
-            raise TargetLost(f"{operation}: PING was answered with {_described(pong)}", _NO_REDIS)
+            raise TargetLost(f"{operation}: PING was answered with {_described(pong)}", NO_REDIS)
         commands: list[Words] = []
         if url.password is not None:
             login = (url.user, url.password) if url.user else (url.password,)
@@ -146,13 +150,14 @@ class TargetConnection:
             if isinstance(reply, TargetError):
                 raise _refused_login(reply, url.password)
             if reply != b"OK":
-                raise TargetLost(f"{operation}: {words[0]!s} was answered with {_described(reply)}", _NO_REDIS)
-        if isinstance(pong, TargetBusy) and "MISCONF" not in pong.message:  # it cannot save: it can be read
+                raise TargetLost(f"{operation}: {words[0]!s} was answered with {_described(reply)}", NO_REDIS)
+        # MISCONF: Redis cannot save to disk, but it can be read.
+        if isinstance(pong, TargetBusy) and "MISCONF" not in pong.message:
             raise pong
         self._has_fences = isinstance(pong, bytes) and fence == b"$%d\r\n%b\r\n" % (len(pong), pong)
 
     def _next_fence(self) -> tuple[bytes, bytes]:
-        """A PING with a text of its own, and what it is answered with."""
+        """A fence: a PING with a unique text, and the reply that must come to it."""
         self._fences += 1
         text = b"$16\r\n%016x\r\n" % self._fences
         return b"*2\r\n$4\r\nPING\r\n" + text, text
@@ -160,29 +165,29 @@ class TargetConnection:
     def _exchange(
         self, packed: bytes, names: list[str], operation: str = _ASKING, most_bytes: int = MOST_ANSWER_BYTES
     ) -> list[Any]:
-        """Send commands and take their replies; an error stands among them as an error of ours."""
-        with suppress(OSError):  # if Redis has closed the connection already, it may have said why
+        """Send packed commands and read their replies. An error reply is in the result as a TargetError."""
+        with suppress(OSError):  # Redis may have sent the reason before it closed the connection
             self._socket.sendall(packed)
-        self._wake_at(1)
+        self._set_least_read(1)
         replies: list[Any] = []
         for name in names:
             try:
                 reply, received_bytes = self._take_reply(_Translated(operation, name), most_bytes)
             except TargetLost:
-                _raise_first(replies)  # that is why
+                _raise_first(replies)  # an error reply is the cause
                 raise
             most_bytes -= received_bytes
             if isinstance(reply, hiredis.ReplyError):
-                reply = refusal(f"{name} was refused" if operation == _ASKING else operation, str(reply))
+                reply = error_from_reply(f"{name} was refused" if operation == _ASKING else operation, str(reply))
             elif not _is_plain(reply):
-                raise TargetLost(f"{operation}: {name} was answered with {_described(reply)}", _NO_REDIS)
+                raise TargetLost(f"{operation}: {name} was answered with {_described(reply)}", NO_REDIS)
             replies.append(reply)
         if self._reader.has_data():
-            raise TargetLost(f"{operation}: Redis sent more replies than it got commands", _NO_REDIS)
+            raise TargetLost(f"{operation}: Redis sent more replies than it got commands", NO_REDIS)
         return replies
 
     def _take_reply(self, asking: _Translated, most_bytes: int) -> tuple[Any, int]:
-        """The next reply, and how many bytes had to be received for it."""
+        """Read the next reply. Gives it, and how many bytes were received for it."""
         received_bytes = 0
         with asking:
             reply = self._reader.gets()
@@ -190,20 +195,22 @@ class TargetConnection:
             data = self._receive(asking)
             received_bytes += len(data)
             if received_bytes > most_bytes:
-                raise TargetLost(f"{asking.operation}: the answer to {asking.name} has no end", _NO_REDIS)
+                raise TargetLost(f"{asking.operation}: the answer to {asking.name} is too long", NO_REDIS)
             with asking:
                 self._reader.feed(data)
-                if b"\n" in data:  # else it cannot be whole: the parser would read a long line again and again
+                if b"\n" in data:  # no line ends here, and the parser would scan a long line again
                     reply = self._reader.gets()
         return reply, received_bytes
 
-    def _wake_at(self, count_bytes: int) -> None:
-        """Do not wake this process for fewer bytes: Redis answers a hundred commands at a time, and each waking costs
-        more than counting them (SO_RCVLOWAT, socket(7); never more than what is sure to come: of a reply that has come
-        in part, the rest)."""
-        if count_bytes != self._wakes_at:
+    def _set_least_read(self, count_bytes: int) -> None:
+        """Let the kernel wake this process only when so many bytes have come (SO_RCVLOWAT, socket(7)).
+
+        Redis answers about a hundred commands at a time, and each wake-up costs more than counting their replies. The
+        number must not be higher than the bytes that are certain to come, or the wait has no end.
+        """
+        if count_bytes != self._least_read_bytes:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count_bytes)
-            self._wakes_at = count_bytes
+            self._least_read_bytes = count_bytes
 
     def _receive(self, asking: _Translated) -> bytes:
         with asking:
@@ -214,59 +221,60 @@ class TargetConnection:
 
 
 class _Translated(Translation):
-    """Errors of hiredis and of the socket, as errors of ours that begin with `operation`. `name` is the command that
-    waits for its answer."""
+    """Turns errors of hiredis and of the socket into ours, which begin with `operation`. `name` is the command that was
+    sent."""
 
     def __init__(self, operation: str, name: str = "") -> None:
         super().__init__(operation)
         self.name = name
 
     def raise_ours(self, error: BaseException) -> None:
-        """The error of ours, if it is one of theirs."""
+        """Raise the matching error of ours; return if it is neither hiredis's nor the socket's."""
         if isinstance(error, (EOFError, ConnectionResetError, BrokenPipeError)):
             raise TargetLost(f"{self.operation}: Redis closed the connection at {self.name}", _REACH) from error
         if isinstance(error, TimeoutError) and self.name:
             raise TargetLost(f"{self.operation}: Redis did not answer {self.name} in time", _REACH) from error
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            raise TargetDenied(f"{self.operation}: {error.strerror}", "see ulimit -n") from error
+            raise TargetDenied(f"{self.operation}: {error.strerror}", "raise ulimit -n") from error
         if isinstance(error, OSError):
             raise TargetLost(f"{self.operation}: {error or type(error).__name__}", _REACH) from error
         if isinstance(error, UnicodeError):
-            raise TargetError(f"{self.operation}: that is no host name", _REACH) from error
+            raise TargetError(f"{self.operation}: that is not a host name", _REACH) from error
         if isinstance(error, (hiredis.HiredisError, TypeError, ValueError, MemoryError)):
-            told = f"{self.name} was answered with what is no reply ({shown(str(error) or type(error).__name__)})"
-            raise TargetLost(f"{self.operation}: {told}", _NO_REDIS) from error
+            cause = excerpt(str(error) or type(error).__name__)
+            raise TargetLost(f"{self.operation}: the answer to {self.name} is not valid ({cause})", NO_REDIS) from error
 
 
 _WRITING = _Translated(WRITING, "a write")
 
 
 def _packed(commands: Sequence[Words]) -> bytes:
-    return b"".join([hiredis.pack_command(cast(Any, words)) for words in commands])  # its stub allows one word alone
+    # hiredis's type stub allows a single word only.
+    return b"".join([hiredis.pack_command(cast(Any, words)) for words in commands])
 
 
 def _is_plain(reply: Any) -> bool:
-    """True for what a Redis answers that was not asked for another protocol."""
+    """True for the types of RESP2, which Redis uses unless a client asks for RESP3."""
     if type(reply) is list:
         return all(map(_is_plain, reply))
     return reply is None or type(reply) in (bytes, int) or isinstance(reply, hiredis.ReplyError)
 
 
 def _described(reply: Any) -> str:
-    """A reply that was not expected, in a few words."""
+    """An unexpected reply, in a few words for a message."""
     kinds = {int: "an integer", list: "an array", bytes: "a text", type(None): "nothing"}
-    return f"'{shown(reply)}'" if isinstance(reply, bytes) else kinds.get(type(reply), "a reply of another protocol")
+    return f"'{excerpt(reply)}'" if isinstance(reply, bytes) else kinds.get(type(reply), "a reply of another protocol")
 
 
 def _raise_first(replies: list[Any]) -> None:
-    """The first error among the replies."""
+    """Raise the first error among the replies, if there is one."""
     for reply in replies:
         if isinstance(reply, TargetError):
             raise reply
 
 
 def _refused_login(error: TargetError, password: str | None) -> TargetError:
-    """A refusal of AUTH or SELECT: no row's fault. Who knows no AUTH repeats its arguments."""
+    """The error for a refused AUTH or SELECT, without the password: a server without AUTH repeats its arguments."""
     if isinstance(error, TargetLost):
         return error
     message = error.message.partition(", with args")[0]

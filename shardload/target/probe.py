@@ -1,4 +1,4 @@
-"""Which Redis this is, and whether we may write to it."""
+"""Ask a Redis what it is, and try how keys can be written to it."""
 
 from __future__ import annotations
 
@@ -11,53 +11,56 @@ from shardload.encoding import Payload, restore_command
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.model.tasks import UNKNOWN_EPOCH
 from shardload.target.connection import TargetConnection, Words
-from shardload.target.refusals import shown
+from shardload.target.refusals import NO_REDIS, excerpt
 
-_SCRATCH_TTL_MS = 60_000  # gone by itself, should this process die before it removes it
-_MOST_DIGITS = 20  # of a figure in INFO
+_SCRATCH_TTL_MS = 60_000  # it expires if this process dies before it removes the key
+_MOST_DIGITS = 20  # of a number in INFO
 
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """`epoch` changes with every restart of the server process, and when it was another server's replica; UNKNOWN_EPOCH
-    where INFO is not allowed, or tells nothing of it. `evicts` is the policy by which keys may vanish under memory
-    pressure, if there is one. `keys` is how many the database has, None where the question is not allowed."""
+    """What a Redis says about itself. A fact that it does not tell has the value for "unknown"."""
 
     server: str
+    """Name and version, such as `redis 7.0.15`."""
     epoch: int
+    """Changes when the server process restarts, or when it has been a replica; UNKNOWN_EPOCH if not told."""
     evicted_keys: int
+    """Keys removed because memory ran out, since the server started; 0 if not told."""
     evicts: str = ""
+    """The policy by which Redis removes keys when memory runs out; empty if it removes none, or if not told."""
     keys: int | None = None
+    """Keys in the database; None if not told."""
 
 
 def describe_server(connection: TargetConnection) -> TargetFacts:
-    """What INFO and DBSIZE say, or stand-ins where the ACL forbids them. TargetBusy if they are refused for now,
-    TargetLost if they are answered as no Redis does."""
+    """Ask with INFO and DBSIZE; if the ACL forbids one, its facts are unknown. TargetBusy if Redis cannot answer now,
+    TargetLost if the answer is not one that a Redis gives."""
     text, size = connection.call_many([("INFO",), ("DBSIZE",)], errors=True)
     for reply, kind in ((text, bytes), (size, int)):
         if isinstance(reply, TargetBusy):
             raise reply
         if not isinstance(reply, (TargetError, kind)):
-            raise TargetLost("asking Redis: INFO and DBSIZE got an odd answer", "is this a Redis?")
+            raise TargetLost("asking Redis: INFO or DBSIZE got an answer of the wrong type", NO_REDIS)
     keys = size if isinstance(size, int) else None
-    return facts_of(text.decode("utf-8", "replace") if isinstance(text, bytes) else "", keys)
+    return parse_info(text.decode("utf-8", "replace") if isinstance(text, bytes) else "", keys)
 
 
-def facts_of(info: str, keys: int | None) -> TargetFacts:
-    """What the text of INFO says. What is missing, or makes no sense, is as if it had not been told."""
+def parse_info(info: str, keys: int | None) -> TargetFacts:
+    """Read the facts from INFO's text. A fact that is missing or malformed counts as not told."""
     facts = dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
     name = "valkey" if "valkey_version" in facts else "redis"
-    version = shown(facts.get(f"{name}_version", ""))
+    version = excerpt(facts.get(f"{name}_version", ""))
     policy = facts.get("maxmemory_policy", "noeviction")
-    evicts = shown(policy) if _number(facts, "maxmemory") and policy != "noeviction" else ""
+    evicts = excerpt(policy) if _number(facts, "maxmemory") and policy != "noeviction" else ""
     return TargetFacts(f"{name} {version}".strip(), _epoch(facts), _number(facts, "evicted_keys"), evicts, keys)
 
 
 def _epoch(facts: dict[str, str]) -> int:
-    """A number for the server process (run_id) and the history of its data (master_replid).
+    """A number made of the server process's id (run_id) and its data's replication id (master_replid).
 
-    The latter is another one after the server was a replica, for it then has what its master had, and no more. It
-    changes too when a first replica is attached: then the keys are loaded again without need.
+    master_replid changes when the server becomes a replica, because its data are then replaced by its master's. It also
+    changes when the first replica connects; then keys are loaded again although they are still there.
     """
     ids = [facts[name] for name in ("run_id", "master_replid") if facts.get(name)]
     if not ids:
@@ -66,17 +69,20 @@ def _epoch(facts: dict[str, str]) -> int:
 
 
 def _number(facts: dict[str, str], name: str) -> int:
-    told = facts.get(name, "")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < _MOST_DIGITS else 0
+    text = facts.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else 0
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How keys will be written, and why so, in words. `whole`: commands stand in a transaction."""
+    """How keys will be written."""
 
     payload: Payload | None
+    """RESTORE's payload; None for DEL, HSET and PEXPIRE."""
     reason: str
+    """Why this way, in words."""
     whole: bool = False
+    """True if the commands of a key go into one transaction."""
 
 
 def choose_payload(
@@ -87,11 +93,11 @@ def choose_payload(
     *,
     expires: bool = False,
 ) -> Choice:
-    """Try on a scratch key what the server accepts: written, read back, compared, removed.
+    """Find the fastest way to write that this server accepts. A scratch key is written, read, compared and removed.
 
     `encoding` is `auto`, `restore` or `commands`; `layouts` are the RESTORE payloads to try, the best first; `expires`
-    says that the keys will have a time to live. TargetError or TargetBusy, with Redis's reason, if the keys cannot be
-    written in a way that was allowed.
+    is true if the keys will have a TTL. TargetError, TargetDenied or TargetBusy, with Redis's reason, if no allowed way
+    works.
     """
     connection.call("DEL", scratch_key)
     if encoding == "commands":
@@ -107,43 +113,43 @@ def choose_payload(
         except TargetError as error:
             refusal = error.message
     if encoding == "restore":
-        raise TargetError(f"Redis does not take RESTORE: {refusal}", "let --encoding auto choose, or grant it")
-    return _commands(connection, scratch_key, f"RESTORE is not to be had: {refusal}", expires=expires)
+        hint = "use --encoding auto, or grant RESTORE in Redis's ACL"
+        raise TargetError(f"Redis does not accept RESTORE: {refusal}", hint)
+    return _commands(connection, scratch_key, f"RESTORE is unavailable: {refusal}", expires=expires)
 
 
 def _commands(connection: TargetConnection, scratch_key: bytes, reason: str, *, expires: bool) -> Choice:
-    """DEL and HSET, and PEXPIRE where it is needed: in a transaction, where that is to be had (a proxy or the ACL may
-    refuse MULTI).
+    """Try HSET, PEXPIRE (if keys expire) and DEL: in a transaction, or without one if MULTI is refused.
 
-    The key is written and removed in one breath. Without MULTI it stays if the connection breaks between two commands,
-    and then for good where PEXPIRE is not allowed.
+    A proxy or the ACL may refuse MULTI. Without it the scratch key stays in Redis if the connection breaks before DEL;
+    it then expires only if PEXPIRE was sent.
     """
     expiry: list[Words] = [("PEXPIRE", scratch_key, _SCRATCH_TTL_MS)] if expires else []
     work: list[Words] = [("HSET", scratch_key, "shardload", "probe"), *expiry, ("DEL", scratch_key)]
-    rights = [1] * len(work)
+    expected = [1] * len(work)
     replies = connection.call_many([("MULTI",), *work, ("EXEC",)], errors=True)
     refusal = next((reply for reply in replies if isinstance(reply, TargetError)), None)
-    if refusal is None and replies == [b"OK", *[b"QUEUED"] * len(work), rights]:
+    if refusal is None and replies == [b"OK", *[b"QUEUED"] * len(work), expected]:
         return Choice(None, reason, whole=True)
     if isinstance(refusal, TargetBusy):
         raise refusal
-    if connection.call_many(work) != rights:
-        raise TargetError("Redis answers HSET, PEXPIRE or DEL in an odd way", "is this a Redis?")
-    return Choice(None, f"{reason}; no MULTI: {refusal.message if refusal else 'it is answered in an odd way'}")
+    if connection.call_many(work) != expected:
+        raise TargetError("Redis gives wrong answers to HSET, PEXPIRE or DEL", NO_REDIS)
+    return Choice(None, f"{reason}; no MULTI: {refusal.message if refusal else 'its answer is wrong'}")
 
 
 def _restores(connection: TargetConnection, scratch_key: bytes, payload: Payload) -> bool:
-    """True if a hash that was RESTOREd with this payload reads as it should."""
+    """True if a hash written by RESTORE with this payload has the right fields when it is read."""
     fields = [(b"shardload", b"probe"), (b"number", b"-12345"), (b"long", b"x" * 100), (b"empty", b"")]
-    answer = connection.call_ready(restore_command(scratch_key, fields, payload, _SCRATCH_TTL_MS), "RESTORE")
+    answer = connection.call_packed(restore_command(scratch_key, fields, payload, _SCRATCH_TTL_MS), "RESTORE")
     try:
-        return answer == b"OK" and hash_of(connection.call("HGETALL", scratch_key)) == dict(fields)
+        return answer == b"OK" and parse_hash(connection.call("HGETALL", scratch_key)) == dict(fields)
     finally:
         connection.call("DEL", scratch_key)
 
 
-def hash_of(reply: Any) -> dict[bytes, bytes]:
-    """The hash that HGETALL answered with. TargetLost if that is no hash."""
+def parse_hash(reply: Any) -> dict[bytes, bytes]:
+    """HGETALL's reply as a dict of fields and values. TargetLost if the reply is not a hash."""
     if not isinstance(reply, list) or len(reply) % 2 or not all(isinstance(part, bytes) for part in reply):
-        raise TargetLost("asking Redis: HGETALL was answered with what is no hash", "is this a Redis?")
+        raise TargetLost("asking Redis: the answer to HGETALL is not a hash", NO_REDIS)
     return dict(zip(reply[::2], reply[1::2], strict=True))

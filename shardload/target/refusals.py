@@ -1,15 +1,16 @@
-"""What Redis's error texts mean to us: patience, a right that is missing, a row's fault; with a hint. Pure."""
+"""Turn Redis's error replies into our errors, with a hint: try again, fix the rights, or a row failed. Pure."""
 
 from __future__ import annotations
 
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull
 
-MOST_TEXT_CHARS = 300  # of what a server says; some texts are pages long, and a broken server's have no end
+NO_REDIS = "this may not be a Redis: check host and port in --redis"
+MOST_TEXT_CHARS = 300  # of a server's text in a message; some are pages long
 
-# Replies that mean "not now": the same command will be accepted later.
-_PATIENCE = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "MISCONF", "NOREPLICAS")
+# Redis cannot do it now, but will accept the same command later.
+_BUSY = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "MISCONF", "NOREPLICAS")
 _DENIED = ("NOAUTH", "WRONGPASS", "DENIED", "MOVED", "ASK", "CROSSSLOT")
-_FULL = "max number of clients"  # an ERR like any other, but for its text
+_FULL = "max number of clients"  # part of the text of an ERR reply
 _HINTS = {
     "NOAUTH": "give user and password in --redis",
     "WRONGPASS": "check user and password in --redis",
@@ -17,30 +18,32 @@ _HINTS = {
     "DENIED": "give Redis a password, or set its protected-mode to no",
     "OOM": "raise maxmemory, or choose an evicting maxmemory-policy",
     "READONLY": "this is a replica: name the primary in --redis",
-    "LOADING": "Redis is reading its data from disk: try again when it is done",
+    "LOADING": "wait until Redis has read its data from disk, then try again",
     "MOVED": "this is a node of a Redis Cluster, which is not supported yet: name a Redis that has all keys",
     _FULL: "raise Redis's maxclients, or use fewer --workers",
 }
 _HINTS["ASK"] = _HINTS["CROSSSLOT"] = _HINTS["MOVED"]
 
 
-def shown(text: str | bytes) -> str:
-    """What a server said, as far as it stands in a message of ours."""
+def excerpt(text: str | bytes) -> str:
+    """The beginning of a server's text, for a message of ours."""
     if isinstance(text, bytes):
         text = text[: 4 * MOST_TEXT_CHARS].decode("utf-8", "backslashreplace")
     return text if len(text) <= MOST_TEXT_CHARS else text[:MOST_TEXT_CHARS] + "..."
 
 
-def word_of(reply: str) -> str:
-    """The word by which an error is known."""
+def error_word(reply: str) -> str:
+    """The first word of an error reply, such as NOAUTH; for too many clients, the words of `_FULL`."""
     return _FULL if _FULL in reply else reply.partition(" ")[0]
 
 
-def refusal(operation: str, reply: str) -> TargetError:
-    """The error of ours for an error of Redis's. TargetBusy where patience helps, TargetDenied where nothing does."""
-    word = word_of(reply)
-    is_denied = word in _DENIED or (word == "NOPERM" and "permissions to access" not in reply)  # a key: a row's affair
+def error_from_reply(operation: str, reply: str) -> TargetError:
+    """Our error for an error reply: TargetFull or TargetBusy if waiting helps, TargetDenied if the job as a whole is
+    refused, else TargetError, which is about one key."""
+    word = error_word(reply)
+    is_one_key = "permissions to access" in reply  # NOPERM for a key is about its row
+    is_denied = word in _DENIED or (word == "NOPERM" and not is_one_key)
     if word == _FULL:
-        return TargetFull(f"{operation}: {shown(reply)}", _HINTS[_FULL])
-    kind = TargetBusy if word in _PATIENCE else TargetDenied if is_denied else TargetError
-    return kind(f"{operation}: {shown(reply)}", _HINTS.get(word, ""))
+        return TargetFull(f"{operation}: {excerpt(reply)}", _HINTS[_FULL])
+    kind = TargetBusy if word in _BUSY else TargetDenied if is_denied else TargetError
+    return kind(f"{operation}: {excerpt(reply)}", _HINTS.get(word, ""))

@@ -1,8 +1,9 @@
-"""The replies to written keys: which bytes must come, and whether they came. Pure.
+"""Check the replies to written keys against the bytes that must come. Pure.
 
-All that a key's commands may be answered with is known, so nothing is parsed: keys that are answered alike are compared
-with one another's bytes at once, others by one regular expression. Behind each batch stands a fence: the answer to a
-PING with a text that nobody else knows. So a reply too many or too few is noticed before its batch counts as confirmed.
+All possible replies to a key's commands are known, so nothing is parsed. If many keys have the same reply, all are
+compared at once with its repeated bytes; else one regular expression matches them. After each batch comes a fence: the
+answer to a PING with a unique text. If a reply is missing or there is one too many, the fence does not match, and the
+batch does not count as confirmed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 
 from shardload.encoding import Form
 from shardload.errors import TargetLost
-from shardload.target.refusals import refusal, shown
+from shardload.target.refusals import error_from_reply, excerpt
 
 WRITING = "writing to Redis"
-_MOST_LINE_BYTES = 8 * 1024  # an error's; all others are short
-_ODD_HINT = "what is between here and Redis, or that server, is broken: the same keys are written again"
+_MOST_LINE_BYTES = 8 * 1024  # an error reply; all others are short
+_HINT = "Redis, or a proxy before it, is broken; the same keys will be written again"
 
 
 @dataclass(slots=True)
@@ -28,8 +29,11 @@ class _Batch:
 
 
 class Replies:
-    """What is outstanding on one connection. `outstanding` counts lines, of whole batches; after a refusal, less what
-    came of its batch, and the refusal itself."""
+    """The replies that are still to come on one connection.
+
+    `outstanding` is their number of lines. It goes down by whole batches; after an error reply also by the lines of its
+    batch that came before it, and by the error itself.
+    """
 
     def __init__(self, form: Form) -> None:
         lines = _lines_of(form)
@@ -38,16 +42,16 @@ class Replies:
         self._keys = re.compile(b"(?:%b)*" % b"".join(lines))
         self._least_bytes = _least_bytes_of(form)
         self._batches: deque[_Batch] = deque()
-        self._rest = b""  # of a key's replies, or of a fence, that came in part
+        self._rest = b""  # the first part of a key's replies, or of a fence
         self.outstanding = 0
 
     def expect(self, replies: int, fence: bytes) -> None:
-        """One more batch, with so many lines of reply to its keys and then the fence, which may be empty."""
+        """Expect one more batch: `replies` lines for its keys, then the fence, which may be empty."""
         self._batches.append(_Batch(replies, replies // len(self._lines), fence))
         self.outstanding += replies
 
     def least_bytes(self, leave: int, most: int) -> int:
-        """How many bytes are sure to come before only `leave` lines are outstanding: from 1 to `most`."""
+        """The least bytes that must come until `leave` lines are outstanding; at least 1, at most `most`."""
         least, left = -len(self._rest), self.outstanding
         for batch in self._batches:
             if left <= leave or least >= most:
@@ -57,17 +61,17 @@ class Replies:
         return max(1, min(least, most))
 
     def take(self, data: bytes) -> None:
-        """More bytes have come.
+        """Check the next bytes from Redis, and count what they confirm.
 
-        TargetError or TargetBusy if a line is an error. TargetLost if anything else comes than what must come: then
-        nothing of these bytes counts. After either of them the connection is of no more use.
+        TargetError, TargetDenied or TargetBusy if a line is an error. TargetLost if a line is neither an error nor the
+        expected reply; then none of these bytes count. After any of these errors the connection must be closed.
         """
         data = self._rest + data if self._rest else data
         at = done = 0
         while self._batches:
             batch = self._batches[0]
             if batch.keys_left:
-                keys, at = self._pass_keys(data, at, batch)
+                keys, at = self._match_keys(data, at, batch)
                 if not keys:
                     break
                 batch.keys_left -= keys
@@ -82,11 +86,11 @@ class Replies:
             batch = self._batches[0]
             whole_keys = batch.replies // len(self._lines) - batch.keys_left
             self.outstanding -= done + min(whole_keys * len(self._lines) + 1, batch.replies)
-            raise refusal(WRITING, error[1:].decode("utf-8", "replace").rstrip("\r\n"))
+            raise error_from_reply(WRITING, error[1:].decode("utf-8", "replace").rstrip("\r\n"))
         self.outstanding -= done
 
-    def _pass_keys(self, data: bytes, at: int, batch: _Batch) -> tuple[int, int]:
-        """How many of the batch's keys are answered from here on, and where that ends."""
+    def _match_keys(self, data: bytes, at: int, batch: _Batch) -> tuple[int, int]:
+        """How many of the batch's keys are completely answered from `at` on, and where their replies end."""
         first = self._key.match(data, at)
         if first is None:
             return 0, at
@@ -97,33 +101,37 @@ class Replies:
         match = self._keys.match(data, at)
         end = match.end() if match else at
         keys = data.count(b"\n", at, end) // len(self._lines)
-        if keys > batch.keys_left:  # the next batch's too: there is no fence between them
+        if keys > batch.keys_left:  # without a fence the match may go on into the next batch
             keys = batch.keys_left
             end = len(data) - len(data[at:].split(b"\n", keys * len(self._lines))[-1])
         return keys, end
 
     def _first_error(self) -> bytes | None:
-        """The first line of what was not passed that is an error; None if more of what must come is still to come."""
+        """The first error line in the unmatched rest; None if the rest is the beginning of expected replies.
+
+        TargetLost if the rest is something else.
+        """
         if not self._batches:
-            raise TargetLost(f"Redis sent more replies than it got commands: '{shown(self._rest)}'", _ODD_HINT)
+            raise TargetLost(f"Redis sent more replies than it got commands: '{excerpt(self._rest)}'", _HINT)
         *whole, last = self._rest.split(b"\n", len(self._lines))
         batch = self._batches[0]
         if batch.keys_left:
-            rights = [right.fullmatch(line + b"\n") for line, right in zip(whole, self._lines, strict=False)]
-            odd = next((line for line, right in zip(whole, rights, strict=True) if not right), None)
+            matches = [expected.fullmatch(line + b"\n") for line, expected in zip(whole, self._lines, strict=False)]
+            wrong = next((line for line, match in zip(whole, matches, strict=True) if not match), None)
         else:
-            odd = None if batch.fence.startswith(self._rest) or not whole else whole[0]
-        if odd is None and len(last) > _MOST_LINE_BYTES:
-            raise TargetLost(f"Redis sent a line without an end: '{shown(last)}'", _ODD_HINT)
-        if odd is not None and not odd.startswith(b"-"):
-            raise TargetLost(f"Redis answered a write with '{shown(odd)}'", _ODD_HINT)
-        return odd
+            wrong = None if batch.fence.startswith(self._rest) or not whole else whole[0]
+        if wrong is None and len(last) > _MOST_LINE_BYTES:
+            raise TargetLost(f"Redis sent a line without an end: '{excerpt(last)}'", _HINT)
+        if wrong is not None and not wrong.startswith(b"-"):
+            raise TargetLost(f"Redis answered a write with '{excerpt(wrong)}'", _HINT)
+        return wrong
 
 
 def _lines_of(form: Form) -> list[bytes]:
-    """A regular expression for each line of the replies to one key.
+    """A regular expression for each reply line of one key.
 
-    In a transaction nobody comes between: the key is new, so HSET counts fields that are new, and PEXPIRE finds it.
+    In a transaction the numbers are limited: DEL has just removed the key, so HSET answers with at least 1 new field,
+    and PEXPIRE with 1.
     """
     if form.payload is not None:
         return [rb"\+OK\r\n"]
@@ -135,7 +143,7 @@ def _lines_of(form: Form) -> list[bytes]:
 
 
 def _least_bytes_of(form: Form) -> int:
-    """What the replies to one key are not shorter than."""
+    """The length of the shortest possible replies to one key."""
     if form.payload is not None:
         return len("+OK\r\n")
     numbers = (3 if form.ttl_ms else 2) * len(":0\r\n")

@@ -204,14 +204,14 @@ def test_a_full_redis_is_waited_for(world: World, own_redis: RedisServer) -> Non
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ({"info": b":1\r\n"}, "odd answer"),
-        ({"info": b"*1\r\n$1\r\na\r\n"}, "odd answer"),
-        ({"info": b"$-1\r\n"}, "odd answer"),
-        ({"dbsize": b"$1\r\na\r\n"}, "odd answer"),
-        ({"info": b"~1\r\n:1\r\n", "dbsize": b"%1\r\n*0\r\n:1\r\n"}, "what is no reply"),
+        ({"info": b":1\r\n"}, "answer of the wrong type"),
+        ({"info": b"*1\r\n$1\r\na\r\n"}, "answer of the wrong type"),
+        ({"info": b"$-1\r\n"}, "answer of the wrong type"),
+        ({"dbsize": b"$1\r\na\r\n"}, "answer of the wrong type"),
+        ({"info": b"~1\r\n:1\r\n", "dbsize": b"%1\r\n*0\r\n:1\r\n"}, "is not valid"),
         ({"info": b">2\r\n+a\r\n+b\r\n"}, "another protocol"),
         ({"info": b"#f\r\n"}, "another protocol"),
-        ({"info": b"junk\r\n"}, "INFO was answered with what is no reply"),
+        ({"info": b"junk\r\n"}, "the answer to INFO is not valid"),
         ({"info": None}, "Redis closed the connection at INFO"),
         ({"dbsize": None}, "Redis closed the connection at DBSIZE"),
         ({"dbsize": b":0\r\n:0\r\n"}, "more replies"),
@@ -228,7 +228,7 @@ def test_odd_answers(odd: Callable[..., OddRedis], answers: dict[str, bytes | No
 def test_odd_hashes(odd: Callable[..., OddRedis]) -> None:
     """HGETALL with an odd number of parts, to the probe."""
     connection = odd(hgetall=b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n").connect()
-    with pytest.raises(TargetLost, match="no hash"):
+    with pytest.raises(TargetLost, match="not a hash"):
         choose_payload(connection, b"scratch", "auto", [Payload.PLAIN])
     connection.close()
 
@@ -271,7 +271,7 @@ def test_a_line_without_an_end_is_not_kept(
     endless = b"+" + b"x" * (64 << 20)
     connection = odd(info=endless, set=endless).connect()
     tracemalloc.start()
-    with pytest.raises(TargetLost, match="end"):
+    with pytest.raises(TargetLost, match=r"too long|without an end"):
         ask(connection)
     assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()

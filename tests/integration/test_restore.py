@@ -164,7 +164,7 @@ def test_auto_falls_back_where_restore_is_refused(world: World, narrow: TargetUr
     choice = choose_payload(connection, b"scratch", "auto", [Payload.LISTPACK, Payload.PLAIN])
     assert choice.payload is None
     assert "NOPERM" in choice.reason
-    with pytest.raises(TargetError, match="does not take RESTORE"):
+    with pytest.raises(TargetError, match="does not accept RESTORE"):
         choose_payload(connection, b"scratch", "restore", [Payload.LISTPACK])
     connection.close()
     assert world.target().dbsize() == 0
@@ -172,7 +172,7 @@ def test_auto_falls_back_where_restore_is_refused(world: World, narrow: TargetUr
     world.execute("INSERT INTO few VALUES (1)")
     done = world.run("run", "--table", "few", "--redis", narrow.with_password())
     assert done.code == 0, done.err
-    assert "native, HSET (RESTORE is not to be had" in done.out
+    assert "native, HSET (RESTORE is unavailable" in done.out
     assert "NOPERM" in done.out
 
 

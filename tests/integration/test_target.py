@@ -482,7 +482,7 @@ def test_the_best_payload_that_works_is_chosen(target: TargetConnection) -> None
     assert choose_payload(target, b"s", "auto", [Payload.PLAIN, Payload.LISTPACK]).payload is Payload.PLAIN
     assert choose_payload(target, b"s", "commands", LAYOUTS) == Choice(None, "as asked", whole=True)
     assert choose_payload(target, b"s", "auto", []).payload is None
-    with pytest.raises(TargetError, match="Redis does not take RESTORE"):
+    with pytest.raises(TargetError, match="Redis does not accept RESTORE"):
         choose_payload(target, b"s", "restore", [])
 
 
@@ -528,7 +528,7 @@ def test_without_the_right_to_restore_commands_serve(world: World) -> None:
         choice = choose_payload(connection, b"scratch", "auto", LAYOUTS)
         assert choice.payload is None
         assert "NOPERM" in choice.reason
-        with pytest.raises(TargetError, match=r"does not take RESTORE.*NOPERM"):
+        with pytest.raises(TargetError, match=r"does not accept RESTORE.*NOPERM"):
             choose_payload(connection, b"scratch", "restore", LAYOUTS)
         assert connection.outstanding_replies == 0
         assert world.target().dbsize() == 0

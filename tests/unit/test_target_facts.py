@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shardload.model.tasks import UNKNOWN_EPOCH
-from shardload.target.probe import facts_of
+from shardload.target.probe import parse_info
 
 
 def info(**facts: str) -> str:
@@ -19,18 +19,18 @@ RUN, DATA = "a" * 40, "b" * 40
 def test_a_epoch_is_a_process_and_its_data() -> None:
     """Another process, or the data of another master, is another epoch; what a server does not tell does not count."""
     epochs = [
-        facts_of(info(run_id=RUN, master_replid=DATA), 0).epoch,
-        facts_of(info(run_id=RUN, master_replid="c" * 40), 0).epoch,
-        facts_of(info(run_id="d" * 40, master_replid=DATA), 0).epoch,
-        facts_of(info(run_id=RUN), 0).epoch,
-        facts_of(info(master_replid=DATA), 0).epoch,
-        facts_of(info(run_id="no hex, and long" * 10), 0).epoch,
-        facts_of(info(run_id=""), 0).epoch,
+        parse_info(info(run_id=RUN, master_replid=DATA), 0).epoch,
+        parse_info(info(run_id=RUN, master_replid="c" * 40), 0).epoch,
+        parse_info(info(run_id="d" * 40, master_replid=DATA), 0).epoch,
+        parse_info(info(run_id=RUN), 0).epoch,
+        parse_info(info(master_replid=DATA), 0).epoch,
+        parse_info(info(run_id="no hex, and long" * 10), 0).epoch,
+        parse_info(info(run_id=""), 0).epoch,
     ]
     assert len(set(epochs)) == len(epochs)
-    assert epochs[-1] == UNKNOWN_EPOCH == facts_of("", 0).epoch
+    assert epochs[-1] == UNKNOWN_EPOCH == parse_info("", 0).epoch
     assert all(0 <= epoch < 2**63 for epoch in epochs)
-    assert epochs[0] == facts_of(info(uptime="1", master_replid=DATA, run_id=RUN), 5).epoch
+    assert epochs[0] == parse_info(info(uptime="1", master_replid=DATA, run_id=RUN), 5).epoch
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,5 @@ def test_a_epoch_is_a_process_and_its_data() -> None:
 )
 def test_figures(told: dict[str, str], server: str, evicted: int, evicts: str) -> None:
     """Those that are figures."""
-    facts = facts_of(info(**told), 7)
+    facts = parse_info(info(**told), 7)
     assert (facts.server, facts.evicted_keys, facts.evicts, facts.keys) == (server, evicted, evicts, 7)
