@@ -99,8 +99,8 @@ def write_restore_file(sandbox: Sandbox, file: Path) -> int:
     stream = source.RangeStream(connection)
     whole = source.TableKeys(connection, TABLE, "id").bounds()
     assert whole is not None
-    stream.ask(source.select_sql(TABLE, COLUMNS, "id", whole))
-    encoder.begin(stream.begin())
+    stream.send_query(source.select_sql(TABLE, COLUMNS, "id", whole))
+    encoder.begin(stream.read_head())
     keys, ended = 0, False
     with file.open("wb") as output:
         while not ended:

@@ -194,7 +194,7 @@ def _mysql(text: str, passwords: PasswordRules, table: str | None, key_columns: 
             found = source.describe(connection, table)
             told = f"{table}: primary key {found.key_column()}, {len(found.columns)} columns that may be read"
             for column in key_columns:
-                found.resolved(column, "--key")
+                found.resolve_column(column, "--key")
             yield Finding("ok", "table", told)
     except ShardloadError as error:
         yield _failed("MySQL", error)

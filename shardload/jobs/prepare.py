@@ -53,7 +53,7 @@ class Subject:
         """Why two rows may get the same key; empty if they cannot."""
         if not self.table.identifies_row(self.template.columns):
             return "the key's columns are not unique in the table"
-        if not self.template.tells_apart(self.table.integers()):
+        if not self.template.tells_apart(self.table.integer_columns()):
             return "the key does not show where the value of one column ends and that of another begins"
         return ""
 
@@ -101,10 +101,10 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
     """Hold the spec against the table. SpecError or SourceDenied if they do not fit."""
     table = source.describe(connection, spec.table)
     key_column = table.key_column()
-    chosen = table.chosen(spec.columns) if spec.columns else list(table.names())
+    chosen = table.choose_columns(spec.columns) if spec.columns else list(table.column_names())
     written = parse_template(spec.key) if spec.key else default_template(spec.table, table.primary_key)
     template = KeyTemplate(
-        tuple((kind, table.resolved(text, "--key") if kind == "column" else text) for kind, text in written.parts)
+        tuple((kind, table.resolve_column(text, "--key") if kind == "column" else text) for kind, text in written.parts)
     )
     layout = make_layout(chosen, template, key_column, spec.null)
     source.check_readable(connection, spec.table, layout.columns)

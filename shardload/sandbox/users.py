@@ -60,7 +60,7 @@ _DIGIT = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {digit}" for digit in range
 
 def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Callable[[int], object]) -> None:
     """Create the table and fill it; `progress` is told the rows so far. SpecError if the table exists already."""
-    connections = [source.connect(url, patience_s=_INDEX_S) for _ in range(_WRITERS)]
+    connections = [source.connect(url, timeout_s=_INDEX_S) for _ in range(_WRITERS)]
     idle = connections.copy()  # pop and append are atomic; there are as many threads as connections
 
     def insert(block: tuple[str, int]) -> int:

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: the only room that imports pymysql."""
+"""MySQL and MariaDB: connections, tables, estimates and rows. Only this folder imports pymysql."""
 
 from pymysql.connections import Connection
 

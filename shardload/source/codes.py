@@ -1,8 +1,7 @@
-"""What MySQL's error codes mean to a job: wait, correct the spec, get rights, or tell that it failed.
+"""Turn MySQL's error codes into our errors: wait, correct the spec, get rights, or report a failed range.
 
-The codes come from MySQL's and MariaDB's lists (`messages_to_clients.txt`, `errmsg-utf8.txt`; those from 2000 to 2999
-are the client library's, `errmsg.h`), and from what stands between them and a client: Galera, ProxySQL, MaxScale,
-Vitess, TiDB and Amazon's RDS Proxy.
+The codes come from the lists of MySQL and MariaDB (`messages_to_clients.txt`, `errmsg-utf8.txt`; 2000 to 2999 are the
+client library's, from `errmsg.h`), and from Galera, ProxySQL, MaxScale, Vitess, TiDB and Amazon's RDS Proxy.
 """
 
 from __future__ import annotations
@@ -10,21 +9,22 @@ from __future__ import annotations
 from typing import NoReturn
 
 from shardload.errors import SourceBusy, SourceDenied, SourceError, SourceFull, SourceLost, SpecError
+from shardload.model.printable import bounded
 
 MOST_TEXT = 500  # characters; MySQL's own texts have at most 512 bytes
-GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED = 2012, 2027, 2059, 2061  # raised on this side too (login.py)
+GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED = 2012, 2027, 2059, 2061  # login.py raises these too
 
-_FULL = {1040, 1203, 1226}  # too many connections: in all, of this user, for this hour
-# The server answers, and says that it cannot do it now. No row is at fault, and waiting helps.
-_PATIENCE = {
+_FULL = {1040, 1203, 1226}  # too many connections: in all, of this user, in this hour
+# The server answers that it cannot do this now. No row is at fault, and waiting helps.
+_BUSY = {
     1129, 1135, 1637,  # too many errors, threads or transactions
     1021, 1037, 1038, 1041, 3019,  # its disk or its memory is full
-    1053, 1077, 1078, 1079, 1080, 3032, 3168,  # it goes down, is in offline mode, or is not available
+    1053, 1077, 1078, 1079, 1080, 3032, 3168,  # it shuts down, is in offline mode, or is not available
     1152, 1184, 1927, 3169, 4031,  # it closed the connection: aborted, killed, idle for too long
     1158, 1159, 1160, 1161,  # it could not read from the network, or write to it
-    1020, 1205, 1206, 1213, 1412, 3572,  # locks; a row or a table that changed at the same time
-    1290, 1792, 1836, 1874,  # it is read only
-    1317,  # somebody ended the query: KILL QUERY, a failover
+    1020, 1205, 1206, 1213, 1412, 3572,  # locks; another transaction changed the row or table
+    1290, 1792, 1836, 1874,  # it is read-only
+    1317,  # the query was ended: KILL QUERY, a failover
     1297, 1429, 1430, 1615,  # a temporary error of an engine, or of the server behind it
     1047,  # Galera: the node has left the cluster, or is not ready yet
     1105,  # Vitess: no healthy tablet; MySQL's "unknown error"
@@ -32,7 +32,7 @@ _PATIENCE = {
     9006,  # TiDB: the snapshot was too old; ProxySQL: the connection is locked to a hostgroup
     9501,  # RDS Proxy: no free connection to the database
 }  # fmt: skip
-# The connection is lost, or the query took too long; perhaps a row's fault.
+# The connection is lost, or the query took too long; a row may be the cause.
 _LOST = {1969, 3024, MALFORMED, GREETING, *range(2000, 2008), 2013, 2014, 2020, 2026, 2055}
 _WRONG_SPEC = {1049, 1054, 1102, 1103, 1109, 1146, 1166, 1176, 1356}  # no such database, column, table, index
 _DENIED = {
@@ -43,16 +43,17 @@ _DENIED = {
 
 _REACH = "check that MySQL runs and that host and port in --mysql are right"
 _TOO_MANY = "use fewer --workers, or raise this limit in MySQL"
-_READ_ONLY = "a SELECT needs no writable server: is something between that sends it elsewhere?"
-_PLUGIN = "give this user another way to log in: ALTER USER ... IDENTIFIED WITH caching_sha2_password, or its like"
+_READ_ONLY = "check the proxy before MySQL: it sends a SELECT to a server that refuses it as a write"
+_PLUGIN = "give this user another login plugin, such as: ALTER USER ... IDENTIFIED WITH caching_sha2_password"
+_HOSTGROUP = "check in the proxy that a server of this hostgroup is up"
 _HINTS = {
     1040: _TOO_MANY, 1203: _TOO_MANY, 1226: _TOO_MANY, 1637: _TOO_MANY,
-    1021: "make room on MySQL's disk",
+    1021: "free space on MySQL's disk",
     1044: "give this user the right to read the database: GRANT SELECT",
     1045: "check user and password in --mysql",
     1047: "wait until this Galera node is in its cluster again, or name another node in --mysql",
     1049: "check the database at the end of --mysql",
-    1129: "MySQL blocks this host: FLUSH HOSTS there, and find out why connections broke off",
+    1129: "MySQL blocks this host: run FLUSH HOSTS there, and find out why connections broke",
     1130: "allow this user from this host: CREATE USER 'USER'@'HOST'",
     1142: "give this user the right to read the table: GRANT SELECT",
     1143: "give this user the right to read the columns, or choose others with --columns",
@@ -61,32 +62,31 @@ _HINTS = {
     1290: _READ_ONLY, 1792: _READ_ONLY, 1836: _READ_ONLY, 1874: _READ_ONLY,
     1698: "check user and password in --mysql",
     3032: "wait until MySQL's offline_mode is off, or name another server in --mysql",
-    3159: "MySQL wants TLS and does not offer it: give it a certificate",
-    9001: "is a server of this hostgroup up? ask the proxy",
-    9002: "is a server of this hostgroup up? ask the proxy",
-    9501: "the proxy has no connection to spare: use fewer --workers, or raise its limit",
+    3159: "MySQL requires TLS but does not offer it: give it a certificate",
+    9001: _HOSTGROUP, 9002: _HOSTGROUP,
+    9501: "the proxy has no free connection: use fewer --workers, or raise its limit",
 }  # fmt: skip
 
 
-def raise_coded(
+def raise_for_code(
     operation: str, code: int, text: str, *, hint: str = "", is_answer: bool = True, cause: BaseException | None = None
 ) -> NoReturn:
-    """The error of ours for a code and its text, which is cut where it is long. Without a code, a lost connection.
+    """Raise our error for MySQL's code and text; a long text is cut. Code 0 means a lost connection.
 
-    `is_answer` says that the server sent it: a proxy tells a connection that it lost with the client's own codes.
+    `is_answer` is true if the server sent the code. A proxy that has lost its server sends codes of the client library,
+    2000 and above; then waiting helps.
     """
-    if len(text) > MOST_TEXT:
-        text = f"{text[:MOST_TEXT]}... (cut)"
+    text = bounded(text, MOST_TEXT)
     message = f"{operation}: {text} [{code}]" if code else f"{operation}: {text or 'the connection is closed'}"
     hint = hint or _HINTS.get(code, "")
     if code in _FULL:
         raise SourceFull(message, hint) from cause
-    if code in _PATIENCE or (is_answer and code in _LOST and code >= 2000):
-        raise SourceBusy(message, hint or "MySQL asks for patience; if it lasts, look into its log") from cause
+    if code in _BUSY or (is_answer and code in _LOST and code >= 2000):
+        raise SourceBusy(message, hint or "wait for MySQL; if the error stays, see MySQL's log") from cause
     if code in _LOST or not code:
         raise SourceLost(message, hint or _REACH) from cause
     if code in _WRONG_SPEC:
-        raise SpecError(message, hint or "check the names against the table") from cause
+        raise SpecError(message, hint or "compare the names with the table's") from cause
     if code in _DENIED:
         raise SourceDenied(message, hint or "check user, password and rights") from cause
     raise SourceError(message, hint) from cause

@@ -1,7 +1,7 @@
-"""The planner's questions to MySQL: the ends of the key's space, and how many rows lie between two keys.
+"""Ask MySQL for the smallest and largest key, and for the number of rows between two keys.
 
-Both are index dives, a fraction of a millisecond each. `EXPLAIN`'s number is InnoDB's estimate: it serves to
-balance ranges and is never taken for a fact.
+Both are index dives, which take a fraction of a millisecond. The number from `EXPLAIN` is InnoDB's estimate: the
+planner uses it to balance ranges, and nothing else depends on it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from shardload.model.keys import KeyRange
 from shardload.source.connection import translated
 from shardload.source.table import quoted
 
-_FEW_ROWS = 20  # below it "half the table" says nothing: an empty range is estimated as one row
-_HALF = 0.45  # with room for statistics that are a little out of date
+_FEW_ROWS = 20  # too few for the rule: InnoDB estimates an empty range as one row
+_HALF = 0.45  # less than half, because statistics may be a little out of date
 
 
 class TableKeys:
@@ -31,7 +31,7 @@ class TableKeys:
         self._whole: int | None = None
 
     def bounds(self) -> KeyRange | None:
-        """`[smallest, largest + 1)`, or None if the table is empty."""
+        """The range `[smallest key, largest key + 1)`, or None if the table is empty."""
         sql = f"SELECT MIN({self._key}), MAX({self._key}) FROM {self._table}"
         with translated(self._operation), self._connection.cursor() as cursor:
             cursor.execute(sql)
@@ -39,27 +39,27 @@ class TableKeys:
         return None if low is None else KeyRange(int(low), int(high) + 1)
 
     def counted_rows(self, keys: KeyRange) -> int:
-        """How many rows lie in this range: MySQL's own count, of this moment."""
+        """The exact number of rows in this range now, counted by MySQL. Reads the whole range."""
         between = f"{self._key} BETWEEN {keys.low} AND {keys.high - 1}"
         with translated(f"cannot count table {self._name}"), self._connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self._table} FORCE INDEX (PRIMARY) WHERE {between}")
             return int(cursor.fetchone()[0])
 
     def table_rows(self) -> int:
-        """InnoDB's estimate of the whole table's rows."""
+        """InnoDB's estimate of the rows in the whole table. Asked once, then remembered."""
         if self._whole is None:
-            self._whole = self._explained([f"SELECT {self._key} FROM {self._table}"])[0]
+            self._whole = self._explain([f"SELECT {self._key} FROM {self._table}"])[0]
         return self._whole
 
     def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
-        """InnoDB's estimates of the rows in these ranges, asked for in one round trip.
+        """InnoDB's estimates of the rows in these ranges, in one round trip.
 
-        InnoDB never says more than about half the table for a range (btr_estimate_n_rows_in_range): such an answer
-        means "half of it or more", and the whole is given instead, so that the planner looks closer. USE INDEX, not
-        FORCE INDEX: MySQL 8 and later spares itself the dive when there is nothing to choose.
+        InnoDB's estimate for a range is never more than about half the table (btr_estimate_n_rows_in_range). So an
+        estimate near half is replaced by the whole table's, and the planner will split that range. The query has USE
+        INDEX and not FORCE INDEX, because with FORCE INDEX MySQL 8 and later make no dive.
         """
         whole = self.table_rows()
-        estimates = self._explained(
+        estimates = self._explain(
             [
                 f"SELECT {self._key} FROM {self._table} USE INDEX (PRIMARY) "
                 f"WHERE {self._key} BETWEEN {keys.low} AND {keys.high - 1}"
@@ -70,7 +70,8 @@ class TableKeys:
             return estimates
         return [max(estimate, whole) if estimate >= _HALF * whole else estimate for estimate in estimates]
 
-    def _explained(self, selects: Sequence[str]) -> list[int]:
+    def _explain(self, selects: Sequence[str]) -> list[int]:
+        """The `rows` that EXPLAIN gives for each of these SELECTs."""
         with translated(self._operation), self._connection.cursor() as cursor:
             cursor.execute("EXPLAIN FORMAT = TRADITIONAL " + " UNION ALL ".join(selects))
             names = [item[0].lower() for item in cursor.description]

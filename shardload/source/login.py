@@ -1,7 +1,7 @@
-"""PyMySQL's connection, and what it leaves open: who may get the password, what may answer, how much it may send.
+"""PyMySQL's connection with three checks: how the password is sent, whether MySQL answers, and how long answers are.
 
-TLS counts as private, whoever is at its other end: no certificate is checked, as in MySQL's own clients by default.
-An answer that cannot be understood becomes an error of PyMySQL's own, with a code that `codes.py` knows.
+TLS counts as private, although no certificate is checked; MySQL's own clients do the same by default. An answer that is
+not MySQL's protocol becomes an error of PyMySQL with a code that `codes.py` knows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from shardload.errors import ShardloadError
 from shardload.source.codes import GREETING, LOGIN_REFUSED, MALFORMED, PLUGIN_UNKNOWN
 
 _MOST_LOGIN_BYTES = 1 << 16  # a greeting has about 100 bytes, a public key 500, an error text 512
-_MOST_ANSWER_BYTES = 1 << 24  # the columns of a table with 4096 of them, each with a long comment, are less
-_LEAST_READ_BYTES = 256  # what a read counts at least: as Python's objects a small piece takes that much
+_MOST_ANSWER_BYTES = 1 << 24  # more than 4096 columns with long comments need
+_LEAST_READ_BYTES = 256  # each read counts as at least this: a Python object for a few bytes takes as much
 _SHOWN_BYTES = 32
-_PROTOCOL = 10  # MySQL's since 3.22
+_PROTOCOL = 10  # MySQL's protocol version since 3.22
 
 _CLEAR = {"mysql_clear_password", "dialog"}  # send the password as it is
 _PLUGINS = _CLEAR | {"mysql_native_password", "caching_sha2_password", "sha256_password", "client_ed25519"}
@@ -32,7 +32,7 @@ _CONNECTION_CLOSED = {1152, 1184, 2006, 2013}
 
 
 class LoginError(OperationalError):
-    """An error of the login, with a hint of its own."""
+    """An error of the login, with its own hint."""
 
     def __init__(self, code: int, text: str, hint: str) -> None:
         super().__init__(code, text)
@@ -40,7 +40,7 @@ class LoginError(OperationalError):
 
 
 class CheckedConnection(Connection):
-    """A connection that logs in as `rules` allow. Its errors are PyMySQL's, with a code, or the socket's."""
+    """A connection that sends the password only as `rules` allow. It raises OSError or PyMySQL's errors with a code."""
 
     _received_bytes = 0  # since the last command
     _most_bytes = _MOST_LOGIN_BYTES
@@ -52,22 +52,24 @@ class CheckedConnection(Connection):
         super().__init__(**options)
 
     def _create_ssl_ctx(self, _options: dict[str, Any]) -> ssl.SSLContext:
-        """PyMySQL takes TLS where the server offers it, as MySQL's own clients do, and checks no certificate unless it
-        is told whose; yet it reads all that the system trusts for it, which takes longer than everything else here."""
+        """The context for TLS, which PyMySQL uses if the server offers it. No certificate is checked.
+
+        PyMySQL's own context would load all certificates that the system trusts, which takes longer than the login.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
 
-    # ---- who answers
+    # ---- does MySQL answer
 
     def connect(self, sock: Any = None) -> None:
-        """Greeting, login, and the first statements."""
+        """Read the greeting, log in, and send the first statements."""
         with self._understood("the answer to the login"):
             super().connect(sock)
 
     def _get_server_information(self) -> None:
-        """Read the greeting. A server of another kind says something else, or waits for us to speak."""
+        """Read MySQL's greeting. A server of another kind sends something else, or waits for the client to begin."""
         raw: Any = self
         raw._sock.settimeout(self.connect_timeout)
         first = b""
@@ -76,28 +78,28 @@ class CheckedConnection(Connection):
             super()._get_server_information()  # type: ignore[misc]  # not in the stubs
             if raw.protocol_version != _PROTOCOL:
                 raise ValueError(f"protocol {raw.protocol_version}")
-        except ShardloadError:  # a signal's
+        except ShardloadError:  # raised by a signal
             raise
         except Exception as error:
-            is_refusal = isinstance(error, MySQLError) and first[4:5] == b"\xff"  # it does not let us in
+            is_refusal = isinstance(error, MySQLError) and first[4:5] == b"\xff"  # MySQL refuses the connection
             if is_refusal:
                 raise
             raise _no_greeting(first, error, self.connect_timeout) from error
         raw._sock.settimeout(raw._read_timeout)
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
-        """The first statement after the login."""
+        """Send the first statement after the login."""
         try:
             super().set_character_set(charset, collation)
         except OperationalError as error:
             if error.args[0] not in _CONNECTION_CLOSED:
                 raise
-            hint = "MySQL closed the connection right after the login: its init_connect may be broken, see its log"
+            hint = "MySQL closed the connection right after the login: check its init_connect, and see its log"
             raise LoginError(error.args[0], str(error.args[1]), hint) from error
 
     @contextmanager
     def _understood(self, what: str) -> Iterator[None]:
-        """Whatever PyMySQL trips over in an answer that is not MySQL's protocol becomes an error with a code."""
+        """Turn whatever PyMySQL raises for an answer that is not MySQL's protocol into an error with a code."""
         try:
             yield
         except (MySQLError, OSError, MemoryError, ShardloadError):
@@ -108,26 +110,26 @@ class CheckedConnection(Connection):
             text = f"{what} cannot be understood ({type(error).__name__}: {error})"
             raise OperationalError(MALFORMED, text) from error
 
-    # ---- who gets the password
+    # ---- how the password is sent
 
     def _process_auth(self, plugin_name: bytes, *rest: Any) -> Any:
-        """The server asks for another way to log in than it greeted with."""
+        """The server asks for another login plugin than its greeting named."""
         self._wanted_plugin = name = plugin_name.decode("ascii", "backslashreplace")
         if name not in _PLUGINS:
-            raise OperationalError(PLUGIN_UNKNOWN, f"this user logs in by the plugin {name}, which is not supported")
+            raise OperationalError(PLUGIN_UNKNOWN, f"this user logs in with the plugin {name}, which is not supported")
         if name in _CLEAR and not self._rules.cleartext and not self._is_private():
             raise LoginError(
                 LOGIN_REFUSED,
                 f"MySQL asks for the password in clear text ({name}), and this connection has no TLS",
-                "let MySQL offer TLS; --mysql-enable-cleartext-plugin sends it nevertheless, for all on the way to see",
+                "let MySQL offer TLS, or send it readable for others in the network: --mysql-enable-cleartext-plugin",
             )
         return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]  # not in the stubs
 
     @property
     def server_public_key(self) -> bytes | None:
-        """The key to encrypt the password with: the known one, or where any will do, the one that the server sent.
+        """The key that encrypts the password: the given one, or the server's if that is allowed. LoginError if not.
 
-        PyMySQL asks for it where it would send the password encrypted, and nowhere else.
+        PyMySQL reads it only when it is going to send the password encrypted.
         """
         if self._rules.public_key:
             return self._rules.public_key
@@ -137,8 +139,8 @@ class CheckedConnection(Connection):
             LOGIN_REFUSED,
             f"MySQL asks for the password under a key that it sends itself ({self._wanted_plugin or 'at the login'}), "
             "and this connection has no TLS",
-            "let MySQL offer TLS, or name its key: --mysql-server-public-key-path; --mysql-get-server-public-key takes "
-            "any key",
+            "let MySQL offer TLS, or name its key with --mysql-server-public-key-path, or accept any key with "
+            "--mysql-get-server-public-key",
         )
 
     @server_public_key.setter
@@ -146,14 +148,14 @@ class CheckedConnection(Connection):
         self._sent_key = key
 
     def _is_private(self) -> bool:
-        """True if nobody on the way can listen: TLS, a socket, this machine itself, or there is no password."""
+        """True if nobody in the network can read the password: TLS, a socket, loopback, or no password at all."""
         raw: Any = self
         if raw._secure or not raw.password:
             return True
         peer = ipaddress.ip_address(raw._sock.getpeername()[0])
         return (getattr(peer, "ipv4_mapped", None) or peer).is_loopback
 
-    # ---- how much it sends
+    # ---- how long an answer is
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
         self._received_bytes, self._most_bytes = 0, _MOST_ANSWER_BYTES
@@ -173,14 +175,14 @@ class CheckedConnection(Connection):
         return received
 
 
-def _no_greeting(first: bytes, error: Exception, patience_s: float | None) -> OperationalError:
-    """The error for what came instead of a greeting."""
+def _no_greeting(first: bytes, error: Exception, timeout_s: float | None) -> OperationalError:
+    """The error for what came instead of a greeting; `first` are its first bytes."""
     if first and not (isinstance(error, MySQLError) and error.args[0] == 2013):
-        text = f"what answers there is no MySQL: it begins with {first!r}"
+        text = f"the server is not a MySQL: its answer begins with {first!r}"
     elif first:
-        text = "the greeting broke off"
+        text = "the connection broke in the middle of the greeting"
     elif isinstance(error, TimeoutError):
-        text = f"no greeting came within {patience_s} s: this is no MySQL, or it hangs"
+        text = f"no greeting came within {timeout_s} s: the server is not a MySQL, or it hangs"
     else:
-        text = "the connection was closed without a greeting: this is no MySQL, or a proxy without one"
+        text = "the connection was closed without a greeting: the server is not a MySQL, or a proxy that has none"
     return LoginError(GREETING, text, "check host and port in --mysql")

@@ -1,4 +1,4 @@
-"""What a table looks like: its columns, its primary key, and the SELECT of a range of it."""
+"""A table's columns and primary key, and the SELECT of one range."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from shardload.model.keys import KeyRange
 from shardload.source.connection import translated
 from shardload.source.session import NO_LIMIT
 
-_PART = ""  # stands for a prefix of a column, or an expression, in an index: no column has this name
+_NOT_A_COLUMN = ""  # in an index: a prefix of a column, or an expression
 _INTEGER = re.compile(r"(tiny|small|medium|big)?int\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name in the table's own spelling, and its type as MySQL writes it."""
+    """A column's name as the table spells it, and its type as MySQL writes it."""
 
     name: str
     type: str
@@ -29,39 +29,40 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's visible columns, its primary key's columns, and the columns of each other unique index."""
+    """A table: columns that this user may read, the primary key's columns in order, and other unique indexes."""
 
     name: str
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...]
     unique: tuple[frozenset[str], ...] = ()
 
-    def names(self) -> tuple[str, ...]:
-        """Every column's name, in order."""
+    def column_names(self) -> tuple[str, ...]:
+        """The names of all columns, in the table's order."""
         return tuple(column.name for column in self.columns)
 
-    def resolved(self, name: str, flag: str) -> str:
-        """The table's spelling of a column's name. SpecError, listing the columns, if there is none."""
+    def resolve_column(self, name: str, flag: str) -> str:
+        """The column's name as the table spells it. SpecError, naming `flag`, if there is no such column."""
         for column in self.columns:
             if column.name.lower() == name.lower():
                 return column.name
-        raise SpecError(f"{flag}: table {self.name} has no column {name!r}", f"it has: {', '.join(self.names())}")
+        hint = f"it has: {', '.join(self.column_names())}"
+        raise SpecError(f"{flag}: table {self.name} has no column {name!r}", hint)
 
-    def chosen(self, names: Sequence[str]) -> list[str]:
-        """The table's spelling of the columns to write. SpecError if there is no such column, or one is named twice."""
+    def choose_columns(self, names: Sequence[str]) -> list[str]:
+        """The names of --columns as the table spells them. SpecError if one does not exist, or is named twice."""
         found: dict[str, str] = {}
         for name in names:
-            column = self.resolved(name, "--columns")
+            column = self.resolve_column(name, "--columns")
             if column in found:
                 raise SpecError(f"--columns names column {column} twice, as {found[column]} and {name}", "name it once")
             found[column] = name
         return list(found)
 
     def key_column(self) -> str:
-        """The one integer column of the primary key. SpecError if the key is anything else."""
+        """The name of the primary key's only column, an integer. SpecError if the key is different or missing."""
         if not self.primary_key:
             raise SpecError(
-                f"table {self.name} has no primary key (or this user may not see it), so it cannot be split",
+                f"table {self.name} has no primary key, or this user may not see it; it cannot be split into ranges",
                 "import a table with a single integer primary key, or GRANT SELECT on the key",
             )
         if len(self.primary_key) > 1:
@@ -79,17 +80,20 @@ class Table:
             )
         return column.name
 
-    def integers(self) -> frozenset[str]:
-        """The columns whose values are integers."""
+    def integer_columns(self) -> frozenset[str]:
+        """The names of the integer columns."""
         return frozenset(column.name for column in self.columns if _INTEGER.match(column.type))
 
     def identifies_row(self, columns: Sequence[str]) -> bool:
-        """True if no two rows can agree in all of these columns (NULLs apart)."""
+        """True if no two rows have the same values in all these columns. Rows with a NULL in them do not count."""
         return any(key and key <= set(columns) for key in (frozenset(self.primary_key), *self.unique))
 
 
 def describe(connection: Connection[Any], table: str) -> Table:
-    """The table as this user may see it. SpecError if there is none, SourceDenied if reading it is refused."""
+    """Ask MySQL for the table's columns and keys.
+
+    SpecError if there is no such table, SourceDenied if this user may not read the primary key, or no column at all.
+    """
     operation = f"cannot read table {table}"
     with translated(operation), connection.cursor() as cursor:
         cursor.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 0")
@@ -110,16 +114,16 @@ def describe(connection: Connection[Any], table: str) -> Table:
                 primary_in_order[int(index["Seq_in_index"])] = index["Column_name"]
             elif not int(index["Non_unique"]):
                 is_whole = index["Column_name"] is not None and index["Sub_part"] is None
-                unique.setdefault(index["Key_name"], set()).add(index["Column_name"] if is_whole else _PART)
+                unique.setdefault(index["Key_name"], set()).add(index["Column_name"] if is_whole else _NOT_A_COLUMN)
     readable = tuple(column for column, may_read in columns if may_read)
     if not readable:
-        raise SourceDenied(f"{operation}: this user may read none of its columns", "GRANT SELECT on it")
+        raise SourceDenied(f"{operation}: this user may not read any of its columns", "GRANT SELECT on it")
     primary_key = tuple(primary_in_order[position] for position in sorted(primary_in_order))
     hidden = (in_primary | set(primary_key)) - {column.name for column in readable}
     if hidden:
         raise SourceDenied(
-            f"{operation}: this user may not read (or the table hides) its primary key {', '.join(sorted(hidden))}",
-            "give this user the right to read it: GRANT SELECT",
+            f"{operation}: its primary key {', '.join(sorted(hidden))} is invisible, or this user may not read it",
+            "make the column visible, or give this user the right to read it: GRANT SELECT",
         )
     return Table(
         table, readable, primary_key, tuple(frozenset(names) for names in unique.values() if None not in names)
@@ -127,14 +131,14 @@ def describe(connection: Connection[Any], table: str) -> Table:
 
 
 def check_readable(connection: Connection[Any], table: str, columns: Sequence[str]) -> None:
-    """SourceDenied if this user may not select these columns."""
+    """Raise SourceDenied if this user may not select these columns."""
     listed = ", ".join(map(quoted, columns))
     with translated(f"cannot read table {table}"), connection.cursor() as cursor:
         cursor.execute(f"SELECT {listed} FROM {quoted(table)} LIMIT 0")
 
 
 def readable_tables(connection: Connection[Any]) -> int:
-    """How many tables of the database have a column that this user may select."""
+    """The number of tables in the database with a column that this user may select."""
     with translated("cannot look for tables"), connection.cursor() as cursor:
         cursor.execute(
             "SELECT COUNT(DISTINCT table_name) FROM information_schema.columns "
@@ -145,14 +149,14 @@ def readable_tables(connection: Connection[Any]) -> int:
 
 @functools.lru_cache
 def quoted(name: str) -> str:
-    """An identifier for SQL."""
+    """The name as a quoted SQL identifier."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRange) -> str:
-    """The plain SELECT of one range. The upper bound is inclusive in SQL: 2**64 is no BIGINT.
+    """The SELECT of one range. Its upper bound is inclusive, because 2**64 does not fit into a BIGINT.
 
-    A LIMIT of its own keeps a `sql_select_limit` from cutting the result short.
+    The LIMIT is there because it overrides `sql_select_limit`, which could cut the result short.
     """
     between = f"{_select_between(table, tuple(columns), key_column)} {int(keys.low)} AND {int(keys.high) - 1}"
     return f"{between} LIMIT {NO_LIMIT}"

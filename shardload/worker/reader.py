@@ -59,14 +59,14 @@ class Reader:
                 source.begin_snapshot(self._connection)
             self._has_snapshot = snapshot
         settings = self._settings
-        self._stream.ask(source.select_sql(settings.table, settings.layout.columns, settings.key_column, keys))
+        self._stream.send_query(source.select_sql(settings.table, settings.layout.columns, settings.key_column, keys))
         self._is_open = True
 
     def begin(self) -> None:
         """Wait for the answer. SourceLost or SourceError if it is no result, SourceDoubtful if the last result goes on
         behind its end."""
         assert self._stream is not None
-        self._encoder.begin(self._stream.begin())
+        self._encoder.begin(self._stream.read_head())
 
     def check_end(self) -> None:
         """SourceDoubtful if more came behind the end of the last result. Does nothing while a result is open."""

@@ -24,15 +24,15 @@ RESULT = (*HEAD, b"\x011", b"\x012", wire.END)
 def streaming(*answers: Answer) -> Iterator[tuple[Played, source.RangeStream]]:
     """A stream of a server that is logged in at and gives these answers."""
     with played(framed(greeting()), [OK, *answers]) as server:
-        connection = source.connect(server.url, patience_s=5)
+        connection = source.connect(server.url, timeout_s=5)
         yield server, source.RangeStream(connection)
         source.abandon(connection)
 
 
 def read_whole(stream: source.RangeStream) -> None:
     """A query, and its answer up to the end packet, which is the last that has come."""
-    stream.ask("SELECT 1")
-    stream.begin()
+    stream.send_query("SELECT 1")
+    stream.read_head()
     rest = wire.stream(RESULT[len(HEAD) :], 4)[0]
     read = b""
     while len(read) < len(rest):
@@ -54,7 +54,7 @@ FAREWELL = framed(b"\xff\xbf\x0f#HY000The client was disconnected because of ina
 @pytest.mark.parametrize(
     ("unasked", "kind", "message"),
     [
-        (STRAY, SourceDoubtful, "more came behind the end of the result before (15 bytes or more)"),
+        (STRAY, SourceDoubtful, "more came after the end of the last result (15 bytes or more)"),
         (FAREWELL, SourceBusy, "because of inactivity [4031]"),
         (b"", SourceBusy, "MySQL had closed the connection"),
     ],
@@ -69,7 +69,7 @@ def test_what_comes_before_the_next_question(unasked: bytes, kind: type[Shardloa
         server.hang_up()
         wait_for_bytes(stream)
         with pytest.raises(ShardloadError) as caught:
-            stream.ask("SELECT 2")
+            stream.send_query("SELECT 2")
         assert type(caught.value) is kind
         assert message in caught.value.message
         if kind is SourceDoubtful:
@@ -112,9 +112,9 @@ def test_what_is_no_beginning_of_an_answer(head: Answer) -> None:
     """The result before is in doubt: its rest may be what comes here."""
     with streaming(RESULT, head) as (_, stream):
         read_whole(stream)
-        stream.ask("SELECT 2")
+        stream.send_query("SELECT 2")
         with pytest.raises(SourceDoubtful):
-            stream.begin()
+            stream.read_head()
         with pytest.raises(SourceDoubtful):
             stream.check_end()
 
@@ -143,9 +143,9 @@ def test_an_error_in_place_of_an_answer_raises_no_doubt() -> None:
     """It bears the right number."""
     with streaming(RESULT, b"\xff\x7a\x04#42S02no such table") as (_, stream):
         read_whole(stream)
-        stream.ask("SELECT 2")
+        stream.send_query("SELECT 2")
         with pytest.raises(SpecError, match="no such table"):
-            stream.begin()
+            stream.read_head()
         stream.check_end()
 
 
@@ -154,8 +154,8 @@ def test_a_row_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(streams, "MOST_ROW_BYTES", 2**20)
     endless = Raw(wire.stream(HEAD, 1)[0] + wire.packets(bytes(2**25), 4)[0])
     with streaming(endless) as (_, stream):
-        stream.ask("SELECT 1")
-        stream.begin()
+        stream.send_query("SELECT 1")
+        stream.read_head()
 
         def read_all() -> None:
             while True:
@@ -181,7 +181,7 @@ def test_a_row_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_answers_to_the_planners_questions(answer: Answer, message: str) -> None:
     """What PyMySQL reads is bounded, and what it trips over is a lost connection, no fault of shardload."""
     with played(framed(greeting()), [OK, answer]) as server:
-        connection: Any = source.connect(server.url, patience_s=5)
+        connection: Any = source.connect(server.url, timeout_s=5)
         with pytest.raises(SourceLost) as caught:
             source.TableKeys(connection, "t", "id").bounds()
         assert message in caught.value.message

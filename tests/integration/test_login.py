@@ -50,7 +50,7 @@ def own_address() -> str:
 
 def log_in(server: Played, rules: PasswordRules = PasswordRules()) -> None:  # noqa: B008 - frozen
     """And leave at once."""
-    source.abandon(source.connect(replace(server.url, passwords=rules), patience_s=5))
+    source.abandon(source.connect(replace(server.url, passwords=rules), timeout_s=5))
 
 
 def refusal(server: Played, kind: type[ShardloadError]) -> ShardloadError:
@@ -165,16 +165,16 @@ ERROR_1040 = b"\xff\x10\x04Too many connections"
 @pytest.mark.parametrize(
     ("first", "kind", "message"),
     [
-        (b"SSH-2.0-OpenSSH_9.2p1\r\n", SourceLost, "is no MySQL: it begins with b'SSH-2.0"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", SourceLost, "is no MySQL: it begins with b'HTTP/1.1"),
-        (b"-DENIED Redis is running in protected mode", SourceLost, "is no MySQL: it begins with b'-DENIED"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", SourceLost, "is not a MySQL: its answer begins with b'SSH-2.0"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", SourceLost, "is not a MySQL: its answer begins with b'HTTP/1.1"),
+        (b"-DENIED Redis is running in protected mode", SourceLost, "is not a MySQL: its answer begins with b'-DENIED"),
         (b"", SourceLost, "closed without a greeting"),
-        (framed(b"\x093.22.32\0\1\0\0\0abcdefgh\0"), SourceLost, "is no MySQL: "),
-        (framed(greeting())[:30], SourceLost, "the greeting broke off"),
-        (framed(greeting()[:9]), SourceLost, "is no MySQL: "),
-        (framed(b""), SourceLost, "is no MySQL: "),
+        (framed(b"\x093.22.32\0\1\0\0\0abcdefgh\0"), SourceLost, "is not a MySQL: "),
+        (framed(greeting())[:30], SourceLost, "the connection broke in the middle of the greeting"),
+        (framed(greeting()[:9]), SourceLost, "is not a MySQL: "),
+        (framed(b""), SourceLost, "is not a MySQL: "),
         (framed(greeting(version="x")), SourceLost, "the answer to the login cannot be understood"),
-        (b"\xff\xff\xff\x00\x0a" + bytes(100_000), SourceLost, "is no MySQL: "),
+        (b"\xff\xff\xff\x00\x0a" + bytes(100_000), SourceLost, "is not a MySQL: "),
         (framed(ERROR_1040), SourceFull, "Too many connections [1040]"),
     ],
     ids=["ssh", "http", "redis", "closed", "protocol 9", "broken off", "short", "empty", "version", "endless", "1040"],
@@ -192,7 +192,7 @@ def test_a_server_that_never_greets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 1)
     with played(b"") as server:
         error = refusal(server, SourceLost)
-        assert "no greeting came within 1 s: this is no MySQL" in error.message
+        assert "no greeting came within 1 s: the server is not a MySQL" in error.message
 
 
 @given(answers=st.lists(st.binary(max_size=40), min_size=1, max_size=12))

@@ -37,8 +37,8 @@ def connection(world: World) -> Iterator[Any]:
 
 def begun(stream: source.RangeStream, sql: str) -> int:
     """A query sent, and its head read."""
-    stream.ask(sql)
-    return stream.begin()
+    stream.send_query(sql)
+    return stream.read_head()
 
 
 def streamed(connection: Any, sql: str, columns: int) -> list[Row]:
@@ -306,14 +306,14 @@ def test_describe(world: World, connection: Any) -> None:
         "PRIMARY KEY (a, b), UNIQUE KEY (`Name`), UNIQUE KEY xy (x, y), KEY (y)",
     )
     table = source.describe(connection, "described")
-    assert table.names() == ("b", "a", "Name", "x", "y")
+    assert table.column_names() == ("b", "a", "Name", "x", "y")
     assert table.columns[1].type.startswith("bigint")
     assert "unsigned" in table.columns[1].type
     assert table.primary_key == ("a", "b")
     assert set(table.unique) == {frozenset({"Name"}), frozenset({"x", "y"})}
-    assert table.resolved("NAME", "--columns") == "Name"
+    assert table.resolve_column("NAME", "--columns") == "Name"
     with pytest.raises(SpecError) as caught:
-        table.resolved("nmae", "--columns")
+        table.resolve_column("nmae", "--columns")
     assert caught.value.message == "--columns: table described has no column 'nmae'"
     assert caught.value.hint == "it has: b, a, Name, x, y"
 
@@ -393,7 +393,7 @@ def test_a_hidden_primary_key_is_asked_for(world: World) -> None:
     ("grant", "refusal"),
     [
         ("SELECT ON `{db}`.other", "denied"),
-        ("INSERT ON `{db}`.mine", "denied|may read none"),
+        ("INSERT ON `{db}`.mine", "denied|may not read any"),
     ],
 )  # fmt: skip
 def test_missing_rights_are_refused(world: World, grant: str, refusal: str) -> None:
@@ -417,7 +417,7 @@ def test_columns_without_a_right_are_not_seen(world: World) -> None:
     world.make_table("mine", "id INT PRIMARY KEY, name VARCHAR(10), hidden INT")
     connection = source.connect(restricted(world, f"SELECT (id, name) ON `{world.mysql.database}`.mine"))
     try:
-        assert source.describe(connection, "mine").names() == ("id", "name")
+        assert source.describe(connection, "mine").column_names() == ("id", "name")
         source.check_readable(connection, "mine", ["id", "name"])
         with pytest.raises(SourceDenied, match="hidden"):
             source.check_readable(connection, "mine", ["id", "hidden"])

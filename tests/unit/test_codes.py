@@ -1,4 +1,4 @@
-"""MySQL's error codes: who is at fault, and what a person can do."""
+"""MySQL's error codes become errors with the right kind and hint."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import pytest
 
 from shardload.errors import ShardloadError, SourceBusy, SourceDenied, SourceError, SourceFull, SourceLost, SpecError
 from shardload.model.tasks import Outcome
-from shardload.source.codes import MOST_TEXT, raise_coded
+from shardload.source.codes import raise_for_code
 from shardload.source.connection import raise_error_packet
 from shardload.worker.outcome import outcome_of
 
 
 def error_of(code: int, text: str = "text", *, is_answer: bool = True) -> ShardloadError:
-    """What is raised for a code."""
+    """The error that is raised for a code."""
     with pytest.raises(ShardloadError) as caught:
-        raise_coded("reading", code, text, is_answer=is_answer)
+        raise_for_code("reading", code, text, is_answer=is_answer)
     return caught.value
 
 
@@ -23,11 +23,11 @@ def error_of(code: int, text: str = "text", *, is_answer: bool = True) -> Shardl
     [
         1047, 1053, 1077, 1129, 1152, 1184, 1205, 1213, 1290, 1317, 1836, 1874, 1927, 3032, 3168,
         4031, 9001, 9002, 9005, 9501,
-        2003, 2006, 2013,  # a proxy's, which lost the server behind it
+        2003, 2006, 2013,  # sent by a proxy that has lost its server
     ],
 )  # fmt: skip
 def test_a_servers_trouble_blames_nobody(code: int) -> None:
-    """It is waited for like a server that cannot be reached, also in the middle of a range."""
+    """The job waits for the server, as for one that cannot be reached; the range gets no blame."""
     error = error_of(code)
     assert type(error) is SourceBusy
     assert error.hint
@@ -35,8 +35,8 @@ def test_a_servers_trouble_blames_nobody(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1040, 1203, 1226])
-def test_no_room_for_a_connection_is_a_trouble_of_its_own(code: int) -> None:
-    """Nobody is at fault, and fewer workers may do."""
+def test_too_many_connections_are_an_error_of_their_own(code: int) -> None:
+    """The range gets no blame, and the job may go on with fewer workers."""
     error = error_of(code)
     assert isinstance(error, SourceFull)
     assert "fewer --workers" in error.hint
@@ -54,13 +54,14 @@ def test_no_room_for_a_connection_is_a_trouble_of_its_own(code: int) -> None:
     ],
 )  # fmt: skip
 def test_all_other_codes(code: int, kind: type[ShardloadError]) -> None:
-    """A lost connection, a wrong spec, a missing right; what is in no list is an error of this range."""
+    """A lost connection, a wrong spec, or a missing right; a code in no list is an error of the range."""
     assert type(error_of(code, is_answer=False)) is kind
 
 
 def test_a_long_text_is_cut() -> None:
-    """MySQL's own texts are short; 15 MB of one would be in every report and log."""
+    """Else a text of 15 MB would be in every report and log."""
     packet = b"\xff\x51\x04#HY000" + "é".encode() * 8_000_000
     with pytest.raises(SourceBusy) as caught:
         raise_error_packet("reading", packet)
-    assert caught.value.message == f"reading: {'é' * MOST_TEXT}... (cut) [1105]"
+    cut = " ... (7,999,500 characters left out) ... "
+    assert caught.value.message == f"reading: {'é' * 375}{cut}{'é' * 125} [1105]"
