@@ -1,4 +1,4 @@
-"""Throwaway servers in a temporary directory, and synthetic users: for the demo and the tests. Never for production."""
+"""Temporary servers and a table of synthetic users, for the demo and the tests. Not for production."""
 
 from shardload.sandbox.servers import MysqlServer, RedisServer, Sandbox
 from shardload.sandbox.users import seed

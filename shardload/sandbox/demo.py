@@ -1,4 +1,7 @@
-"""The demo: real servers, a real import, one user shown in both places, every key compared with its row."""
+"""The demo: start private servers, make users, import them, show one in MySQL and Redis, and compare all of them.
+
+It prints to the terminal itself; the commands that it runs do so too.
+"""
 
 from __future__ import annotations
 
@@ -20,40 +23,43 @@ _SEED = 1
 
 
 def run_demo(rows: int, *, keep: bool) -> int:
-    """The result is the exit code of the import, or else of the comparison."""
-    _head("Starting a private MySQL and a private Redis")
+    """Run the demo. Gives the import's exit code, or the comparison's if the import succeeded.
+
+    With `keep` the servers run until Enter is pressed.
+    """
+    _heading("Starting a private MySQL and a private Redis")
     with Sandbox() as sandbox, tempfile.TemporaryDirectory(prefix="shardload-demo-") as state_dir:
         click.echo(f"MySQL: {sandbox.mysql.url}\nRedis: {sandbox.redis.url}")
-        _head(f"Making {rows:,} synthetic users")
+        _heading(f"Making {rows:,} synthetic users")
         started_s = time.monotonic()
         seed_with_bar(sandbox.mysql.url, "user", rows, _SEED)
         click.echo(f"{rows:,} rows in {time.monotonic() - started_s:.1f} s")
-        _head("Importing them")
+        _heading("Importing them")
         environment = os.environ | {
             "SHARDLOAD_MYSQL_URL": sandbox.mysql.url.with_password(),
             "SHARDLOAD_REDIS_URL": str(sandbox.redis.url),
             "SHARDLOAD_STATE_DIR": state_dir,
         }
-        code = _shardload(["run", "--table", "user", "--key", "user:{id}", "--job", "demo"], environment)
+        code = _run_shardload(["run", "--table", "user", "--key", "user:{id}", "--job", "demo"], environment)
         if code == 0:
-            _head("One user in both places")
+            _heading("One user in both places")
             _show_one(sandbox)
-            _head("Comparing every key with its row")
-            code = _shardload(["verify", "demo"], environment)
+            _heading("Comparing every key with its row")
+            code = _run_shardload(["verify", "demo"], environment)
         if keep:
             _wait_for_enter(sandbox, state_dir)
     click.echo("\nThe servers are stopped and their directory is removed.")
     return code
 
 
-def _shardload(words: list[str], environment: dict[str, str]) -> int:
-    """Run the real command on this terminal, as a person would."""
+def _run_shardload(words: list[str], environment: dict[str, str]) -> int:
+    """Print and run a shardload command in this terminal. Gives its exit code."""
     click.echo(f"$ shardload {' '.join(words)}")
     child = spawn([sys.executable, "-m", "shardload", *words], env=environment)
     try:
         return child.wait()
     except BaseException:
-        child.terminate()  # after Ctrl-C it has had the signal too, and is leaving in order
+        child.terminate()  # on Ctrl-C the child got the signal too, and stops in order
         child.wait()
         raise
 
@@ -72,11 +78,11 @@ def _show_one(sandbox: Sandbox) -> None:
     key = f"user:{row[0]}"
     flat = target.call("HGETALL", key)
     target.close()
-    there = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    fields = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
     click.echo(f"{'column':12}{'MySQL, id ' + str(row[0]):44}Redis, {key}")
     for name, value in zip(names, row, strict=True):
         shown = "NULL" if value is None else str(value)
-        click.echo(f"{name:12}{_short(shown):44}{_short(there.get(name, '(no such field)'))}")
+        click.echo(f"{name:12}{_short(shown):44}{_short(fields.get(name, '(no such field)'))}")
 
 
 def _short(text: str) -> str:
@@ -88,11 +94,11 @@ def _wait_for_enter(sandbox: Sandbox, state_dir: str) -> None:
     secret = Path(state_dir) / "mysql-url"
     secret.touch(mode=0o600)
     secret.write_text(sandbox.mysql.url.with_password() + "\n")
-    _head("The servers are still there")
+    _heading("The servers are still running")
     click.echo(f"MySQL's URL with its password is in {secret}\nRedis: {sandbox.redis.url}")
-    click.echo(f"The job: export SHARDLOAD_STATE_DIR={state_dir} SHARDLOAD_MYSQL_URL=$(cat {secret})")
-    click.prompt("Press Enter to take everything down", default="", show_default=False, prompt_suffix=" ")
+    click.echo(f"To look at the job: export SHARDLOAD_STATE_DIR={state_dir} SHARDLOAD_MYSQL_URL=$(cat {secret})")
+    click.prompt("Press Enter to stop and remove them", default="", show_default=False, prompt_suffix=" ")
 
 
-def _head(text: str) -> None:
+def _heading(text: str) -> None:
     click.echo(f"\n== {text}")

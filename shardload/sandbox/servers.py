@@ -1,7 +1,7 @@
-"""Private MySQL/MariaDB and Redis/Valkey servers: own directory, loopback only, free ports, gone with their maker.
+"""Private MySQL/MariaDB and Redis/Valkey servers, each with its own directory and a free port on loopback.
 
-Each server process asks Linux to be killed when the process that started it dies, so that not even a kill -9 of the
-demo or of a test leaves one behind.
+Linux kills each server when the process that started it dies, so even a kill -9 of the demo or of a test leaves none
+running.
 """
 
 from __future__ import annotations
@@ -27,27 +27,31 @@ from shardload.target import TargetConnection
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
-_LOOK_AGAIN_S = 0.05
-_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin", "/usr/local/bin")
+_POLL_S = 0.05
+# Searched after PATH.
+_MORE_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin", "/usr/local/bin")
 
 MYSQL_PROGRAMS = ("mysqld", "mariadbd")
 REDIS_PROGRAMS = ("redis-server", "valkey-server")
 
 
 def find_program(names: Sequence[str], package: str) -> str:
-    """The first of these programs that is installed. MissingServer, with the line to install one, if none is."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_PLACES])
+    """The path of the first of these programs that is installed. MissingServer if none is.
+
+    The error's hint is the command that installs `package`, its package in Debian.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_DIRECTORIES])
     for name in names:
         if found := shutil.which(name, path=path):
             return found
-    how = f"brew install {package.split()[0].removesuffix('-server')}" if sys.platform == "darwin" else (
+    command = f"brew install {package.split()[0].removesuffix('-server')}" if sys.platform == "darwin" else (
         f"sudo apt-get install --no-install-recommends {package}"
     )  # fmt: skip
-    raise MissingServer(f"no {' or '.join(names)} on this machine", how)
+    raise MissingServer(f"{' or '.join(names)} is not installed", f"run: {command}")
 
 
 class _Server:
-    """A child process that listens on a port of its own."""
+    """A server as a child process, which listens on a free port of loopback."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -62,7 +66,7 @@ class _Server:
         return self._process.pid
 
     def stop(self, *, kill: bool = False) -> None:
-        """End the server: in order, or with SIGKILL. Returns when it is gone."""
+        """Stop the server with SIGTERM, or with SIGKILL, and wait until it has ended."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
@@ -85,11 +89,11 @@ class _Server:
                 self.stop(kill=True)
                 tail = log.read_text(errors="replace").splitlines()[-5:]
                 raise ShardloadError(f"{command[0]} did not start: {' | '.join(tail)}", f"see {log}")
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_POLL_S)
 
 
 class MysqlServer(_Server):
-    """A MySQL or MariaDB with one database `app` and one all-powerful user; fast rather than durable."""
+    """A MySQL or MariaDB with a database `app` and a user with all rights. Its settings prefer speed to durability."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -98,7 +102,7 @@ class MysqlServer(_Server):
         self._data = directory / "data"
 
     def start(self) -> MysqlServer:
-        """Make the data directory if there is none, start, and wait until a login works."""
+        """Make the data directory if there is none, start the server, and wait until a login works."""
         if not self._data.exists():
             self._install()
         init = self.directory / "init.sql"
@@ -112,7 +116,7 @@ class MysqlServer(_Server):
             [
                 *self._command(),
                 f"--port={self.port}", "--bind-address=127.0.0.1",
-                "--socket=mysql.sock",  # in the data directory; a socket's path may have 107 bytes, ours may be longer
+                "--socket=mysql.sock",  # relative to the data directory, because a socket's path has at most 107 bytes
                 f"--pid-file={self.directory / 'mysql.pid'}", f"--init-file={init}",
                 f"--secure-file-priv={self.directory}", "--loose-mysqlx=OFF",
                 "--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",
@@ -140,7 +144,8 @@ class MysqlServer(_Server):
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             told = (done.stderr.strip() or done.stdout.strip())[:500]
-            raise ShardloadError(f"{command[0]} failed: {told}", "is a package missing, or the disk full?")
+            hint = "check that the server's packages are complete and the disk has space"
+            raise ShardloadError(f"{command[0]} failed: {told}", hint)
 
     def _answers(self) -> bool:
         try:
@@ -148,12 +153,12 @@ class MysqlServer(_Server):
         except StoppedBySignal:
             raise
         except ShardloadError:
-            return False  # not there yet, or up, but the init file is still at work
+            return False  # not up yet, or the init file has not been executed yet
         return True
 
 
 class RedisServer(_Server):
-    """A Redis or Valkey that keeps nothing on disk, unless `options` say so."""
+    """A Redis or Valkey that saves nothing to disk, unless `options` (of its command line) say so."""
 
     def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
         super().__init__(directory)
@@ -162,7 +167,7 @@ class RedisServer(_Server):
         self.url = TargetUrl("127.0.0.1", self.port, "", None, "0")
 
     def start(self) -> RedisServer:
-        """Start, and wait until it answers and has read its data."""
+        """Start the server, and wait until it answers and has loaded its data."""
         self._spawn(
             [
                 self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory),
@@ -187,7 +192,7 @@ class RedisServer(_Server):
 
 
 class Sandbox:
-    """A temporary directory with one server of each kind; all of it is gone at the end, unless `keep`."""
+    """One MySQL and one Redis in a temporary directory, which is removed at the end unless `keep` is set."""
 
     def __init__(self, *, keep: bool = False) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="shardload-sandbox-"))
@@ -210,7 +215,7 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """Stop both servers and remove everything."""
+        """Stop both servers, and remove the directory unless it is kept."""
         self.mysql.stop()
         self.redis.stop()
         if not self._keep:

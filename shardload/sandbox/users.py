@@ -1,9 +1,9 @@
-"""Synthetic users: a table that is awkward on purpose, always the same for the same seed.
+"""Make a table of synthetic users with awkward values. The same seed gives the same table.
 
-Ids have small gaps everywhere and a wide one now and then; there are NULLs, empty strings, unicode, quotes, control
-characters and long texts; user names and e-mails are unique; amounts are decimals and dates are dates.
+Ids have many small gaps and a few wide ones. Values include NULLs, empty strings, Unicode, quotes, control characters,
+long texts, decimals and dates. User names and e-mails are unique.
 
-The server makes the rows itself, out of a count and a checksum of it: parsing literals would cost it more.
+The server computes the values from the row's number and checksums of it, which is faster than parsing literals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shardload.source.connection import translated
 
 BLOCK_ROWS = 10_000  # rows of one INSERT
 _WRITERS = 2
-_INDEX_S = 3600  # 20 million rows take a slow machine more than a minute to index
+_INDEX_S = 3600  # time-out for adding the indexes: 20 million rows take minutes on a slow machine
 _WIDE_GAP_EVERY_ROWS = 32_000
 _WIDE_GAP_IDS = 1_000_000
 
@@ -38,7 +38,7 @@ CREATE TABLE {table} (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4
 """
 _EXISTS = "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = {name}"
-_INDEX = "ALTER TABLE {table} ADD UNIQUE (username), ADD UNIQUE (email)"  # afterwards: sorting beats inserting
+_INDEX = "ALTER TABLE {table} ADD UNIQUE (username), ADD UNIQUE (email)"  # after the rows: sorting is faster
 _FIRST = (
     "ada", "alan", "barbara", "claude", "dennis", "edsger", "frances", "grace", "hedy", "ivan", "joan", "ken",
     "linus", "margaret", "niklaus", "ole", "peter", "radia", "sophie", "tim", "ursula", "vint", "wang", "xu",
@@ -59,9 +59,9 @@ _DIGIT = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {digit}" for digit in range
 
 
 def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Callable[[int], object]) -> None:
-    """Create the table and fill it; `progress` is told the rows so far. SpecError if the table exists already."""
+    """Create and fill the table. `progress` is called with the number of rows so far. SpecError if the table exists."""
     connections = [source.connect(url, timeout_s=_INDEX_S) for _ in range(_WRITERS)]
-    idle = connections.copy()  # pop and append are atomic; there are as many threads as connections
+    idle = connections.copy()  # one per thread; pop and append are atomic
 
     def insert(block: tuple[str, int]) -> int:
         connection = idle.pop()
@@ -92,7 +92,7 @@ def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Call
 
 
 def seed_with_bar(url: SourceUrl, table: str, rows: int, random_seed: int) -> None:
-    """The same, with a bar on a terminal."""
+    """Do what `seed` does, with a progress bar if standard error is a terminal."""
     with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as bar:
         seed(url, table, rows, random_seed, lambda done: bar.update(done - bar.n))
 
@@ -103,12 +103,12 @@ def _execute(connection: Any, table: str, sql: str) -> int:
 
 
 def statements(connection: Any, table: str, rows: int, random_seed: int) -> Iterator[tuple[str, int]]:
-    """INSERT statements for that many users, and the rows of each."""
+    """INSERT statements for so many users. Gives pairs of a statement and its number of rows."""
 
     def one_of(values: tuple[str, ...], number: str) -> str:
         return f"ELT(1 + ({number}) % {len(values)}, {', '.join(map(connection.escape, values))})"
 
-    # n counts users from 0; a and b are two checksums of it, and so are all its choices.
+    # n is the user's number from 0; a and b are two checksums of it, which choose its values.
     user = f"CONCAT({one_of(_FIRST, 'a')}, '.', n)"
     values = [
         f"1 + 2 * n + (a & 1) + (n DIV {_WIDE_GAP_EVERY_ROWS}) * {_WIDE_GAP_IDS}",
