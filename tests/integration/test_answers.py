@@ -1,4 +1,4 @@
-"""Answers that are not what MySQL's protocol says, or that say too much: a lost connection, never a short result."""
+"""Wrong or surplus bytes from MySQL: the connection is lost, and a short result never counts as complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESULT = (*HEAD, b"\x011", b"\x012", wire.END)
 
 @contextmanager
 def streaming(*answers: Answer) -> Iterator[tuple[Played, source.RangeStream]]:
-    """A stream of a server that is logged in at and gives these answers."""
+    """A stream to a server that accepts the login and gives these answers."""
     with played(framed(greeting()), [OK, *answers]) as server:
         connection = source.connect(server.url, timeout_s=5)
         yield server, source.RangeStream(connection)
@@ -30,7 +30,7 @@ def streaming(*answers: Answer) -> Iterator[tuple[Played, source.RangeStream]]:
 
 
 def read_whole(stream: source.RangeStream) -> None:
-    """A query, and its answer up to the end packet, which is the last that has come."""
+    """Send a query, and read its answer up to the end packet."""
     stream.send_query("SELECT 1")
     stream.read_head()
     rest = wire.stream(RESULT[len(HEAD) :], 4)[0]
@@ -43,7 +43,7 @@ def read_whole(stream: source.RangeStream) -> None:
 
 
 def wait_for_bytes(stream: source.RangeStream) -> None:
-    """Until something has come that was not read."""
+    """Wait until unread bytes have come."""
     assert select.select([stream._raw._sock], [], [], 10)[0]
 
 
@@ -60,9 +60,9 @@ FAREWELL = framed(b"\xff\xbf\x0f#HY000The client was disconnected because of ina
     ],
     ids=["stray", "farewell", "closed"],
 )
-def test_what_comes_before_the_next_question(unasked: bytes, kind: type[ShardloadError], message: str) -> None:
-    """Rows behind the end of a result put it in doubt, for who looks again too; a server that closes an idle connection
-    is nobody's fault."""
+def test_bytes_before_the_next_query(unasked: bytes, kind: type[ShardloadError], message: str) -> None:
+    """Rows after a result's end make it doubtful, also when check_end is called later. If the server closes an idle
+    connection, that is no fault of the range."""
     with streaming(RESULT) as (server, stream):
         read_whole(stream)
         server.say(unasked)
@@ -108,8 +108,8 @@ def test_what_comes_before_the_next_question(unasked: bytes, kind: type[Shardloa
         "a packet that never comes",
     ],
 )
-def test_what_is_no_beginning_of_an_answer(head: Answer) -> None:
-    """The result before is in doubt: its rest may be what comes here."""
+def test_bytes_that_do_not_begin_an_answer(head: Answer) -> None:
+    """Bytes that are not the beginning of an answer may be the rest of the last result, which becomes doubtful."""
     with streaming(RESULT, head) as (_, stream):
         read_whole(stream)
         stream.send_query("SELECT 2")
@@ -124,15 +124,15 @@ def test_what_is_no_beginning_of_an_answer(head: Answer) -> None:
     [(OK, True), (Raw(STRAY + wire.stream([OK], 1)[0]), False), ((OK, OK), False), (Raw(b""), True)],
     ids=["ok", "stray", "more", "closed"],
 )
-def test_a_ping_shows_that_an_end_was_one(answer: Answer, is_end: bool) -> None:
-    """MySQL answers in order: the rest of a result comes before the answer to a ping. Who closes leaves no rest."""
+def test_a_ping_shows_that_a_result_was_complete(answer: Answer, is_end: bool) -> None:
+    """MySQL answers in order, so the rest of a result comes before the answer to a ping, and not after a close."""
     with streaming(RESULT, answer) as (server, stream):
         read_whole(stream)
         if answer == b"":
             server.hang_up()
         if is_end:
             stream.check_end()
-            stream.check_end()  # and need not be asked again
+            stream.check_end()  # a second call sends no ping
         else:
             with pytest.raises(SourceDoubtful):
                 stream.check_end()
@@ -140,7 +140,7 @@ def test_a_ping_shows_that_an_end_was_one(answer: Answer, is_end: bool) -> None:
 
 
 def test_an_error_in_place_of_an_answer_raises_no_doubt() -> None:
-    """It bears the right number."""
+    """An error packet with the right number comes in order, so the last result was complete."""
     with streaming(RESULT, b"\xff\x7a\x04#42S02no such table") as (_, stream):
         read_whole(stream)
         stream.send_query("SELECT 2")
@@ -150,7 +150,7 @@ def test_an_error_in_place_of_an_answer_raises_no_doubt() -> None:
 
 
 def test_a_row_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packets that go on and on take so much memory and no more."""
+    """An endless row takes no more memory than the limit."""
     monkeypatch.setattr(streams, "MOST_ROW_BYTES", 2**20)
     endless = Raw(wire.stream(HEAD, 1)[0] + wire.packets(bytes(2**25), 4)[0])
     with streaming(endless) as (_, stream):
@@ -178,8 +178,8 @@ def test_a_row_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
     ids=["endless", "short value", "empty", "infile", "short column"],
 )
-def test_answers_to_the_planners_questions(answer: Answer, message: str) -> None:
-    """What PyMySQL reads is bounded, and what it trips over is a lost connection, no fault of shardload."""
+def test_answers_that_pymysql_reads(answer: Answer, message: str) -> None:
+    """For queries that PyMySQL reads, an answer's size is limited; what PyMySQL cannot parse is a lost connection."""
     with played(framed(greeting()), [OK, answer]) as server:
         connection: Any = source.connect(server.url, timeout_s=5)
         with pytest.raises(SourceLost) as caught:

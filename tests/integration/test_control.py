@@ -1,4 +1,4 @@
-"""The control FIFO: orders in, answers out, and whatever else may be written to it."""
+"""The control FIFO: orders and answers, and what happens if other things are written to it or put in its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness import wait_until
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[ControlInbox]:
-    """A coordinator's end."""
+    """A coordinator's end of the FIFO."""
     inbox = ControlInbox(tmp_path)
     yield inbox
     inbox.close()
@@ -25,7 +25,7 @@ def inbox(tmp_path: Path) -> Iterator[ControlInbox]:
 
 
 def test_an_order_and_its_answer(inbox: ControlInbox, tmp_path: Path) -> None:
-    """Words go in; a first and a final answer come back."""
+    """An order arrives; its sender reads a first answer and a final one."""
     with ControlRequest(tmp_path, "scale 3") as question:
         ((words, answer),) = inbox.drain()
         assert words == "scale 3"
@@ -36,13 +36,13 @@ def test_an_order_and_its_answer(inbox: ControlInbox, tmp_path: Path) -> None:
 
 
 def test_nobody_answers(inbox: ControlInbox, tmp_path: Path) -> None:
-    """The wait ends by itself."""
+    """The wait for an answer ends after its time-out."""
     with ControlRequest(tmp_path, "pause") as question:
         assert question.answer(0.01) is None
 
 
 def test_two_ask_at_once(inbox: ControlInbox, tmp_path: Path) -> None:
-    """Each hears its own answer."""
+    """Each sender gets its own answer."""
     with ControlRequest(tmp_path, "pause") as one, ControlRequest(tmp_path, "rate off") as other:
         for words, answer in inbox.drain():
             answer.done(words)
@@ -50,8 +50,8 @@ def test_two_ask_at_once(inbox: ControlInbox, tmp_path: Path) -> None:
         assert one.answer(1) == ("done", "pause")
 
 
-def test_the_asker_has_left(inbox: ControlInbox, tmp_path: Path) -> None:
-    """An answer to nobody is no error."""
+def test_the_sender_has_left(inbox: ControlInbox, tmp_path: Path) -> None:
+    """Answering a sender that has gone away is no error."""
     with ControlRequest(tmp_path, "pause"):
         pass
     ((_, answer),) = inbox.drain()
@@ -59,7 +59,7 @@ def test_the_asker_has_left(inbox: ControlInbox, tmp_path: Path) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """Neither a missing FIFO nor one without a reader makes the asker wait."""
+    """A missing FIFO, or one without a reader, raises at once."""
     with pytest.raises(NoListener):
         ControlRequest(tmp_path, "pause")
     os.mkfifo(tmp_path / "control")
@@ -82,7 +82,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     ],
 )
 def test_noise_is_dropped(inbox: ControlInbox, tmp_path: Path, noise: bytes) -> None:
-    """What is no order is no order, and the next one is heard."""
+    """A line that is not an order is dropped; the next order is read."""
     writing = os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK)
     os.write(writing, noise)
     assert inbox.drain() == []
@@ -94,7 +94,7 @@ def test_noise_is_dropped(inbox: ControlInbox, tmp_path: Path, noise: bytes) -> 
 
 
 def test_an_order_in_two_pieces(inbox: ControlInbox, tmp_path: Path) -> None:
-    """It is heard when it is whole."""
+    """An order is read when its line is complete."""
     writing = os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK)
     os.write(writing, b"answer.1.01234567 unp")
     assert inbox.drain() == []
@@ -104,7 +104,7 @@ def test_an_order_in_two_pieces(inbox: ControlInbox, tmp_path: Path) -> None:
 
 
 def test_what_a_killed_coordinator_left_is_replaced(tmp_path: Path) -> None:
-    """The FIFO, or anything else of its name; it is this user's alone, whatever the umask."""
+    """An old FIFO, or another file of that name, is replaced; the new one has mode 0600, whatever the umask."""
     (tmp_path / "control").write_text("a leftover")
     (tmp_path / "answer.77.01234567").touch()
     before = os.umask(0)
@@ -118,7 +118,7 @@ def test_what_a_killed_coordinator_left_is_replaced(tmp_path: Path) -> None:
 
 
 def test_the_coordinator_never_sees_an_end(inbox: ControlInbox, tmp_path: Path) -> None:
-    """When the last writer leaves, the inbox is quiet: it does not wake for an end-of-file."""
+    """When the last writer closes, the inbox does not become readable."""
     import select
 
     os.close(os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK))
@@ -128,8 +128,8 @@ def test_the_coordinator_never_sees_an_end(inbox: ControlInbox, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("what", ["a file", "a link to a file", "a link to a FIFO", "a directory"])
-def test_what_stands_in_the_place_of_a_fifo(tmp_path: Path, what: str) -> None:
-    """Nothing is written to it, whoever asks: the directory may be another user's, and root may be asking."""
+def test_another_file_in_the_place_of_the_fifo(tmp_path: Path, what: str) -> None:
+    """Nothing is written to a file in the FIFO's place: the directory may be another user's, and the sender root."""
     (tmp_path / "elsewhere").mkdir()
     precious = tmp_path / "elsewhere" / "precious"
     control = tmp_path / "control"
@@ -156,7 +156,7 @@ def test_what_stands_in_the_place_of_a_fifo(tmp_path: Path, what: str) -> None:
 
 
 def test_an_answers_fifo_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link is in its place: what it leads to stays as it was, and unread."""
+    """If a link replaced the answer's FIFO, its target is neither read nor written."""
     precious = tmp_path / "precious"
     precious.write_text("precious")
     job = tmp_path / "job"
@@ -169,7 +169,7 @@ def test_an_answers_fifo_that_was_replaced(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_coordinator_that_does_not_read(inbox: ControlInbox, tmp_path: Path) -> None:
-    """It was stopped long ago, and the FIFO is full: an error, no wait."""
+    """If the FIFO is full because a stopped coordinator does not read, the sender gets an error and does not wait."""
     control = os.open(tmp_path / "control", os.O_WRONLY | os.O_NONBLOCK)
     with suppress(BlockingIOError):
         while True:

@@ -1,4 +1,4 @@
-"""The demo, as a person sees it, and as an impatient person leaves it."""
+"""The demo: what it prints, and that nothing is left if it is interrupted or killed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.harness import World, ipc_objects, processes_named, wait_until
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory for the demo's temporary files, with a path that is longer than a socket's may be (107 bytes)."""
+    """A directory for the demo's temporary files, whose path is longer than a socket's limit of 107 bytes."""
     place = tmp_path / ("long-" * 22)
     place.mkdir()
     return place
 
 
 def test_the_demo(world: World, place: Path) -> None:
-    """Servers, users, the real import, one user in both places, every key compared, everything taken down."""
+    """It starts servers, makes users, imports them, shows one, compares all keys, and removes everything."""
     done = world.run("demo", "--rows", "3000", TMPDIR=str(place))
     assert done.code == 0, done.out + done.err
     heads = re.findall(r"^== (.*)$", done.out, re.MULTILINE)
@@ -44,7 +44,7 @@ def test_the_demo(world: World, place: Path) -> None:
 def test_a_demo_that_is_interrupted_leaves_nothing(
     world: World, place: Path, moment: str, number: signal.Signals
 ) -> None:
-    """Ctrl-C goes to the whole process group: no server, no directory, no import is left, and the exit code tells."""
+    """A signal to the process group leaves no server, directory or import; the exit code is 128 plus the signal."""
     rows = "3000" if moment == "the first server starts" else "150000"
     running = world.start("demo", "--rows", rows, TMPDIR=str(place))
     try:
@@ -62,7 +62,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing(
 
 
 def has_come(moment: str, place: Path) -> bool:
-    """True once there is a sign of it. Who looks too late for the import finds its comparison, which takes longer."""
+    """True when the process to wait for exists. If the import has ended, its comparison counts, which takes longer."""
     there = len(processes_named(str(place)))
     if moment == "the import runs":
         return bool(there and (processes_named("shardload: worker demo") or processes_named("shardload verify demo")))
@@ -71,7 +71,7 @@ def has_come(moment: str, place: Path) -> bool:
 
 @pytest.mark.parametrize("moment", ["servers start", "the import runs"])
 def test_a_killed_demo_leaves_no_process(world: World, place: Path, moment: str) -> None:
-    """kill -9 of the demo: its servers and its import die with it, and the import's janitor cleans up."""
+    """After kill -9 of the demo its servers and import die too, and the import's janitor cleans up."""
     before = ipc_objects()
     running = world.start("demo", "--rows", "150000", TMPDIR=str(place))
     wait_until(lambda: running.process.poll() is not None or has_come(moment, place), moment)

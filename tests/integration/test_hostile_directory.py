@@ -1,4 +1,4 @@
-"""What another user may have put into a shared state directory: nothing of it is followed, believed or waited for."""
+"""Files that another user may have put into a shared state directory: they are not followed, trusted or waited for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a
 
 @pytest.fixture
 def job(tmp_path: Path) -> JobDirectory:
-    """A job that never ran, in a directory of its own."""
+    """A job that never ran, in its own directory."""
     directory = JobDirectory.create(tmp_path / "state", JOB)
     directory.write_spec({})
     Journal.create(directory.journal_file, {}, []).close()
@@ -57,7 +57,7 @@ USES: list[tuple[str, Callable[[JobDirectory], Any]]] = [
 def test_a_file_that_is_not_ours_is_not_opened(
     job: JobDirectory, tmp_path: Path, name: str, use: Callable[[JobDirectory], Any], kind: str
 ) -> None:
-    """Whatever it is, it stays as it was, nobody waits for it, and one line names it."""
+    """A foreign file stays as it is, nobody waits for it, and the error names it in one line."""
     precious, file = tmp_path / "precious", job.path / name
     precious.write_text("{}")
     file.unlink(missing_ok=True)
@@ -76,8 +76,8 @@ def test_a_file_that_is_not_ours_is_not_opened(
     assert not (tmp_path / "made").exists()
 
 
-def test_what_is_written_goes_through_no_link(job: JobDirectory, tmp_path: Path) -> None:
-    """A link that waits under a name that is written anew is replaced."""
+def test_writing_follows_no_link(job: JobDirectory, tmp_path: Path) -> None:
+    """A link in the place of a file that is to be written is replaced; its target does not change."""
     precious = tmp_path / "precious"
     precious.write_text("precious")
     for name in ("run.new", "run.json", "control"):
@@ -89,7 +89,7 @@ def test_what_is_written_goes_through_no_link(job: JobDirectory, tmp_path: Path)
 
 
 def test_a_file_without_end_is_not_read_to_its_end(job: JobDirectory) -> None:
-    """It is damaged, then."""
+    """An endless file counts as damaged."""
     job.run_file.touch()
     os.truncate(job.run_file, 2**40)
     with pytest.raises(JobError, match=r"run\.json cannot be read: it is longer than"):
@@ -97,7 +97,7 @@ def test_a_file_without_end_is_not_read_to_its_end(job: JobDirectory) -> None:
 
 
 def spoilt(job: JobDirectory, how: str) -> None:
-    """Make the directory one that this user must not trust."""
+    """Change the directory so that this user must not trust it."""
     if how == "a link":
         job.path.rename(job.path.parent.parent / "elsewhere")
         job.path.symlink_to(job.path.parent.parent / "elsewhere")
@@ -109,7 +109,7 @@ def spoilt(job: JobDirectory, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["722", "777", "a link", pytest.param("a stranger's", marks=root_only)])
 def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, how: str) -> None:
-    """Neither read nor written: it is named, and the others are dealt with."""
+    """It is neither read nor written, and the error names it; the other jobs are handled."""
     spoilt(job, how)
     uses: list[Callable[[], Any]] = [
         job.read_run, job.is_locked, job.lock, job.forget, lambda: job.write_run(RunRecord()),
@@ -127,7 +127,7 @@ def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, ho
 
 
 def test_a_volumes_group_is_shut_out(job: JobDirectory) -> None:
-    """Kubernetes lets it write everything at each mount: nothing is believed until somebody runs the job again."""
+    """Kubernetes lets a volume's group write everything at each mount; the job is not trusted until it is run again."""
     job.path.chmod(0o2770)
     with pytest.raises(JobForeign, match="can be written by others"):
         job.read_run()
@@ -138,7 +138,7 @@ def test_a_volumes_group_is_shut_out(job: JobDirectory) -> None:
 
 @root_only
 def test_an_empty_directory_of_another_user_is_not_taken(tmp_path: Path) -> None:
-    """Its owner would read everything."""
+    """Its owner could read all files in it."""
     (tmp_path / JOB).mkdir()
     os.chown(tmp_path / JOB, NOBODY, NOBODY)
     with pytest.raises(JobForeign, match="belongs to another user"):
@@ -168,8 +168,8 @@ def test_a_name_is_a_name(job: JobDirectory, name: str, dry_run: bool) -> None:
         (0o700, NOBODY, f"its owner, the user with uid {NOBODY}"),
     ],
 )
-def test_who_may_exchange_a_job(tmp_path: Path, mode: int, owner: int, told: str) -> None:
-    """Beside the user: said by `run` and `doctor`."""
+def test_who_may_replace_a_job(tmp_path: Path, mode: int, owner: int, told: str) -> None:
+    """`run` and `doctor` warn if another user may replace a job's directory."""
     if owner:
         if os.geteuid():
             pytest.skip("only root can give files away")
@@ -179,11 +179,11 @@ def test_who_may_exchange_a_job(tmp_path: Path, mode: int, owner: int, told: str
     tmp_path.chmod(0o700)
 
 
-# ---- what a record claims
+# ---- false records
 
 
 def dead_run(directory: JobDirectory, *workers: int) -> None:
-    """The record of a run that died, with these processes on its board, which stays as long as this one lives."""
+    """The record of a run that died, with these processes on its board; the board exists as long as this process."""
     ipc = create(directory.key_file, BoardHeader(max(len(workers), 1), 1, 1, 1))
     for slot, pid in enumerate(workers):
         ipc.board.publish(slot, 1, WorkerView(pid, start_time(pid), 0.0, ()))
@@ -197,7 +197,7 @@ BOARDS: list[Board] = []
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts a process of this title, of this user."""
+    """Starts a process of this user with this title."""
     started = []
 
     def begin(title: str, uid: int = os.getuid()) -> subprocess.Popen[bytes]:
@@ -220,7 +220,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def test_only_a_worker_of_that_job_is_ended(job: JobDirectory, start: Any) -> None:
-    """Not every process that a board names: it has to be this user's, and to bear the title."""
+    """A process on the board is killed only if it belongs to this user and has a worker's title."""
     wrong = [start("somebody's work"), start("shardload: worker users2 #0")]
     if os.geteuid() == 0:
         wrong.append(start(f"shardload: worker {JOB} #1", NOBODY))
@@ -228,14 +228,14 @@ def test_only_a_worker_of_that_job_is_ended(job: JobDirectory, start: Any) -> No
     dead_run(job, *(process.pid for process in (*wrong, right)))
     assert clean_up(job.path.parent) == 3
     assert wait_until(lambda: right.poll() is not None, "the worker is ended")
-    for process in wrong:  # what was killed, too, would not answer
+    for process in wrong:  # a killed process would not answer
         process.stdin.write(b"x")
         process.stdin.flush()
     assert [process.poll() for process in wrong] == [None] * len(wrong)
 
 
 def test_only_keys_that_the_key_file_gives_are_removed(job: JobDirectory, tmp_path: Path) -> None:
-    """A record that names other objects of this very user changes nothing."""
+    """A record that names other SysV objects of the same user removes none of them."""
     before = ipc_objects()
     (tmp_path / "other").touch()
     others = create(tmp_path / "other", BoardHeader(1, 1, 1, 1))
@@ -247,7 +247,7 @@ def test_only_keys_that_the_key_file_gives_are_removed(job: JobDirectory, tmp_pa
 
 @root_only
 def test_another_users_board_is_no_board(tmp_path: Path) -> None:
-    """Whoever may write on it could say of any process that it is a worker."""
+    """A board of another user is not read: that user could write any pid into it."""
     (tmp_path / "key").touch()
     ipc = create(tmp_path / "key", BoardHeader(1, 1, 1, 1))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
@@ -261,9 +261,9 @@ def test_another_users_board_is_no_board(tmp_path: Path) -> None:
 
 
 @root_only
-def test_root_believes_nobody(tmp_path: Path, start: Any) -> None:
-    """In a shared directory somebody claims that root's queues and processes are a dead run's: root acts as that
-    user there, who may end or remove nothing of root's."""
+def test_root_trusts_no_record(tmp_path: Path, start: Any) -> None:
+    """In a shared directory a user claims that root's queues and processes belong to a dead run. Root acts as that
+    user there, who may not end or remove anything of root's."""
     tmp_path.parent.chmod(0o755)
     tmp_path.parent.parent.chmod(0o755)
     tmp_path.chmod(0o777)
@@ -295,7 +295,7 @@ def test_root_believes_nobody(tmp_path: Path, start: Any) -> None:
 
 
 def test_a_damaged_job_is_one_line(job: JobDirectory) -> None:
-    """Whatever is wrong with it."""
+    """Any damage gives a message of one line."""
     job.run_file.mkdir()
     with pytest.raises(ShardloadError, match=r"run\.json"):
         look(job)

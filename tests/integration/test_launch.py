@@ -1,4 +1,4 @@
-"""A start in the background, as its launcher hears of it: with real forks and real signals."""
+"""Starting a daemon, as its launcher sees it: with real forks and real signals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOUND_S = 20
 
 
 def launched(tmp_path: Path, body: Callable[[Readiness], int]) -> Launch:
-    """The launcher is this very process, and its handlers are what they were."""
+    """Launch from this test's process, and check that its handlers and descriptors are as before."""
     before = [signal.getsignal(number) for number in STOPS]
     open_before = len(os.listdir("/dev/fd"))  # noqa: PTH208  # a list of numbers, not of paths
     said = launch(body, tmp_path / "log", "/", keep=(), stops=STOPS)
@@ -37,8 +37,8 @@ def wait_to_be_killed(readiness: Readiness) -> int:
 
 
 def test_ready(tmp_path: Path) -> None:
-    """A pid, a session and handlers of its own, no signal held back, no descriptor of the launcher's; its streams
-    are the log."""
+    """The daemon has its own pid, session and handlers, no blocked signal and no descriptor of the launcher; its output
+    goes to the log."""
     reading, writing = os.pipe()
     launchers = os.getsid(0)
 
@@ -58,7 +58,7 @@ def test_ready(tmp_path: Path) -> None:
 
 
 def test_failed(tmp_path: Path) -> None:
-    """What kept it from running comes across, word for word."""
+    """The launcher gets the failure's message, hint and exit code."""
 
     def body(readiness: Readiness) -> int:
         readiness.failed("no queue", "see ipcs", 3)
@@ -68,14 +68,14 @@ def test_failed(tmp_path: Path) -> None:
 
 
 def test_dead(tmp_path: Path) -> None:
-    """It left without a word."""
+    """The daemon exited without sending anything."""
     failure = launched(tmp_path, lambda readiness: 0).failure
     assert failure == ("the daemon died before it was ready", "see the job's log", 3)
 
 
 @pytest.mark.parametrize("number", STOPS)
 def test_a_signal_is_passed_on(tmp_path: Path, number: signal.Signals) -> None:
-    """Whatever the launcher gets, the daemon gets as TERM, once for each; the launcher waits for its answer."""
+    """Each signal that the launcher gets is sent to the daemon as TERM; the launcher waits for its answer."""
     launcher = os.getpid()
 
     def body(readiness: Readiness) -> int:
@@ -91,8 +91,8 @@ def test_a_signal_is_passed_on(tmp_path: Path, number: signal.Signals) -> None:
     assert launched(tmp_path, body).failure == ("stopped", "", 128 + number)
 
 
-def test_a_signal_at_the_first_moment_is_no_riddle(tmp_path: Path) -> None:
-    """The daemon has no handler yet and dies of it: the launcher says why."""
+def test_a_signal_at_the_first_moment_is_the_reason(tmp_path: Path) -> None:
+    """A signal kills the daemon before it has a handler; the launcher gives that as the reason."""
     launcher = os.getpid()
 
     def body(readiness: Readiness) -> int:
@@ -105,7 +105,7 @@ def test_a_signal_at_the_first_moment_is_no_riddle(tmp_path: Path) -> None:
 
 
 def test_a_signal_before_the_daemon_is_known_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits until the pid has come, which is held up here until the launcher has the signal."""
+    """A signal that comes before the launcher knows the daemon's pid is sent when it knows it."""
     launcher = os.getpid()
     reading, writing = os.pipe()
     drain, chdir = SignalInbox.drain, os.chdir
@@ -129,7 +129,7 @@ def test_a_signal_before_the_daemon_is_known_is_passed_on(tmp_path: Path, monkey
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
-    """It is said; there is no daemon, and no descriptor is left open."""
+    """The launcher gets an error; no daemon is started, and no descriptor is left open."""
     log = tmp_path / "log"
     log.mkdir()
     said = launched(tmp_path, wait_to_be_killed)

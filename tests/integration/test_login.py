@@ -1,4 +1,4 @@
-"""Logging in at MySQL: who gets the password, and what is said about whatever answers there."""
+"""The login at MySQL: how the password is sent, and the errors for servers that are not a MySQL."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _OTHER_KEY = rsa.generate_private_key(65537, 2048)
 
 
 def pem(key: rsa.RSAPrivateKey) -> bytes:
-    """The public key of a pair."""
+    """A key pair's public key, as PEM."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return key.public_key().public_bytes(serialization.Encoding.PEM, form)
 
 
 def switch(plugin: str, data: bytes = SALT + b"\0") -> bytes:
-    """An AuthSwitchRequest."""
+    """An AuthSwitchRequest packet."""
     return b"\xfe" + plugin.encode() + b"\0" + data
 
 
 def own_address() -> str:
-    """An address of this machine that is not loopback; what is sent there does not leave the machine."""
+    """An address of this machine that is not loopback; packets to it do not leave the machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # a datagram socket: nothing is sent
@@ -49,12 +49,12 @@ def own_address() -> str:
 
 
 def log_in(server: Played, rules: PasswordRules = PasswordRules()) -> None:  # noqa: B008 - frozen
-    """And leave at once."""
+    """Log in, and close the connection."""
     source.abandon(source.connect(replace(server.url, passwords=rules), timeout_s=5))
 
 
 def refusal(server: Played, kind: type[ShardloadError]) -> ShardloadError:
-    """The error that a login ends with."""
+    """The error that the login raises."""
     with pytest.raises(ShardloadError) as caught:
         log_in(server)
     server.end()
@@ -63,7 +63,7 @@ def refusal(server: Played, kind: type[ShardloadError]) -> ShardloadError:
     return caught.value
 
 
-# ---- who gets the password
+# ---- how the password is sent
 
 CLEARTEXT = "--mysql-enable-cleartext-plugin"
 ANY_KEY = "--mysql-get-server-public-key"
@@ -81,8 +81,8 @@ ANY_KEY = "--mysql-get-server-public-key"
     ],
 )
 def test_without_tls_the_password_is_not_sent(plugin: str, answers: list[bytes], packets: int, flag: str) -> None:
-    """Neither in clear text nor under a key that nobody knows; the hint names the flag that allows it. The packets are
-    the login, which holds a scramble at most, and the scramble for another plugin."""
+    """It is sent neither in clear text nor encrypted with an unknown key; the hint names the flag that allows it. The
+    client sends the login, which has a scramble at most, and the scramble for another plugin."""
     with played(framed(greeting(plugin)), answers, host=own_address()) as server:
         error = refusal(server, SourceDenied)
         assert flag in error.hint
@@ -93,7 +93,7 @@ def test_without_tls_the_password_is_not_sent(plugin: str, answers: list[bytes],
 
 
 def decrypted(packet: bytes, key: rsa.RSAPrivateKey) -> bytes:
-    """The password that was sent under a public key."""
+    """The password that the client sent encrypted."""
     sha1 = hashes.SHA1()
     text = key.decrypt(packet, padding.OAEP(padding.MGF1(sha1), sha1, None))
     return bytes(byte ^ SALT[at % 20] for at, byte in enumerate(text)).rstrip(b"\0")
@@ -101,7 +101,7 @@ def decrypted(packet: bytes, key: rsa.RSAPrivateKey) -> bytes:
 
 @pytest.mark.parametrize("host", ["loopback", "off loopback"])
 def test_clear_text_where_it_is_allowed(host: str) -> None:
-    """On this machine always, elsewhere by the flag."""
+    """Clear text is sent on loopback, and elsewhere only with the flag."""
     rules = PasswordRules(cleartext=host != "loopback")
     address = "127.0.0.1" if host == "loopback" else own_address()
     with played(framed(greeting()), [switch("mysql_clear_password"), OK], host=address) as server:
@@ -111,7 +111,7 @@ def test_clear_text_where_it_is_allowed(host: str) -> None:
 
 @pytest.mark.parametrize("plugin", ["caching_sha2_password", "sha256_password"])
 def test_any_public_key_where_it_is_allowed(plugin: str) -> None:
-    """By the flag: the key is asked for and used."""
+    """With the flag the client asks for the server's key and uses it."""
     answers = [b"\x01\x04"] * (plugin == "caching_sha2_password")
     with played(framed(greeting(plugin)), [*answers, b"\x01" + pem(_KEY), OK], host=own_address()) as server:
         log_in(server, PasswordRules(any_public_key=True))
@@ -123,21 +123,21 @@ def test_any_public_key_where_it_is_allowed(plugin: str) -> None:
     [("caching_sha2_password", [b"\x01\x04"]), ("sha256_password", [b"\x01" + pem(_OTHER_KEY)])],
 )
 def test_a_known_public_key_is_not_replaced(plugin: str, answers: list[bytes]) -> None:
-    """Whatever key the server sends, the password is encrypted with the one that was given."""
+    """The password is encrypted with the given key, whatever key the server sends."""
     with played(framed(greeting(plugin)), [*answers, OK], host=own_address()) as server:
         log_in(server, PasswordRules(public_key=pem(_KEY)))
     assert decrypted(server.packets[1], _KEY) == PASSWORD.encode()
 
 
-def test_a_scramble_needs_no_leave() -> None:
-    """Where the server knows the password of caching_sha2_password from before, nothing but a scramble is sent."""
+def test_a_scramble_needs_no_flag() -> None:
+    """If the server has the password of caching_sha2_password in its cache, only a scramble is sent, without a flag."""
     with played(framed(greeting("caching_sha2_password")), [(b"\x01\x03", OK)], host=own_address()) as server:
         log_in(server)
     assert PASSWORD.encode() not in b"".join(server.packets)
 
 
 def test_ed25519() -> None:
-    """MariaDB's client_ed25519 gets a signature of its scramble, which MariaDB holds against the user's public key."""
+    """The client signs the scramble for MariaDB's client_ed25519; the user's public key verifies the signature."""
     # MariaDB's documentation, "Authentication Plugin - ed25519": what CREATE USER makes of the password `secret`
     public_key = base64.b64decode("ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY=")
     scramble = bytes(range(32))
@@ -147,12 +147,12 @@ def test_ed25519() -> None:
     ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(server.packets[1], scramble)
 
 
-# ---- what answers there
+# ---- servers that are not a MySQL
 
 
 @pytest.mark.parametrize("plugin", ["mysql_old_password", "parsec", "auth_gssapi_client", "\x1b[31m"])
-def test_a_way_to_log_in_that_is_not_supported(plugin: str) -> None:
-    """It is named, and what to do."""
+def test_an_unsupported_login_plugin(plugin: str) -> None:
+    """The error names the plugin, and the hint says what to do."""
     with played(framed(greeting()), [switch(plugin)]) as server:
         error = refusal(server, SourceDenied)
         assert f"plugin {plugin}" in error.message
@@ -180,7 +180,7 @@ ERROR_1040 = b"\xff\x10\x04Too many connections"
     ids=["ssh", "http", "redis", "closed", "protocol 9", "broken off", "short", "empty", "version", "endless", "1040"],
 )  # fmt: skip
 def test_odd_greetings(first: bytes, kind: type[ShardloadError], message: str) -> None:
-    """One line, and never a fault of shardload."""
+    """Each wrong greeting gives one line, never a traceback."""
     with played(first, closes=True) as server:
         error = refusal(server, kind)
         assert message in error.message
@@ -188,7 +188,7 @@ def test_odd_greetings(first: bytes, kind: type[ShardloadError], message: str) -
 
 
 def test_a_server_that_never_greets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An HTTP server or a Redis waits for us to speak: that is not waited for as long as a query's answer."""
+    """An HTTP server or a Redis waits for the client to begin. The time-out is that of connecting, not of a query."""
     monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 1)
     with played(b"") as server:
         error = refusal(server, SourceLost)
@@ -198,13 +198,13 @@ def test_a_server_that_never_greets(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(answers=st.lists(st.binary(max_size=40), min_size=1, max_size=12))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_answered(answers: list[bytes]) -> None:
-    """Any bytes at any time of the login are an error of ours, or no error."""
+    """Random bytes at any point of the login raise an error of ours, or none."""
     with played(framed(greeting()), answers, closes=True) as server, suppress(ShardloadError):
         log_in(server)
 
 
 def test_a_broken_init_connect(world: World) -> None:
-    """MySQL lets the user in and closes the connection at the first statement: the hint says where to look."""
+    """MySQL accepts the login and closes the connection at the first statement; the hint names init_connect."""
     world.execute(
         "CREATE USER ordinary@'%' IDENTIFIED BY 'x'",
         f"GRANT SELECT ON `{world.mysql.database}`.* TO ordinary@'%'",

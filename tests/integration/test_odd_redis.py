@@ -1,4 +1,4 @@
-"""Servers that are no Redis, or a broken one: every answer becomes an error of ours, in bounds, and in words."""
+"""Servers that are not a Redis, or a broken one: each wrong answer raises an error of ours and uses little memory."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
 
 
 def resp_hash(*fields: tuple[bytes, bytes]) -> bytes:
-    """The answer to HGETALL."""
+    """The reply to HGETALL for these fields."""
     parts = [part for field in fields for part in field]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
 class OddRedis:
-    """A server on loopback that answers each command as it is told to; None closes the connection."""
+    """A server on loopback that gives these answers to commands; the answer None closes the connection."""
 
     def __init__(self, **odd: bytes | None) -> None:
-        """`odd` are the answers to some commands, the others are answered as a Redis does. `greeting` is sent before
-        any command; with `greeting_ends` the connection is closed behind it."""
+        """`odd` has the answers to some commands; the other commands are answered as a Redis does. `greeting` is sent
+        before any command; with `greeting_ends` the connection is closed after it."""
         self.heard: list[list[bytes]] = []
         self._odd = {name.upper().encode(): answer for name, answer in odd.items()}
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -43,11 +43,11 @@ class OddRedis:
         self._thread.start()
 
     def url(self, user: str = "", password: str | None = None, database: str = "0") -> TargetUrl:
-        """Where it is."""
+        """The server's URL."""
         return TargetUrl("127.0.0.1", self.port, user, password, database)
 
     def connect(self, **login: str) -> TargetConnection:
-        """A connection to it."""
+        """A connection to this server."""
         return TargetConnection(self.url(**login), 10)
 
     def _serve(self) -> None:
@@ -82,13 +82,13 @@ class OddRedis:
         return {b"DBSIZE": b":0\r\n", b"DEL": b":0\r\n", b"HGETALL": b"*0\r\n"}.get(name, b"+OK\r\n")
 
     def close(self) -> None:
-        """No new connections."""
+        """Accept no new connections."""
         self._listener.close()
 
 
 @pytest.fixture
 def odd() -> Iterator[Callable[..., OddRedis]]:
-    """Makes them, and closes them after the test."""
+    """Makes such servers, and closes them after the test."""
     made: list[OddRedis] = []
 
     def make(**answers: bytes | None) -> OddRedis:
@@ -100,7 +100,7 @@ def odd() -> Iterator[Callable[..., OddRedis]]:
         one.close()
 
 
-# ---- who is there
+# ---- connecting
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def odd() -> Iterator[Callable[..., OddRedis]]:
     ],
 )  # fmt: skip
 def test_a_password_is_for_a_redis_alone(odd: Callable[..., OddRedis], answer: bytes | None) -> None:
-    """Who does not answer a PING as a Redis does gets no password, and the error shows none."""
+    """A server that does not answer PING as a Redis does gets no password, and the error does not contain it."""
     server = odd(ping=answer)
     with pytest.raises(TargetError, match=r"^cannot connect to redis://user@127\.0\.0\.1:") as caught:
         server.connect(user="user", password="secret")
@@ -122,16 +122,16 @@ def test_a_password_is_for_a_redis_alone(odd: Callable[..., OddRedis], answer: b
 
 
 @pytest.mark.parametrize("refusal", [b"-NOPERM no permissions\r\n", b"-MISCONF it cannot save\r\n"])
-def test_who_may_not_ping_may_be_used(odd: Callable[..., OddRedis], refusal: bytes) -> None:
-    """Where the default user, who has no password, has few rights, and where no more is written, but read."""
+def test_a_redis_that_refuses_ping_may_be_used(odd: Callable[..., OddRedis], refusal: bytes) -> None:
+    """A server is usable if the default user has few rights, or if it can be read but cannot save."""
     connection = odd(ping=refusal).connect()
     assert connection.call("DBSIZE") == 0
     connection.close()
 
 
 @pytest.mark.parametrize("many", [1, 2])
-def test_a_fence_stands_behind_each_batch(odd: Callable[..., OddRedis], many: int) -> None:
-    """No two alike; and a reply too many in front of it is noticed before anything counts."""
+def test_a_fence_follows_each_batch(odd: Callable[..., OddRedis], many: int) -> None:
+    """Each fence is different; one reply too many before it is noticed before anything counts."""
     server = odd()
     connection = server.connect()
     for _ in range(2):
@@ -152,8 +152,8 @@ def test_a_fence_stands_behind_each_batch(odd: Callable[..., OddRedis], many: in
 @pytest.mark.parametrize(
     "refusal", [b"-NOAUTH Authentication required.\r\n", b"-NOPERM no permissions\r\n", b"+PONG\r\n"]
 )
-def test_who_wants_a_password_gets_it(odd: Callable[..., OddRedis], refusal: bytes) -> None:
-    """NOAUTH is a Redis's answer; so is NOPERM, where the default user may do nothing. No PING, then no fences."""
+def test_a_redis_that_asks_for_a_password_gets_it(odd: Callable[..., OddRedis], refusal: bytes) -> None:
+    """NOAUTH is a Redis's answer, and so is NOPERM for a user without rights. Without PING there are no fences."""
     server = odd(ping=refusal)
     connection = server.connect(user="user", password="secret", database="3")
     assert server.heard[1:3] == [[b"AUTH", b"user", b"secret"], [b"SELECT", b"3"]]
@@ -178,10 +178,10 @@ def test_who_wants_a_password_gets_it(odd: Callable[..., OddRedis], refusal: byt
         ({"select": b"-ERR DB index is out of range\r\n"}, TargetDenied, "out of range"),
     ],
 )  # fmt: skip
-def test_a_refusal_at_the_door(
+def test_a_refused_connection(
     odd: Callable[..., OddRedis], odd_answers: dict[str, bytes | None], kind: type[TargetError], told: str
 ) -> None:
-    """In its own words and its kind, with a hint, and without the password; no row is ever to blame for it."""
+    """A refused connection raises the right class, with a hint and without the password; no row gets blame."""
     with pytest.raises(kind, match=told) as caught:
         odd(**odd_answers).connect(password="secret", database="3")
     assert "secr" not in str(caught.value)
@@ -190,7 +190,7 @@ def test_a_refusal_at_the_door(
 
 
 def test_a_full_redis_is_waited_for(world: World, own_redis: RedisServer) -> None:
-    """Its own words to one client too many."""
+    """Too many clients: Redis's own words, as TargetFull, so that the job waits."""
     one = TargetConnection(own_redis.url)
     one.call("CONFIG", "SET", "maxclients", "1")
     with pytest.raises(TargetBusy, match="max number of clients reached"):
@@ -198,7 +198,7 @@ def test_a_full_redis_is_waited_for(world: World, own_redis: RedisServer) -> Non
     one.close()
 
 
-# ---- what it says
+# ---- answers
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_full_redis_is_waited_for(world: World, own_redis: RedisServer) -> Non
     ],
 )
 def test_odd_answers(odd: Callable[..., OddRedis], answers: dict[str, bytes | None], told: str) -> None:
-    """Each is a lost connection, and the command is named."""
+    """Each wrong answer is a lost connection, and the message names the command."""
     connection = odd(**answers).connect()
     with pytest.raises(TargetLost, match=told):
         describe_server(connection)
@@ -226,7 +226,7 @@ def test_odd_answers(odd: Callable[..., OddRedis], answers: dict[str, bytes | No
 
 
 def test_odd_hashes(odd: Callable[..., OddRedis]) -> None:
-    """HGETALL with an odd number of parts, to the probe."""
+    """HGETALL with an odd number of items raises TargetLost in the probe."""
     connection = odd(hgetall=b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n").connect()
     with pytest.raises(TargetLost, match="not a hash"):
         choose_payload(connection, b"scratch", "auto", [Payload.PLAIN])
@@ -235,7 +235,7 @@ def test_odd_hashes(odd: Callable[..., OddRedis]) -> None:
 
 @pytest.mark.parametrize(("encoding", "written"), [("auto", b"RESTORE"), ("commands", b"MULTI")])
 def test_a_scratch_key_cannot_stay(odd: Callable[..., OddRedis], encoding: str, written: bytes) -> None:
-    """Wherever the connection breaks: it has a time to live from its first moment, or is removed where it was made."""
+    """If the connection breaks, the scratch key expires, or the transaction that makes it also removes it."""
     server = odd(
         hgetall=resp_hash((b"shardload", b"probe"), (b"number", b"-12345"), (b"long", b"x" * 100), (b"empty", b"")),
         multi=b"+OK\r\n", hset=b"+QUEUED\r\n", exec=b"*2\r\n:1\r\n:1\r\n", **{"del": b"+QUEUED\r\n"},
@@ -253,7 +253,7 @@ def test_a_scratch_key_cannot_stay(odd: Callable[..., OddRedis], encoding: str, 
 
 
 def info(connection: TargetConnection) -> None:
-    """Ask a question."""
+    """Call INFO and DBSIZE."""
     describe_server(connection)
 
 
@@ -267,7 +267,7 @@ def write(connection: TargetConnection) -> None:
 def test_a_line_without_an_end_is_not_kept(
     odd: Callable[..., OddRedis], ask: Callable[[TargetConnection], None]
 ) -> None:
-    """Neither as an answer, nor as the reply to a write: a few MiB at most."""
+    """An endless line, as an answer or as a reply to a write, takes a few MiB at most."""
     endless = b"+" + b"x" * (64 << 20)
     connection = odd(info=endless, set=endless).connect()
     tracemalloc.start()
@@ -279,7 +279,7 @@ def test_a_line_without_an_end_is_not_kept(
 
 
 def test_a_long_text_is_cut(odd: Callable[..., OddRedis]) -> None:
-    """What an error says is shown in part, whatever letters it is of."""
+    """A long error text is cut, also if its bytes are not UTF-8."""
     connection = odd(get=b"-ERR " + b"\xff" * 100_000 + b"\r\n").connect()
     with pytest.raises(TargetError, match=r"GET was refused: ERR .*\.\.\.$") as caught:
         connection.call("GET", "k")
@@ -290,8 +290,8 @@ def test_a_long_text_is_cut(odd: Callable[..., OddRedis]) -> None:
 # ---- an idle connection
 
 
-def test_a_connection_that_was_closed_is_told(world: World, own_redis: RedisServer) -> None:
-    """By the server, before anything was sent; an open one is open, also after a batch."""
+def test_a_connection_that_was_closed_is_noticed(world: World, own_redis: RedisServer) -> None:
+    """is_open is False after the server closes, and True before that, also after a batch."""
     connection = TargetConnection(own_redis.url)
     assert connection.is_open()
     connection.send(SET * 5000, 5000)
@@ -306,7 +306,7 @@ def test_a_connection_that_was_closed_is_told(world: World, own_redis: RedisServ
 
 
 def test_a_connection_with_unasked_bytes_is_not_open(odd: Callable[..., OddRedis]) -> None:
-    """A word nobody asked for stands where the next reply would be looked for."""
+    """is_open is False if bytes came that are no reply: they would be read as the next reply."""
     connection = odd(get=b"+OK\r\n").connect()
     connection.send(SET * 500, 500)
     connection.confirm()

@@ -1,4 +1,4 @@
-"""Forking, reaping, signals and identities, with real processes."""
+"""Fork, reap, signals and identities, with real processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 @pytest.fixture
 def children() -> Iterator[list[int]]:
-    """Pids that are killed and reaped after the test, if it has not done so."""
+    """A list of pids that are killed and reaped after the test."""
     pids: list[int] = []
     yield pids
     for pid in pids:
@@ -49,13 +49,13 @@ def children() -> Iterator[list[int]]:
 
 
 def forked(children: list[int], body: Callable[[], int]) -> int:
-    """A child of this test."""
+    """Fork a child, which is ended after the test."""
     children.append(fork_child(body, []))
     return children[-1]
 
 
 def exit_code(pid: int) -> int:
-    """How a child ended, negative for a signal."""
+    """Wait for a child; its exit code, or the negative number of the signal that killed it."""
     ended: tuple[int, int] = wait_until(lambda: (found := os.waitpid(pid, os.WNOHANG))[0] and found, "it ends")
     return os.waitstatus_to_exitcode(ended[1])
 
@@ -67,7 +67,7 @@ def pausing() -> int:
 
 
 def told(children: list[int], body: Callable[[], Any]) -> Any:
-    """What a child found out, as JSON."""
+    """What a child has written to the pipe, as JSON."""
     reading, writing = os.pipe()
 
     def tell() -> int:
@@ -87,12 +87,12 @@ def told(children: list[int], body: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("code", [0, 1, 42])
 def test_a_child_leaves_with_its_bodys_result(children: list[int], code: int) -> None:
-    """As its exit code."""
+    """The body's result is the exit code."""
     assert exit_code(forked(children, lambda: code)) == code
 
 
 def test_a_child_that_raises_leaves_with_70(children: list[int], capfd: pytest.CaptureFixture[str]) -> None:
-    """With a traceback on standard error, and without returning into the caller's frames or its exit handlers."""
+    """The child prints a traceback, exits with 70, and runs neither the caller's code nor exit handlers."""
 
     def crash() -> int:
         raise RuntimeError("on purpose")
@@ -111,7 +111,7 @@ def test_a_child_that_raises_leaves_with_70(children: list[int], capfd: pytest.C
 
 
 def test_a_childs_handlers(children: list[int]) -> None:
-    """INT, HUP and QUIT are ignored, the rest are as a new process has them, whatever the parent had."""
+    """The child ignores INT, HUP and QUIT; all other signals have the default handlers, whatever the parent had."""
     names = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGCHLD", "SIGUSR1", "SIGUSR2"]
     before = {name: signal.signal(getattr(signal, name), lambda *_: None) for name in names}
     try:
@@ -124,7 +124,7 @@ def test_a_childs_handlers(children: list[int]) -> None:
 
 
 def test_a_terminals_signals_do_not_end_a_child(children: list[int]) -> None:
-    """INT, HUP and QUIT do nothing; TERM ends it."""
+    """INT, HUP and QUIT do nothing; TERM ends the child."""
     pid = forked(children, pausing)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         os.kill(pid, number)
@@ -134,7 +134,7 @@ def test_a_terminals_signals_do_not_end_a_child(children: list[int]) -> None:
 
 
 def test_a_child_can_be_signalled(children: list[int]) -> None:
-    """The signals that were held back around the fork are let through on both sides."""
+    """The signals that were blocked around the fork are unblocked in parent and child."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     blocked = told(children, lambda: sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))
     assert blocked == sorted(before)
@@ -142,7 +142,7 @@ def test_a_child_can_be_signalled(children: list[int]) -> None:
 
 
 def test_a_child_does_not_ring_its_parents_inbox(children: list[int]) -> None:
-    """A signal to the child, which has a handler of its own, is no business of the pipe that it has inherited."""
+    """A signal to a child with its own handler writes nothing to the pipe that the child has inherited."""
 
     def signalling_itself() -> int:
         signal.signal(signal.SIGUSR1, lambda *_: None)
@@ -157,8 +157,8 @@ def test_a_child_does_not_ring_its_parents_inbox(children: list[int]) -> None:
         inbox.close()
 
 
-def test_a_child_closes_what_it_is_told_to(children: list[int]) -> None:
-    """These descriptors, and no others; the parent keeps them."""
+def test_a_child_closes_the_given_descriptors(children: list[int]) -> None:
+    """The child closes these descriptors only; the parent keeps them."""
     first, second = os.pipe()
 
     def are_open() -> list[bool]:
@@ -180,7 +180,7 @@ def test_a_child_closes_what_it_is_told_to(children: list[int]) -> None:
 
 
 def test_reap_all(children: list[int]) -> None:
-    """Every child that has ended, once, with its status; those that live are not waited for."""
+    """Every child that has ended is reaped once, with its status; running children are not waited for."""
     alive = forked(children, pausing)
     pids = {forked(children, lambda code=code: code): code for code in (0, 3, 70)}  # type: ignore[misc]
     reaped: dict[int, int] = {}
@@ -212,12 +212,12 @@ def test_reap_all(children: list[int]) -> None:
     ],
 )
 def test_a_death_in_words(status: int, words: str) -> None:
-    """The signal's name and what it often means."""
+    """The text names the signal and its usual cause."""
     assert describe_death(status) == words
 
 
 def test_a_title_is_seen(children: list[int]) -> None:
-    """By whoever lists processes."""
+    """Other processes see the title in the list of processes."""
 
     def titled() -> int:
         set_title("shardload: test of titles #7")
@@ -231,7 +231,7 @@ def test_a_title_is_seen(children: list[int]) -> None:
 
 
 def test_this_process_is_alive() -> None:
-    """With its pid and its start."""
+    """A process with the right pid and start time is alive."""
     start = start_time(os.getpid())
     assert start > 0
     assert is_alive(os.getpid(), start)
@@ -239,19 +239,19 @@ def test_this_process_is_alive() -> None:
 
 @pytest.mark.parametrize(("pid", "wrong"), [(os.getpid(), 1), (os.getpid(), -1), (1, 5)])
 def test_another_start_is_another_process(pid: int, wrong: int) -> None:
-    """The pid has come back, the process has not."""
+    """With another start time the pid belongs to another process."""
     assert not is_alive(pid, start_time(pid) + wrong)
 
 
 @pytest.mark.parametrize(("pid", "start"), [(0, 0), (0, 5), (-1, 5), (2**22 + 1, 0), (2**22 + 1, 5)])
 def test_no_process(pid: int, start: int) -> None:
-    """Nobody has this pid, or none was recorded."""
+    """A pid without a process, and a pid that was not recorded, are not alive."""
     assert not is_alive(pid, start)
 
 
 @NEEDS_PROC
 def test_a_zombie_counts_as_gone(children: list[int]) -> None:
-    """It holds nothing and does nothing any more; and reaped it is gone as well."""
+    """A zombie counts as gone, before and after it is reaped."""
     pid = forked(children, pausing)
     start = start_time(pid)
     assert is_alive(pid, start)
@@ -264,7 +264,7 @@ def test_a_zombie_counts_as_gone(children: list[int]) -> None:
 
 
 def named(children: list[int], name: bytes) -> int:
-    """A child whose name in the kernel is this."""
+    """A child with this name in the kernel."""
     ready, writing = os.pipe()
 
     def body() -> int:
@@ -282,13 +282,13 @@ def named(children: list[int], name: bytes) -> int:
 @NEEDS_PROC
 @pytest.mark.parametrize("name", [b"a b", b"a) Z 1 2 (b", b")", b"((("])
 def test_a_name_does_not_confuse(children: list[int], name: bytes) -> None:
-    """Spaces and brackets in a process's name are no part of its state."""
+    """Spaces and brackets in a process's name are not read as its state."""
     pid = named(children, name)
     assert is_alive(pid, start_time(pid))
 
 
 @NEEDS_PROC
-def test_a_name_that_is_no_text(children: list[int]) -> None:
+def test_a_name_that_is_not_text(children: list[int]) -> None:
     """The kernel cuts names after 15 bytes, also in the middle of a character."""
     pid = named(children, b"\xc3")
     assert is_alive(pid, start_time(pid))
@@ -299,7 +299,7 @@ def test_a_name_that_is_no_text(children: list[int]) -> None:
 
 @NEEDS_PROC
 def test_a_child_dies_with_its_parent(children: list[int]) -> None:
-    """kill -9 of the parent ends it, without anybody's help."""
+    """When the parent gets kill -9, the kernel kills the child."""
     reading, writing = os.pipe()
 
     def grandchild(parent: int) -> int:
@@ -324,7 +324,7 @@ def test_a_child_dies_with_its_parent(children: list[int]) -> None:
 
 
 def test_a_parent_that_is_dead_already_is_noticed(children: list[int]) -> None:
-    """The request came too late: False, and the child leaves by itself."""
+    """If the parent died before the request, the result is False, and the child exits itself."""
     reading, writing = os.pipe()
 
     def grandchild(parent: int) -> int:
@@ -348,7 +348,7 @@ def test_a_parent_that_is_dead_already_is_noticed(children: list[int]) -> None:
 
 
 def test_signals_are_noted_in_order() -> None:
-    """Each once for each time it came, none lost, none twice; the descriptor is readable as long as there are any."""
+    """Each signal is read exactly once, in order; the descriptor is readable until all are read."""
     sent = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1, signal.SIGWINCH, signal.SIGUSR1]
     inbox = SignalInbox({signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH})
     try:
@@ -364,7 +364,7 @@ def test_signals_are_noted_in_order() -> None:
 
 
 def test_a_signal_wakes_a_selector() -> None:
-    """While it waits, not only before."""
+    """A signal ends a wait that has begun already."""
     inbox = SignalInbox([signal.SIGALRM])
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.02)
@@ -377,8 +377,8 @@ def test_a_signal_wakes_a_selector() -> None:
         inbox.close()
 
 
-def test_a_flood_of_signals_blocks_nobody() -> None:
-    """More than the pipe holds: the sender goes on, and what fits is noted."""
+def test_a_flood_of_signals_does_not_block() -> None:
+    """With more signals than the pipe holds, the sender goes on, and those that fit are kept."""
     inbox = SignalInbox([signal.SIGUSR1])
     try:
         for _ in range(70_000):
@@ -390,11 +390,11 @@ def test_a_flood_of_signals_blocks_nobody() -> None:
         inbox.close()
 
 
-def test_an_inbox_puts_everything_back() -> None:
-    """Handlers, wake-up descriptor and descriptors are as before."""
+def test_an_inbox_restores_everything() -> None:
+    """Handlers, wake-up descriptor and open descriptors are as before."""
 
     def mine(*_: object) -> None:
-        """A handler of somebody else's."""
+        """A handler that was set before."""
 
     before = signal.signal(signal.SIGUSR1, mine)
     reading, writing = os.pipe()
@@ -419,7 +419,7 @@ def test_an_inbox_puts_everything_back() -> None:
 
 
 def test_what_is_ignored_stays_ignored() -> None:
-    """nohup's wish is respected, by the inbox and by the exception."""
+    """A signal that nohup ignores stays ignored, by the inbox and by the exception."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         inbox = SignalInbox([signal.SIGHUP, signal.SIGUSR1])
@@ -435,7 +435,7 @@ def test_what_is_ignored_stays_ignored() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_stops_by_an_exception(number: signal.Signals) -> None:
-    """In the phases that hold nothing; afterwards the handlers are what they were."""
+    """A signal raises StoppedBySignal; afterwards the former handlers are set."""
     before = signal.getsignal(number)
     with pytest.raises(StoppedBySignal) as caught, stop_by_exception([number]):
         os.kill(os.getpid(), number)
@@ -444,7 +444,7 @@ def test_a_signal_stops_by_an_exception(number: signal.Signals) -> None:
 
 
 def test_a_dropped_exception_is_raised_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a finaliser raises is dropped by Python: the body runs on, and then stops."""
+    """Python drops what a finaliser raises: the body runs on, and the exception is raised at its end."""
     dropped: list[Any] = []
     monkeypatch.setattr("sys.unraisablehook", dropped.append)
 
@@ -466,8 +466,8 @@ def test_a_dropped_exception_is_raised_at_the_end(monkeypatch: pytest.MonkeyPatc
     assert caught.value.exit_code == 143
 
 
-def test_what_a_library_makes_of_the_exception_is_the_signal_still() -> None:
-    """pydantic wraps whatever is raised in a serializer, which may be where the signal came."""
+def test_an_exception_that_a_library_wraps_is_still_the_signal() -> None:
+    """pydantic wraps an exception that is raised in a serializer; the signal is raised all the same."""
 
     class Spec(BaseModel):
         path: str
@@ -483,13 +483,13 @@ def test_what_a_library_makes_of_the_exception_is_the_signal_still() -> None:
 
 
 def test_an_error_without_a_signal_is_itself() -> None:
-    """Nothing is blamed on a signal that never came."""
+    """Without a signal an error stays as it is."""
     with pytest.raises(ValueError, match="mine"), stop_by_exception([signal.SIGTERM]):
         raise ValueError("mine")
 
 
 def test_a_signal_while_the_handlers_are_set_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them are set, or none: one that comes in between waits until then."""
+    """A signal that comes while handlers are being set is delivered when all are set."""
     numbers = [signal.SIGTERM, signal.SIGHUP]
     before = [signal.getsignal(number) for number in numbers]
     really = signal.signal
@@ -509,8 +509,8 @@ def test_a_signal_while_the_handlers_are_set_leaves_none(monkeypatch: pytest.Mon
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
-def test_held_signals_come_afterwards() -> None:
-    """Not within; and the mask is what it was."""
+def test_blocked_signals_come_afterwards() -> None:
+    """Signals wait until the end of the block, and the former mask is restored."""
     masks = []
 
     def body() -> None:
@@ -530,7 +530,7 @@ def test_held_signals_come_afterwards() -> None:
 
 
 def test_a_spawned_program_has_the_signals_of_its_parent() -> None:
-    """None is held back in it; and a program that is not there is an error."""
+    """No signal stays blocked in the program; a missing program raises OSError."""
     child = spawn(["grep", "SigBlk", "/proc/self/status"], stdout=subprocess.PIPE)
     assert child.communicate()[0].split() == [b"SigBlk:", b"0000000000000000"]
     with pytest.raises(FileNotFoundError):

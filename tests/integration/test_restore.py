@@ -1,4 +1,4 @@
-"""RESTORE payloads against a real server: its own DUMP, HGETALL, encodings, TTLs, and what its rights allow."""
+"""RESTORE payloads on a real server: equal to its DUMP, right fields, encodings, TTLs, and rights."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STRICT = {
 
 @pytest.fixture
 def strict(world: World) -> Iterator[TargetConnection]:
-    """The world's Redis, whatever its make, while it checks every payload to the last byte and dumps plainly."""
+    """The tests' Redis, set to check every byte of a payload and to dump without compression."""
     client = world.target()
     before = {name: str(value) for name in STRICT for value in client.config_get(name).values()}
     connection = TargetConnection(world.redis)
@@ -65,7 +65,7 @@ def strict(world: World) -> Iterator[TargetConnection]:
 def test_the_payload_is_what_the_server_reads_and_writes(
     strict: TargetConnection, fields: Fields, wish: Payload
 ) -> None:
-    """RESTORE with full checks gives the hash back; a listpack is, body for body, the server's own DUMP of an HSET."""
+    """RESTORE with all checks gives the right hash; a listpack's body equals the server's own DUMP after HSET."""
     payload = hash_payload(fields, wish)
     assert strict.call("RESTORE", "k", 0, payload, "REPLACE") == b"OK"
     flat = strict.call("HGETALL", "k")
@@ -77,7 +77,7 @@ def test_the_payload_is_what_the_server_reads_and_writes(
 
 
 def test_the_server_is_strict(strict: TargetConnection) -> None:
-    """It refuses a listpack with one wrong back-length under a right checksum: so it has read the others to the end."""
+    """The server refuses a listpack with one wrong back-length and a right checksum, so it checks to the last byte."""
     data = hash_payload([(b"a", b"b")], Payload.LISTPACK)[:-8]
     wrong = data.replace(b"\x81a\x02", b"\x81a\x09")
     assert wrong != data
@@ -86,7 +86,7 @@ def test_the_server_is_strict(strict: TargetConnection) -> None:
 
 
 def test_random_hashes(strict: TargetConnection) -> None:
-    """Many, of all kinds of values: the server's own bytes each time."""
+    """Many random hashes of all kinds of values give the server's own bytes."""
     seed = random.randrange(1, 10**9)
     print("seed", seed)
     rng = random.Random(seed)
@@ -101,7 +101,7 @@ def test_random_hashes(strict: TargetConnection) -> None:
 
 
 def test_layouts_differ_in_memory(world: World) -> None:
-    """A value of 100 bytes: compact stays a listpack, native is the hash table that HSET makes."""
+    """With a value of 100 bytes, compact stays a listpack; native is the hash table that HSET makes."""
     world.make_table("wide", "id INT PRIMARY KEY, body TEXT")
     world.execute(f"INSERT INTO wide VALUES (1, '{'x' * 100}'), (2, '{'x' * 9000}')")
     client = world.target()
@@ -115,7 +115,7 @@ def test_layouts_differ_in_memory(world: World) -> None:
 
 @pytest.mark.parametrize("encoding", ["restore", "commands"])
 def test_keys_expire_spread_evenly(world: World, encoding: str) -> None:
-    """--ttl 1h --ttl-jitter 10%: each key within 54 and 66 minutes, spread over them, and the same in a second load."""
+    """With --ttl 1h --ttl-jitter 10% each key expires within 54 and 66 minutes, at the same time in a second load."""
     world.make_table("brief", "id INT PRIMARY KEY")
     world.execute("INSERT INTO brief VALUES " + ",".join(f"({n})" for n in range(1000)))
     form = Form(None, 3_600_000, 360_000)
@@ -131,7 +131,7 @@ def test_keys_expire_spread_evenly(world: World, encoding: str) -> None:
 
 
 def test_both_encoders_are_chosen_by_name(world: World) -> None:
-    """--encoder reference says so in the summary, and writes the same."""
+    """--encoder reference is named in the summary, and writes the same keys."""
     world.make_table("few", "id INT PRIMARY KEY, name TEXT")
     world.execute("INSERT INTO few VALUES (1, 'a'), (2, NULL)")
     for words, encoder in (
@@ -150,7 +150,7 @@ def test_both_encoders_are_chosen_by_name(world: World) -> None:
 
 @pytest.fixture
 def narrow(world: World) -> Iterator[TargetUrl]:
-    """A user who may write, but not RESTORE: it is in @dangerous."""
+    """A user who may write, but not use RESTORE, which is in @dangerous."""
     admin = world.target()
     commands = ["+@read", "+@write", "+@connection", "-@dangerous"]
     admin.acl_setuser("narrow", enabled=True, passwords=["+pw"], keys=["*"], commands=commands)
@@ -159,7 +159,7 @@ def narrow(world: World) -> Iterator[TargetUrl]:
 
 
 def test_auto_falls_back_where_restore_is_refused(world: World, narrow: TargetUrl) -> None:
-    """It says why; asked for by name, RESTORE is an error. The scratch key is gone either way."""
+    """`auto` gives the reason and writes commands; `restore` is an error. The scratch key is removed in both cases."""
     connection = TargetConnection(narrow)
     choice = choose_payload(connection, b"scratch", "auto", [Payload.LISTPACK, Payload.PLAIN])
     assert choice.payload is None
@@ -177,7 +177,7 @@ def test_auto_falls_back_where_restore_is_refused(world: World, narrow: TargetUr
 
 
 def test_a_user_who_may_not_write(world: World) -> None:
-    """TargetDenied from the probe, and no key."""
+    """The probe raises TargetDenied and leaves no key."""
     admin = world.target()
     admin.acl_setuser("reader", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@read", "+@connection"])
     connection = TargetConnection(TargetUrl(world.redis.host, world.redis.port, "reader", "pw", "0"))
@@ -190,7 +190,7 @@ def test_a_user_who_may_not_write(world: World) -> None:
 
 
 def test_counted_replies_are_the_servers(world: World) -> None:
-    """Thousands of replies in pieces of every size, then one error: none is lost, and the error is told."""
+    """Thousands of replies arrive in pieces of all sizes, then one error: all are counted, and the error is raised."""
     connection = TargetConnection(world.redis)
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(Payload.LISTPACK), native=True)
     encoder.begin(0)

@@ -1,4 +1,4 @@
-"""Synthetic users: the same for the same seed, and awkward on purpose."""
+"""Synthetic users: awkward values, and the same table for the same seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 33_000  # beyond the first wide gap
 
 
 def seeded(world: World, table: str, rows: int, random_seed: int) -> list[tuple[Any, ...]]:
-    """Make a table of users; every row of it."""
+    """Make a table of users; gives all its rows."""
     world.tables.append(table)
     world.execute(f"DROP TABLE IF EXISTS `{table}`")
     seed(world.mysql, table, rows, random_seed, lambda _: None)
@@ -23,7 +23,7 @@ def seeded(world: World, table: str, rows: int, random_seed: int) -> list[tuple[
 
 
 def test_the_same_seed_makes_the_same_users(world: World) -> None:
-    """Row by row and byte by byte; another seed makes others."""
+    """All rows are equal for the same seed; another seed makes other rows."""
     one, same, other = (seeded(world, name, 2000, number) for name, number in (("s1", 5), ("s2", 5), ("s3", 6)))
     assert one == same
     assert len(one) == len(other) == 2000
@@ -31,12 +31,12 @@ def test_the_same_seed_makes_the_same_users(world: World) -> None:
 
 
 def test_more_users_begin_with_the_same(world: World) -> None:
-    """The size changes nothing of the first rows."""
+    """A larger table begins with the same rows."""
     assert seeded(world, "s1", 100, 1) == seeded(world, "s2", 12_000, 1)[:100]
 
 
 def test_what_is_awkward_about_them(world: World) -> None:
-    """Gaps small and wide, NULLs, empty strings, unicode, control characters, long texts; unique where it is said."""
+    """Small and wide gaps, NULLs, empty strings, Unicode, control characters, long texts; unique columns are unique."""
     rows = seeded(world, "users_seen", ROWS, 1)
     ids = [int(row[0]) for row in rows]
     assert len(rows) == ROWS
@@ -56,7 +56,7 @@ def test_what_is_awkward_about_them(world: World) -> None:
 
 
 def test_progress_is_told(world: World) -> None:
-    """Rising, up to all rows; none of nothing."""
+    """The numbers rise up to all rows; for no rows there is none."""
     world.tables.append("told")
     world.execute("DROP TABLE IF EXISTS told")
     said: list[int] = []
@@ -66,7 +66,7 @@ def test_progress_is_told(world: World) -> None:
 
 
 def test_a_table_that_exists_is_left_alone(world: World) -> None:
-    """Refused before anything is written."""
+    """It is refused before anything is written."""
     world.make_table("precious", "id INT PRIMARY KEY")
     world.execute("INSERT INTO precious VALUES (1)")
     with pytest.raises(SpecError, match="table precious exists already"):
@@ -75,7 +75,7 @@ def test_a_table_that_exists_is_left_alone(world: World) -> None:
 
 
 def test_the_command_makes_them(world: World) -> None:
-    """`shardload seed` says what it made and where, without the password; a taken table is exit 2."""
+    """`shardload seed` prints what it made and where, without the password; an existing table is exit code 2."""
     world.tables.append("made")
     world.execute("DROP TABLE IF EXISTS made")
     done = world.run("seed", "--table", "made", "--rows", "1234")
@@ -88,7 +88,7 @@ def test_the_command_makes_them(world: World) -> None:
 
 
 def test_a_server_that_is_away(world: World) -> None:
-    """An error of ours."""
+    """An error of ours is raised."""
     url = type(world.mysql)("127.0.0.1", 1, "u", "secret", "d")
     with pytest.raises(SourceError, match="cannot connect"):
         seed(url, "t", 1, 1, lambda _: None)

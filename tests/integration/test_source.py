@@ -1,4 +1,4 @@
-"""MySQL on the wire: exact bytes, whole values, honest ends; what a table is; the planner's questions."""
+"""MySQL: the exact bytes of rows, complete results, descriptions of tables, and the planner's questions."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Row = list[bytes | None]
 
 @pytest.fixture
 def connection(world: World) -> Iterator[Any]:
-    """One to the tests' database."""
+    """A connection to the tests' database."""
     connection = source.connect(world.mysql)
     yield connection
     source.abandon(connection)
 
 
 def begun(stream: source.RangeStream, sql: str) -> int:
-    """A query sent, and its head read."""
+    """A stream that has sent a query and read the answer's head."""
     stream.send_query(sql)
     return stream.read_head()
 
 
 def streamed(connection: Any, sql: str, columns: int) -> list[Row]:
-    """Every row of a query, read raw to its clean end."""
+    """All rows of a query, as raw values, read up to the end packet."""
     stream = source.RangeStream(connection)
     sequence, rows = begun(stream, sql), []
     while True:
@@ -95,7 +95,7 @@ VALUES = [
 
 
 def test_every_type_as_the_server_writes_it(world: World, connection: Any) -> None:
-    """The text protocol's own bytes, for every type that has a trap in it; the session is in UTC and utf8mb4."""
+    """Each type arrives as the bytes that the server writes in the text protocol. The session has UTC and utf8mb4."""
     columns = ", ".join(f"c{number} {type_}" for number, (type_, _, _) in enumerate(VALUES))
     world.make_table("types", f"id INT PRIMARY KEY, {columns}")
     world.execute(
@@ -108,7 +108,7 @@ def test_every_type_as_the_server_writes_it(world: World, connection: Any) -> No
 
 
 def test_a_range_has_its_lower_end_and_not_its_upper(world: World, connection: Any) -> None:
-    """Half-open, on signed and unsigned extremes too."""
+    """Ranges are half-open, also at the smallest and largest signed and unsigned keys."""
     world.make_table("ends", "id BIGINT UNSIGNED PRIMARY KEY")
     world.execute("INSERT INTO ends VALUES (0), (1), (2), (3), (18446744073709551614), (18446744073709551615)")
 
@@ -123,7 +123,7 @@ def test_a_range_has_its_lower_end_and_not_its_upper(world: World, connection: A
 
 
 def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
-    """One after another, empty ones between, and ordinary queries too."""
+    """One connection reads many ranges in turn, also empty ones, with other queries between them."""
     world.make_table("many", "id INT PRIMARY KEY, body VARCHAR(2000)")
     world.execute("INSERT INTO many VALUES " + ", ".join(f"({n}, REPEAT('x', {n}))" for n in range(1, 1500)))
     stream = source.RangeStream(connection)
@@ -143,7 +143,7 @@ def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
 
 
 def test_other_columns_on_the_same_connection(world: World, connection: Any) -> None:
-    """The head of the answer before is known again, and no other is taken for it: not a longer one, nor a shorter."""
+    """An answer's head is recognised only if it equals the last one; a longer or shorter head is read anew."""
     world.make_table("heads", "id INT PRIMARY KEY, a VARCHAR(9), b VARCHAR(9)")
     world.execute("INSERT INTO heads VALUES (1, 'x', 'y')")
     stream = source.RangeStream(connection)
@@ -159,7 +159,7 @@ def test_other_columns_on_the_same_connection(world: World, connection: Any) -> 
 
 @pytest.mark.parametrize("mebibytes", [1, 17, 33])
 def test_large_values_come_whole(world: World, connection: Any, mebibytes: int) -> None:
-    """Over 16 MiB a row is several packets; it is one value all the same, and the small row after it is right."""
+    """A row above 16 MiB has several packets; its value arrives complete, and so does the small row after it."""
     pattern = b"\xfe\xff\x00\r\n$*"
     count = mebibytes * 2**20 // len(pattern) + 1
     world.make_table("large", "id INT PRIMARY KEY, body LONGBLOB, tail VARCHAR(10)")
@@ -171,12 +171,12 @@ def test_large_values_come_whole(world: World, connection: Any, mebibytes: int) 
     assert rows[1:] == [[b"small", None], [b"", b"three"]]
 
 
-# ---- ends
+# ---- the end of a result
 
 
 @pytest.fixture
 def big(world: World) -> str:
-    """A table of some 40 MB: more than any buffer on the way holds."""
+    """A table of about 40 MB, which fits into no buffer on the way."""
     world.make_table("big", "id INT PRIMARY KEY, body MEDIUMTEXT")
     for block in range(4):
         values = ", ".join(f"({block * 1000 + n}, REPEAT('x', 10000))" for n in range(1000))
@@ -186,7 +186,7 @@ def big(world: World) -> str:
 
 @pytest.mark.parametrize("how", ["KILL", "KILL QUERY"])
 def test_a_connection_killed_in_the_middle_is_lost(world: World, connection: Any, big: str, how: str) -> None:
-    """Whatever of the result was read, there is no end packet: SourceLost, never a short success."""
+    """A result without an end packet raises SourceLost; it never counts as complete."""
     number = connection.thread_id()
     stream = source.RangeStream(connection)
     rows = 0
@@ -210,7 +210,7 @@ def test_a_connection_killed_in_the_middle_is_lost(world: World, connection: Any
 
 
 def test_a_server_that_refuses_a_query(connection: Any) -> None:
-    """A missing table is the spec's fault, and the connection can be used again."""
+    """A missing table is a SpecError, and the connection can be used again."""
     stream = source.RangeStream(connection)
     with pytest.raises(SpecError, match=r"reading a range: .*nowhere.* \[1146\]"):
         begun(stream, "SELECT 1 FROM nowhere")
@@ -227,7 +227,7 @@ def test_a_server_that_refuses_a_query(connection: Any) -> None:
     ],
 )
 def test_error_packets(payload: bytes, kind: type[Exception], message: str | None) -> None:
-    """With or without the state; what is lost, what was misspelt and what is denied are told apart."""
+    """An error packet, with or without a state, becomes the error for its code."""
     if message is None:
         payload = b"\xff" + (2013).to_bytes(2, "little") + b"gone"
         message = "r: gone [2013]"
@@ -237,14 +237,14 @@ def test_error_packets(payload: bytes, kind: type[Exception], message: str | Non
 
 
 def test_what_is_used_of_pymysqls_inside_exists(connection: Any) -> None:
-    """A new pymysql that has it no longer fails here, not in the middle of an import."""
+    """If a new pymysql lacks a private attribute that is used, this test fails, and not an import."""
     for name in INTERNALS:
         assert hasattr(connection, name), name
     assert hasattr(connection._sock, "recv_into")
 
 
 class _TlsServer(MysqlServer):
-    """One with a certificate that nobody vouches for, as MySQL makes itself at its first start."""
+    """A server with a self-signed certificate, such as MySQL makes at its first start."""
 
     def _command(self) -> list[str]:
         return [*super()._command(), f"--ssl-cert={self.directory}/cert.pem", f"--ssl-key={self.directory}/key.pem"]
@@ -265,7 +265,7 @@ def _write_certificate(directory: Path) -> None:
 
 
 def test_tls_is_taken_where_the_server_offers_it(tmp_path: Path) -> None:
-    """A user who must use it can log in, and rows come through it whole, those of many records too."""
+    """A user who must use TLS can log in, and rows arrive complete, also those of many TLS records."""
     _write_certificate(tmp_path)
     server = _TlsServer(tmp_path)
     server.start()
@@ -284,7 +284,7 @@ def test_tls_is_taken_where_the_server_offers_it(tmp_path: Path) -> None:
 
 
 def test_the_session_is_pinned(connection: Any) -> None:
-    """UTC, no surprises of sql_mode, utf8mb4, READ COMMITTED, and a server that waits for a slow Redis."""
+    """The session has UTC, an empty sql_mode, utf8mb4, READ COMMITTED, and a long net_write_timeout."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT @@session.time_zone, @@session.sql_mode, @@session.character_set_results, "
@@ -299,7 +299,7 @@ def test_the_session_is_pinned(connection: Any) -> None:
 
 
 def test_describe(world: World, connection: Any) -> None:
-    """Columns in order with their types, the primary key in its own order, the other unique indexes."""
+    """The columns in order with their types, the primary key in its own order, and the other unique indexes."""
     world.make_table(
         "described",
         "b INT NOT NULL, a BIGINT UNSIGNED NOT NULL, `Name` VARCHAR(20) NOT NULL, x INT, y INT, "
@@ -325,8 +325,8 @@ def test_describe(world: World, connection: Any) -> None:
         ([], False), (["p"], False), (["z", "p"], False),
     ],
 )  # fmt: skip
-def test_which_columns_tell_rows_apart(world: World, connection: Any, columns: list[str], identified: bool) -> None:
-    """Those that hold the primary key or a whole unique index; a unique prefix of a column is no whole column."""
+def test_which_columns_identify_a_row(world: World, connection: Any, columns: list[str], identified: bool) -> None:
+    """Columns identify a row if they include the primary key or a whole unique index; a prefix is not enough."""
     world.make_table(
         "uniques",
         "a INT, b INT, n INT NOT NULL, x INT NOT NULL, y INT NOT NULL, p VARCHAR(40) NOT NULL, z INT, "
@@ -335,8 +335,8 @@ def test_which_columns_tell_rows_apart(world: World, connection: Any, columns: l
     assert source.describe(connection, "uniques").identifies_row(columns) is identified
 
 
-def test_a_column_beside_a_unique_prefix_tells_nothing(world: World, connection: Any) -> None:
-    """UNIQUE (z, p(3)) allows many rows of the same z."""
+def test_a_column_beside_a_unique_prefix_does_not_identify_a_row(world: World, connection: Any) -> None:
+    """UNIQUE (z, p(3)) allows many rows with the same z."""
     world.make_table("prefixed", "id INT PRIMARY KEY, z INT NOT NULL, p VARCHAR(40) NOT NULL, UNIQUE (z, p(3))")
     world.execute("INSERT INTO prefixed VALUES (1, 7, 'abc'), (2, 7, 'xyz')")
     assert not source.describe(connection, "prefixed").identifies_row(["z"])
@@ -357,7 +357,7 @@ def test_a_column_beside_a_unique_prefix_tells_nothing(world: World, connection:
     ],
 )
 def test_the_key_column(world: World, connection: Any, columns: str, key: str | None) -> None:
-    """A single integer column; everything else is refused with its reason."""
+    """The key must be a single integer column; any other key is refused with the reason."""
     world.make_table("keyed", columns)
     table = source.describe(connection, "keyed")
     if key is not None:
@@ -368,7 +368,7 @@ def test_the_key_column(world: World, connection: Any, columns: str, key: str | 
 
 
 def restricted(world: World, *grants: str) -> SourceUrl:
-    """A user with these rights alone; the test drops it."""
+    """A user with these rights only; dropped after the test."""
     world.execute(
         "DROP USER IF EXISTS 'narrow'@'%'", "CREATE USER 'narrow'@'%' IDENTIFIED BY 'secret'",
         *[f"GRANT {grant} TO 'narrow'@'%'" for grant in grants],
@@ -377,7 +377,7 @@ def restricted(world: World, *grants: str) -> SourceUrl:
 
 
 def test_a_hidden_primary_key_is_asked_for(world: World) -> None:
-    """MariaDB does not show a key that the user may not read: the refusal says that this may be so."""
+    """MariaDB hides a key that the user may not read; the error mentions that."""
     world.make_table("mine", "id INT PRIMARY KEY, name VARCHAR(10)")
     connection = source.connect(restricted(world, f"SELECT (name) ON `{world.mysql.database}`.mine"))
     try:
@@ -397,7 +397,7 @@ def test_a_hidden_primary_key_is_asked_for(world: World) -> None:
     ],
 )  # fmt: skip
 def test_missing_rights_are_refused(world: World, grant: str, refusal: str) -> None:
-    """SourceDenied, with the right to ask for and without the password: no right at all, none to read."""
+    """A missing right raises SourceDenied, which names the right to grant and contains no password."""
     world.make_table("mine", "id INT PRIMARY KEY, name VARCHAR(10), hidden INT")
     world.make_table("other", "id INT PRIMARY KEY")
     connection = source.connect(restricted(world, grant.format(db=world.mysql.database)))
@@ -413,7 +413,7 @@ def test_missing_rights_are_refused(world: World, grant: str, refusal: str) -> N
 
 
 def test_columns_without_a_right_are_not_seen(world: World) -> None:
-    """A user who may read some columns has a table of these; asking for others is denied."""
+    """The table of a user who may read some columns has only these; selecting another is denied."""
     world.make_table("mine", "id INT PRIMARY KEY, name VARCHAR(10), hidden INT")
     connection = source.connect(restricted(world, f"SELECT (id, name) ON `{world.mysql.database}`.mine"))
     try:
@@ -436,7 +436,7 @@ def test_columns_without_a_right_are_not_seen(world: World) -> None:
     ],
 )
 def test_connections_that_fail(world: World, change: dict[str, Any], kind: type[Exception], message: str) -> None:
-    """Denied, misspelt and unreachable are told apart, with the URL and without the password."""
+    """Each failure has its own error, with the URL and without the password."""
     url = SourceUrl(**{**vars(world.mysql), **change})
     with pytest.raises(kind, match=message) as caught:
         source.connect(url)
@@ -460,7 +460,7 @@ def test_connections_that_fail(world: World, change: dict[str, Any], kind: type[
     ],
 )
 def test_bounds(world: World, connection: Any, type_: str, ids: list[int], bounds: KeyRange | None) -> None:
-    """From the smallest key to one past the largest; none for an empty table."""
+    """From the smallest key to one past the largest; None for an empty table."""
     world.make_table("bounded", f"id {type_} PRIMARY KEY")
     if ids:
         world.execute(f"INSERT INTO bounded VALUES {', '.join(f'({number})' for number in ids)}")
@@ -471,7 +471,7 @@ def test_bounds(world: World, connection: Any, type_: str, ids: list[int], bound
 
 
 def test_estimates(world: World, connection: Any) -> None:
-    """One for each range, in their order, within a factor of three on even keys (InnoDB itself doubles some)."""
+    """One estimate for each range, in order. For even keys it is within a factor of three (InnoDB doubles some)."""
     world.make_table("even", "id INT PRIMARY KEY, body CHAR(100)")
     for block in range(10):
         world.execute("INSERT INTO even VALUES " + ", ".join(f"({10 * (block * 1000 + n)}, 'x')" for n in range(1000)))
@@ -488,7 +488,7 @@ def test_estimates(world: World, connection: Any) -> None:
 
 @pytest.mark.parametrize(("range_rows", "most"), [(50_000, 1), (300, 8), (50, 60)])
 def test_a_stray_key_far_away_makes_few_ranges(world: World, connection: Any, range_rows: int, most: int) -> None:
-    """Ids 1 to 1000 and one at 9 * 10**18."""
+    """Ids 1 to 1000 and one at 9 * 10**18 give few ranges."""
     world.make_table("stray", "id BIGINT PRIMARY KEY")
     world.execute("INSERT INTO stray VALUES (9000000000000000000), " + ", ".join(f"({n})" for n in range(1, 1001)))
     world.execute("ANALYZE TABLE stray")
@@ -498,12 +498,12 @@ def test_a_stray_key_far_away_makes_few_ranges(world: World, connection: Any, ra
 
 
 class TooManyQuestions(Exception):
-    """The planner does not come to an end."""
+    """The planner does not stop asking."""
 
 
 @pytest.mark.parametrize("range_rows", [1, 2, 3])
 def test_three_rows_far_apart_are_planned(world: World, connection: Any, range_rows: int) -> None:
-    """InnoDB says one row for an empty range, and of so small a table one row may be half: the planner must end."""
+    """InnoDB estimates an empty range as one row, which is near half of so small a table; the planner must stop."""
     world.make_table("sparse", "id BIGINT PRIMARY KEY")
     world.execute("INSERT INTO sparse VALUES (1), (4000000000000000000), (9000000000000000000)", "ANALYZE TABLE sparse")
     keys = source.TableKeys(connection, "sparse", "id")
@@ -517,13 +517,13 @@ def test_three_rows_far_apart_are_planned(world: World, connection: Any, range_r
             raise TooManyQuestions
         return original(ranges)
 
-    keys.estimated_rows = counted  # type: ignore[method-assign]  # counts on the way
+    keys.estimated_rows = counted  # type: ignore[method-assign]  # counts the queries
     plan = split(keys, range_rows)
     assert (plan[0].keys.low, plan[-1].keys.high) == (1, 9 * 10**18 + 1)
 
 
 def test_odd_names_are_quoted(world: World, connection: Any) -> None:
-    """Backquotes, spaces, percent signs in table and column."""
+    """Table and column names may have backquotes, spaces and percent signs."""
     name = "odd `% table"
     world.execute(f"DROP TABLE IF EXISTS {source.quoted(name)}")
     try:

@@ -1,4 +1,4 @@
-"""Redis: every reply accounted for, every refusal in its class, and nothing left by a probe."""
+"""Redis: replies are counted, errors have the right class, and a probe leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def target(world: World) -> Iterator[TargetConnection]:
 
 
 def as_user(world: World, name: str, rights: list[str], keys: list[str]) -> TargetUrl:
-    """The URL of a user with these rights alone."""
+    """The URL of a user with these rights only."""
     world.target().acl_setuser(name, enabled=True, passwords=["+secret"], commands=rights, keys=keys, reset=True)
     return TargetUrl(world.redis.host, world.redis.port, name, "secret", world.redis.database)
 
@@ -50,7 +50,7 @@ def as_user(world: World, name: str, rights: list[str], keys: list[str]) -> Targ
 
 
 def test_replies_are_counted(target: TargetConnection, world: World) -> None:
-    """Those sent and not read are outstanding; confirm reads down to what it was told to leave, or further."""
+    """Replies that were not read are outstanding; confirm reads until at most `leave` are."""
     for batch in range(10):
         target.send(b"".join(resp("SET", f"k{batch}.{n}", "v") for n in range(100)), 100)
     assert target.outstanding_replies == 1000
@@ -69,14 +69,14 @@ def test_replies_are_counted(target: TargetConnection, world: World) -> None:
 
 
 def test_a_batch_larger_than_the_sockets_hold(target: TargetConnection) -> None:
-    """Its rest is sent when there is room again."""
+    """The rest of a batch is sent when the socket has room again."""
     target.send(resp("SET", "k", "v" * 30_000_000), 1)
     target.confirm()
     assert target.call("STRLEN", "k") == 30_000_000
 
 
 class Chopper:
-    """A way to the tests' Redis that hands on its replies in two pieces: the second when the first has been read."""
+    """A proxy to the tests' Redis that delivers each reply in two pieces: the second after the first has been read."""
 
     def __init__(self, world: World, last_bytes: int) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -106,7 +106,7 @@ class Chopper:
 
     @staticmethod
     def _unread_bytes(port: int) -> int:
-        """What waits in the receive queue of the socket with this local port (proc_net_tcp)."""
+        """The bytes in the receive queue of the socket with this local port (proc_net_tcp(5))."""
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             _, local, _, state, queues, *_ = line.split()
             if state == "01" and int(local.partition(":")[2], 16) == port:
@@ -114,7 +114,7 @@ class Chopper:
         return 0
 
     def close(self) -> None:
-        """When the client has closed its end."""
+        """Wait until the client has closed its end, then stop."""
         self._thread.join()
         self._listener.close()
 
@@ -122,7 +122,7 @@ class Chopper:
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks into Linux's /proc/net/tcp")
 @pytest.mark.parametrize("last_bytes", [1, 2, 3, 24, 25, 26, 27])  # of a fence; of a key's replies before it
 def test_a_reply_that_comes_in_pieces_is_not_waited_for_in_vain(world: World, last_bytes: int) -> None:
-    """However the network cuts it: the low-water mark never asks for more than what is to come."""
+    """However the network cuts a reply, the least number of bytes to wait for is never more than will come."""
     chopper = Chopper(world, last_bytes)
     target = TargetConnection(chopper.url, form=Form())
     chopper.is_chopping = True
@@ -136,7 +136,7 @@ def test_a_reply_that_comes_in_pieces_is_not_waited_for_in_vain(world: World, la
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisServer]:
-    """One node of a Redis Cluster of two: it has the lower half of the slots."""
+    """One of two nodes of a Redis Cluster; it has the lower half of the slots."""
     nodes = []
     for number in range(2):
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -156,8 +156,8 @@ def cluster(tmp_path: Path) -> Iterator[RedisServer]:
         node.stop(kill=True)
 
 
-def test_a_node_of_a_cluster_is_told_by_its_name(cluster: RedisServer) -> None:
-    """A key of another node is no row's fault: the job cannot go on, and why is said."""
+def test_a_node_of_a_cluster_is_recognised(cluster: RedisServer) -> None:
+    """A key of another node raises TargetDenied, which ends the job and blames no row; the hint gives the reason."""
     target = TargetConnection(cluster.url)
     target.send(b"".join(resp("SET", f"k{number}", "v") for number in range(100)), 100)
     with pytest.raises(TargetDenied, match=r"MOVED .* \(this is a node of a Redis Cluster, which is not supported yet"):
@@ -166,7 +166,7 @@ def test_a_node_of_a_cluster_is_told_by_its_name(cluster: RedisServer) -> None:
 
 
 def test_a_call_after_a_confirmed_batch_gets_its_own_reply(target: TargetConnection) -> None:
-    """No reply is left over, none is missing: the next command's answer is the next command's."""
+    """The batch's replies are all read, and no more: the next command gets its own reply."""
     target.send(resp("SET", "a", "1") + resp("RENAME", "a", "b") + resp("HMSET", "h", "f", "v"), 3)
     target.confirm()
     assert target.call("ECHO", "mine") == b"mine"
@@ -175,7 +175,7 @@ def test_a_call_after_a_confirmed_batch_gets_its_own_reply(target: TargetConnect
 
 @pytest.mark.parametrize("position", [0, 1, 499, 998, 999])
 def test_an_error_anywhere_in_a_batch_is_seen(target: TargetConnection, world: World, position: int) -> None:
-    """First, last or between: one refused command of a thousand is an error."""
+    """One error among a thousand replies is raised, wherever it is."""
     world.target().rpush("list", "x")
     commands = [resp("SET", f"k{n}", "v") for n in range(1000)]
     commands[position] = resp("HSET", "list", "f", "v")
@@ -186,7 +186,7 @@ def test_an_error_anywhere_in_a_batch_is_seen(target: TargetConnection, world: W
 
 
 def test_an_error_within_a_transaction_is_seen(world: World) -> None:
-    """Also one that comes only when it is carried out, in the list of its replies."""
+    """An error that Redis reports only in EXEC's list of replies is raised too."""
     world.target().set("s", "v")
     target = TargetConnection(world.redis, form=Form(whole=True))
     target.send(resp("MULTI") + resp("DEL", "t") + resp("HSET", "s", "f", "v") + resp("EXEC"), 6)
@@ -196,7 +196,7 @@ def test_an_error_within_a_transaction_is_seen(world: World) -> None:
 
 
 def test_errors_can_stand_among_the_replies(target: TargetConnection, world: World) -> None:
-    """Where a caller wants to know which command was refused."""
+    """With errors=True the result shows which command was refused."""
     world.target().set("string", "x")
     replies = target.call_many([("HGETALL", "string"), ("HGETALL", "none"), ("GET", "string")], errors=True)
     assert isinstance(replies[0], TargetError)
@@ -205,13 +205,13 @@ def test_errors_can_stand_among_the_replies(target: TargetConnection, world: Wor
 
 
 def test_keys_and_values_are_bytes(target: TargetConnection) -> None:
-    """Any of them, in both directions."""
+    """Keys and values may have any bytes, in both directions."""
     name, value = bytes(range(256)), b"\r\n$-1\r\n\0\xff"
     assert target.call("HSET", name, value, value) == 1
     assert target.call("HGETALL", name) == [value, value]
 
 
-# ---- refusals
+# ---- error replies
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_keys_and_values_are_bytes(target: TargetConnection) -> None:
     ids=["the command", "the key"],
 )
 def test_a_missing_right(world: World, rights: list[str], keys: list[str], denied: bool, word: str) -> None:
-    """To the command: the job's affair, and hopeless. To the key: the row's affair, and others may do."""
+    """A missing right to a command ends the job (TargetDenied); a missing right to a key fails one row."""
     url = as_user(world, "narrow", rights, keys)
     connection = TargetConnection(url)
     try:
@@ -240,7 +240,7 @@ def test_a_missing_right(world: World, rights: list[str], keys: list[str], denie
 
 
 def test_a_users_name_does_not_decide(world: World) -> None:
-    """`User accessor has no permissions to run ...` is about the command."""
+    """`User accessor has no permissions to run ...` is about the command, although it contains "access"."""
     connection = TargetConnection(as_user(world, "accessor", ["+@read", "+@connection"], ["*"]))
     try:
         with pytest.raises(TargetDenied):
@@ -252,7 +252,7 @@ def test_a_users_name_does_not_decide(world: World) -> None:
 
 @pytest.mark.parametrize(("user", "password"), [("narrow", "wrong-secret"), ("nobody", "secret"), ("", "no-secret")])
 def test_a_wrong_login(world: World, user: str, password: str) -> None:
-    """TargetDenied, with the URL and without the password; also a password where none is wanted."""
+    """A wrong login, or a password that is not expected, raises TargetDenied without the password."""
     as_user(world, "narrow", ["+@all"], ["*"])
     url = TargetUrl(world.redis.host, world.redis.port, user, password, world.redis.database)
     try:
@@ -265,7 +265,7 @@ def test_a_wrong_login(world: World, user: str, password: str) -> None:
 
 
 def test_a_database_that_is_not_there(world: World) -> None:
-    """Refused at the connection, as an error that trying again will not mend."""
+    """A missing database is refused when connecting; trying again will not help."""
     url = TargetUrl(world.redis.host, world.redis.port, "", world.redis.password, "999999")
     with pytest.raises(TargetError, match="cannot connect to redis://") as caught:
         TargetConnection(url)
@@ -276,7 +276,7 @@ def test_a_database_that_is_not_there(world: World) -> None:
     "form", [Form(), Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.PLAIN), Form(Payload.LISTPACK, 5000)]
 )
 def test_no_answer_is_shorter_than_is_waited_for(own_redis: RedisServer, form: Form) -> None:
-    """To a new key, an old one, and one that does not fit, as the server sends them: a wait for more is in vain."""
+    """The computed shortest replies are right for a new key, an old key and a refused key; else the wait never ends."""
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
     encoder.begin(0)
     batch = encoder.encode(wire.stream([wire.row([b"7"])])[0])
@@ -297,7 +297,7 @@ def test_no_answer_is_shorter_than_is_waited_for(own_redis: RedisServer, form: F
 
 @pytest.mark.parametrize("form", [Form(), Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) -> None:
-    """However many lines a key's replies are: the keys before it are told from the one that was refused."""
+    """The keys before a refused one count as confirmed, however many lines a key's replies have."""
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
     encoder.begin(0)
     batch = encoder.encode(wire.stream([wire.row([b"%d" % n]) for n in range(20)])[0])
@@ -317,7 +317,7 @@ def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) 
 
 @pytest.mark.parametrize("form", [Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> None:
-    """What it cannot take whole, it does not take: in a transaction as with RESTORE; and later it does."""
+    """A full Redis refuses a whole key, in a transaction as with RESTORE; it accepts the key later."""
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
     rows = wire.stream([wire.row([b"7"])])[0]
     encoder.begin(0)
@@ -340,8 +340,8 @@ def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> N
     connection.close()
 
 
-def test_a_full_redis_asks_for_patience(world: World, own_redis: RedisServer) -> None:
-    """OOM: TargetBusy, for memory may be freed; reading goes on."""
+def test_a_full_redis_is_busy(world: World, own_redis: RedisServer) -> None:
+    """OOM raises TargetBusy, because memory may be freed; reading still works."""
     connection = TargetConnection(own_redis.url)
     connection.call("CONFIG", "SET", "maxmemory", "1")
     with pytest.raises(TargetBusy, match="OOM") as caught:
@@ -353,8 +353,8 @@ def test_a_full_redis_asks_for_patience(world: World, own_redis: RedisServer) ->
     connection.close()
 
 
-def test_a_replica_asks_for_patience(world: World, own_redis: RedisServer) -> None:
-    """READONLY: TargetBusy, for it may be promoted; the hint says which server to name."""
+def test_a_replica_is_busy(world: World, own_redis: RedisServer) -> None:
+    """READONLY raises TargetBusy, because the replica may be promoted; the hint says which server to name."""
     connection = TargetConnection(own_redis.url)
     connection.call("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(TargetBusy, match="READONLY") as caught:
@@ -364,7 +364,7 @@ def test_a_replica_asks_for_patience(world: World, own_redis: RedisServer) -> No
 
 
 def test_a_redis_that_goes_away_is_lost(world: World, own_redis: RedisServer) -> None:
-    """In the middle of a batch, and at the next connection."""
+    """A killed Redis raises TargetLost in the middle of a batch, and at the next connection."""
     connection = TargetConnection(own_redis.url)
     connection.send(resp("SET", "a", "b"), 1)
     connection.confirm()
@@ -384,7 +384,7 @@ def test_a_redis_that_goes_away_is_lost(world: World, own_redis: RedisServer) ->
 
 
 def test_what_is_no_redis_is_refused(world: World) -> None:
-    """MySQL's port: an error of ours, not a wait for ever."""
+    """Connecting to MySQL's port raises an error, and does not wait for ever."""
     with pytest.raises(TargetError, match="cannot connect to"):
         TargetConnection(TargetUrl(world.mysql.host, world.mysql.port, "", None, "0"))
 
@@ -392,7 +392,7 @@ def test_what_is_no_redis_is_refused(world: World) -> None:
 def test_a_redis_that_hangs_is_not_waited_for_long(
     world: World, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It accepts, but does not greet: that is an answer after the time for a connection, not after that for a reply."""
+    """A Redis that accepts but does not answer fails after the time-out for connecting, not the longer one."""
     monkeypatch.setattr("shardload.target.connection.CONNECT_TIMEOUT_S", 0.2)
     refusals = []
 
@@ -420,7 +420,7 @@ def test_a_redis_that_hangs_is_not_waited_for_long(
 
 
 def test_a_restart_is_another_epoch(world: World, own_redis: RedisServer) -> None:
-    """The same as long as the process lives, for every connection; another one after it."""
+    """All connections see the same epoch until the server restarts."""
     epochs = []
     for _ in range(2):
         for _ in range(2):
@@ -437,7 +437,7 @@ def test_a_restart_is_another_epoch(world: World, own_redis: RedisServer) -> Non
 
 
 def test_a_redis_that_may_not_be_asked(world: World) -> None:
-    """Without the right to INFO and DBSIZE it is used all the same, with an unknown epoch and number of keys."""
+    """A Redis without the right to INFO and DBSIZE can be used; its epoch and number of keys are unknown."""
     connection = TargetConnection(as_user(world, "blind", ["+@all", "-info", "-dbsize"], ["*"]))
     try:
         facts = describe_server(connection)
@@ -449,7 +449,7 @@ def test_a_redis_that_may_not_be_asked(world: World) -> None:
 
 
 def test_how_many_keys_there_are(world: World) -> None:
-    """In the job's own database alone; also where INFO is forbidden."""
+    """Only the keys of the job's own database count; also if INFO is forbidden."""
     world.target().mset({"a": 1, "b": 2})
     for user in (world.redis, as_user(world, "blind", ["+@all", "-info"], ["*"])):
         connection = TargetConnection(user)
@@ -466,7 +466,7 @@ LAYOUTS = [Payload.LISTPACK, Payload.PLAIN]
 
 @pytest.mark.parametrize("encoding", ["auto", "restore", "commands"])
 def test_a_probe_leaves_no_key(target: TargetConnection, world: World, encoding: str) -> None:
-    """It writes and removes a scratch key, whatever was there before, and leaves no reply outstanding."""
+    """The probe writes and removes a scratch key, also one that existed, and leaves no reply outstanding."""
     scratch = b"shardload-probe-\xff\r\n"
     world.target().rpush(scratch, "of an earlier probe")
     choice = choose_payload(target, scratch, encoding, LAYOUTS)
@@ -477,7 +477,7 @@ def test_a_probe_leaves_no_key(target: TargetConnection, world: World, encoding:
 
 
 def test_the_best_payload_that_works_is_chosen(target: TargetConnection) -> None:
-    """In the order given; as commands if none is given, and refused if RESTORE was insisted on."""
+    """Payloads are tried in the given order. Without any, commands are used, or refused if RESTORE was demanded."""
     assert choose_payload(target, b"s", "auto", [Payload.PLAIN]).payload is Payload.PLAIN
     assert choose_payload(target, b"s", "auto", [Payload.PLAIN, Payload.LISTPACK]).payload is Payload.PLAIN
     assert choose_payload(target, b"s", "commands", LAYOUTS) == Choice(None, "as asked", whole=True)
@@ -487,7 +487,7 @@ def test_the_best_payload_that_works_is_chosen(target: TargetConnection) -> None
 
 
 def test_a_probe_says_why_not(world: World) -> None:
-    """The reason is Redis's own, and nothing is left."""
+    """The error has Redis's own reason, and no key is left."""
     connection = TargetConnection(as_user(world, "reader", ["+@read", "+@connection"], ["*"]))
     try:
         with pytest.raises(TargetDenied, match="NOPERM"):
@@ -499,8 +499,8 @@ def test_a_probe_says_why_not(world: World) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["auto", "commands"])
-def test_keys_that_cannot_expire_are_told_by_the_probe(world: World, encoding: str) -> None:
-    """Where commands will be written, with a time to live: PEXPIRE is tried before any row."""
+def test_the_probe_finds_that_keys_cannot_expire(world: World, encoding: str) -> None:
+    """If commands will be written with a TTL, the probe tries PEXPIRE before any row is written."""
     rights = ["+hset", "+del", "+info"]
     connection = TargetConnection(as_user(world, "brief", rights, ["*"]))
     assert choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK]).payload is None
@@ -511,7 +511,7 @@ def test_keys_that_cannot_expire_are_told_by_the_probe(world: World, encoding: s
 
 
 def test_without_transactions_commands_serve(world: World) -> None:
-    """A user without MULTI (or a proxy that knows none): the plain commands, with Redis's reason."""
+    """If MULTI is refused, plain commands are chosen, with Redis's reason."""
     connection = TargetConnection(as_user(world, "plain", ["+@all", "-multi"], ["*"]))
     choice = choose_payload(connection, b"scratch", "commands", LAYOUTS, expires=True)
     assert (choice.payload, choice.whole) == (None, False)
@@ -522,7 +522,7 @@ def test_without_transactions_commands_serve(world: World) -> None:
 
 
 def test_without_the_right_to_restore_commands_serve(world: World) -> None:
-    """`+@write -@dangerous` allows HSET alone: chosen, with Redis's reason; refused if RESTORE was insisted on."""
+    """`+@write -@dangerous` allows HSET only: it is chosen with Redis's reason, or refused if RESTORE was demanded."""
     connection = TargetConnection(as_user(world, "safe", ["+@all", "-@dangerous"], ["*"]))
     try:
         choice = choose_payload(connection, b"scratch", "auto", LAYOUTS)

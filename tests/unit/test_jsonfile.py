@@ -1,4 +1,4 @@
-"""Small files that are written whole or not at all, and what is done where the disk is full."""
+"""Small JSON files: written whole or not at all, and what happens if the disk is full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shardload.files import jsonfile
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing new can be made; what is there can be written over."""
+    """No new file can be written; an existing file can be overwritten."""
     really = os.open
 
     def refused(path: Any, flags: int, mode: int = 0o777, **how: Any) -> int:
@@ -27,7 +27,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    """And replaced; nothing else is left in the directory."""
+    """A file can be written, read and replaced; nothing else is left in the directory."""
     file = tmp_path / "run.json"
     for content in ({"a": 1, "text": "ü"}, {}):
         jsonfile.write(file, content)
@@ -37,7 +37,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_has_room_for_what_is_no_longer(tmp_path: Path, full_disk: None) -> None:
-    """The end of a run says less than its beginning did: it fits into the same place, again and again."""
+    """Content that is no longer than the old one is written over it, any number of times."""
     file = tmp_path / "run.json"
     file.write_text('{"pid": 4711, "ipc": {"queues": [1, 2, 3], "semaphore": 7}}')
     for content in ({"pid": 4711, "ipc": None}, {"pid": 4711, "ipc": None, "outcome": "failed"}, {}):
@@ -48,7 +48,7 @@ def test_a_full_disk_has_room_for_what_is_no_longer(tmp_path: Path, full_disk: N
 
 @pytest.mark.parametrize("before", [None, "{}"])
 def test_a_full_disk_has_no_room_for_more(tmp_path: Path, before: str | None, full_disk: None) -> None:
-    """It is said, and what was there stays as it was."""
+    """Longer content raises DirectoryLost, and the old content stays."""
     file = tmp_path / "run.json"
     if before is not None:
         file.write_text(before)

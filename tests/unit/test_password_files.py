@@ -1,4 +1,4 @@
-"""Passwords in files, as container engines hand out secrets: who gets them, and what is refused in which words."""
+"""Passwords in files, as container engines give them: which URL gets them, and which are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AWKWARD = "p@ss:w/rd %?#é"
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    """Both URLs without a password, and a file for each; the files end in a line end, as editors write them."""
+    """Both URLs without a password, and a password file for each that ends with a line end."""
     found = {"SHARDLOAD_MYSQL_URL": "mysql://reader@db/app", "SHARDLOAD_REDIS_URL": "redis://cache/3"}
     for name in ("mysql", "redis"):
         file = tmp_path / name
@@ -27,7 +27,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def refused(environ: dict[str, str]) -> SpecError:
-    """The error that this environment leads to."""
+    """The error that this environment raises."""
     with pytest.raises(SpecError) as caught:
         load({"table": "t"}, None, environ)
     assert AWKWARD not in str(caught.value)
@@ -35,20 +35,20 @@ def refused(environ: dict[str, str]) -> SpecError:
 
 
 def test_the_urls_get_the_passwords(environ: dict[str, str]) -> None:
-    """Byte for byte, without the line end; the rest of the URL is as it was."""
+    """The password is the file's content without the line end; the rest of the URL does not change."""
     found = load({"table": "t"}, None, environ)
     assert (found.mysql.user, found.mysql.password, found.mysql.database) == ("reader", f"{AWKWARD}mysql", "app")
     assert (found.redis.user, found.redis.password, found.redis.database) == ("", f"{AWKWARD}redis", "3")
 
 
 def test_a_user_of_redis(environ: dict[str, str]) -> None:
-    """A user alone is not enough in a URL, but with a file it is."""
+    """A Redis URL with a user alone is valid if a password file is given."""
     found = load({"table": "t"}, None, environ | {"SHARDLOAD_REDIS_URL": "redis://worker@cache:7000"})
     assert (found.redis.user, found.redis.password, found.redis.port) == ("worker", f"{AWKWARD}redis", 7000)
 
 
-def test_resume_takes_them_too(environ: dict[str, str]) -> None:
-    """The password is not stored, and the file gives it again."""
+def test_resume_reads_them_again(environ: dict[str, str]) -> None:
+    """The password is not stored; on resume it is read from the file again."""
     spec = load({"table": "t", "job": "j", "state_dir": Path("/s")}, None, environ)
     stored: dict[str, Any] = spec.stored()
     assert AWKWARD not in str(stored)
@@ -56,13 +56,13 @@ def test_resume_takes_them_too(environ: dict[str, str]) -> None:
 
 
 def test_a_url_from_elsewhere_does_not_get_it(environ: dict[str, str]) -> None:
-    """A file's password belongs to the environment's URL: it is not sent to the server that a flag names."""
+    """A file's password belongs to the URL of the environment; a server that a flag names does not get it."""
     found = load({"table": "t", "mysql": "mysql://other@elsewhere/app"}, None, environ)
     assert (found.mysql.host, found.mysql.password) == ("elsewhere", None)
 
 
 def test_no_url_no_password(environ: dict[str, str]) -> None:
-    """The file alone says nothing, and a variable that is empty is not set."""
+    """A password file without a URL does nothing, and an empty variable is not set."""
     del environ["SHARDLOAD_MYSQL_URL"]
     assert url_from_environment("mysql", environ) is None
     assert url_from_environment("redis", environ | {"SHARDLOAD_REDIS_PASSWORD_FILE": ""}) == "redis://cache/3"
@@ -79,22 +79,22 @@ def test_a_file_that_cannot_be_read(environ: dict[str, str], tmp_path: Path) -> 
 
 
 def test_two_passwords(environ: dict[str, str]) -> None:
-    """One in the URL and one in the file: neither is shown."""
+    """A password in the URL and one in the file are refused; neither is shown."""
     error = refused(environ | {"SHARDLOAD_REDIS_URL": "redis://:hunter2@cache"})
     assert error.message == "SHARDLOAD_REDIS_URL has a password already, but a password file is named too"
     assert error.hint == "remove it from the URL, or unset SHARDLOAD_REDIS_PASSWORD_FILE"
 
 
-def test_what_is_no_url_is_refused_as_ever(environ: dict[str, str]) -> None:
-    """The parser's words, and no password in them."""
+def test_a_wrong_url_is_refused(environ: dict[str, str]) -> None:
+    """The message is the URL parser's, and contains no password."""
     assert "is not a URL" in refused(environ | {"SHARDLOAD_REDIS_URL": "cache"}).message
 
 
 KEY = b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
 
 
-def test_who_may_get_the_password_without_tls(environ: dict[str, str], tmp_path: Path) -> None:
-    """By default nobody; flags and TOML keys say otherwise, and a resumed job knows them still."""
+def test_how_the_password_may_be_sent_without_tls(environ: dict[str, str], tmp_path: Path) -> None:
+    """By default the password is not sent. Flags and TOML keys change that, and a resumed job keeps them."""
     assert load({"table": "t"}, None, environ).mysql.passwords == PasswordRules()
     (tmp_path / "key.pem").write_bytes(KEY)
     file = tmp_path / "job.toml"
@@ -107,10 +107,10 @@ def test_who_may_get_the_password_without_tls(environ: dict[str, str], tmp_path:
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "there is no file"), (b"-----BEGIN CERTIFICATE-----", "is not a public key")]
 )
-def test_a_public_key_that_is_none(
+def test_a_file_without_a_public_key(
     environ: dict[str, str], tmp_path: Path, content: bytes | None, message: str
 ) -> None:
-    """The flag, the file and what was wanted, before MySQL is asked for anything."""
+    """The error names the flag, the file and what is expected; MySQL is not asked before."""
     file = tmp_path / "key.pem"
     if content:
         file.write_bytes(content)

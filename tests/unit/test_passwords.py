@@ -1,4 +1,4 @@
-"""No text shows a password, however strange the password is; what is none stays readable."""
+"""No text shows a password, whatever characters it has; other text stays readable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = "hunter2"
     ],
 )
 def test_a_password_is_hidden(text: str, shown: str) -> None:
-    """Up to the last @: better too little is shown than a part of a password."""
+    """All up to the last @ is hidden, so that no part of a password is shown."""
     assert without_passwords(text) == shown
 
 
@@ -45,14 +45,14 @@ def test_a_password_is_hidden(text: str, shown: str) -> None:
     ],
 )
 def test_what_is_no_password_stays(text: str) -> None:
-    """Help texts, and URLs as they are shown, with whatever stands behind them."""
+    """Help texts, and URLs without passwords with text after them, do not change."""
     assert without_passwords(text) == text
 
 
 @given(before=st.text(max_size=8), after=st.text(max_size=8))
 @settings(deadline=None)
 def test_no_word_of_a_command_line_shows_a_password(before: str, after: str) -> None:
-    """Whatever characters it has, with the flag in the same word or without; nor the user, who may be a password."""
+    """The password is hidden with any characters, alone or after its flag; so is the user, who may be a password."""
     for url in (f"mysql://u:{before}{SECRET}{after}@h/d", f"redis://{before}{SECRET}{after}@h"):
         assert SECRET not in word_without_password(url)
         assert SECRET not in word_without_password(f"--mysql={url}")

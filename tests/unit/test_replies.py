@@ -1,4 +1,4 @@
-"""Replies to written keys: only what must come counts, however it is cut; all else is a lost connection."""
+"""Replies to written keys: exactly the expected bytes count, however they are cut; other bytes lose the connection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWERS = {
 
 
 def replies(form: Form, *keys: int, fence: bytes = FENCE) -> Replies:
-    """Batches of so many keys are outstanding."""
+    """Replies that expect batches of so many keys."""
     found = Replies(form)
     for count in keys:
         found.expect(count * form.replies_per_key, fence)
@@ -30,8 +30,8 @@ def replies(form: Form, *keys: int, fence: bytes = FENCE) -> Replies:
 @pytest.mark.parametrize("fence", [FENCE, b""])
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
 @pytest.mark.parametrize("form", ANSWERS)
-def test_what_must_come_counts_however_it_is_cut(form: Form, size: int, fence: bytes) -> None:
-    """Keys that are answered alike and others, in pieces of any size; never more is waited for than is to come."""
+def test_expected_replies_count_however_they_are_cut(form: Form, size: int, fence: bytes) -> None:
+    """Equal and different replies count in pieces of any size; `least_bytes` is never more than will come."""
     several = [ANSWERS[form][n // 3 % len(ANSWERS[form])] for n in range(30)]
     stream = b"".join(several[:20]) + fence + b"".join(several[20:]) + fence
     found = replies(form, 20, 10, fence=fence)
@@ -65,7 +65,7 @@ def test_what_must_come_counts_however_it_is_cut(form: Form, size: int, fence: b
     ],
 )
 def test_anything_else_is_a_lost_connection(form: Form, stream: bytes) -> None:
-    """However it is cut; and what came before it in the same bytes does not count, unless a fence stood behind it."""
+    """Wrong bytes raise TargetLost however they are cut; bytes before them count only up to the last fence."""
     found = replies(form, 2)
     with pytest.raises(TargetLost) as caught:
         found.take(stream)
@@ -84,8 +84,8 @@ def test_anything_else_is_a_lost_connection(form: Form, stream: bytes) -> None:
 
 @pytest.mark.parametrize("position", [0, 1, 5, 9])
 @pytest.mark.parametrize("form", ANSWERS)
-def test_a_refusal_is_told_and_counted(form: Form, position: int) -> None:
-    """The keys before it are told from the one that was refused, and batches behind a fence are done."""
+def test_an_error_reply_is_raised_and_counted(form: Form, position: int) -> None:
+    """After an error the keys before it count as confirmed, and so do batches whose fence has come."""
     one = ANSWERS[form][0]
     found = replies(form, 3, 10)
     with pytest.raises(TargetError, match="WRONGTYPE") as caught:
@@ -95,7 +95,7 @@ def test_a_refusal_is_told_and_counted(form: Form, position: int) -> None:
 
 
 def test_a_refused_last_row_is_not_hidden_by_a_reply_too_many() -> None:
-    """The batch is not done, although as many right replies have come as it has keys."""
+    """The batch is not confirmed, although as many good replies have come as it has keys."""
     found = replies(RESTORE, 3)
     found.take(b"+OK\r\n" * 3)
     assert found.outstanding == 3
@@ -105,7 +105,7 @@ def test_a_refused_last_row_is_not_hidden_by_a_reply_too_many() -> None:
 
 
 def test_a_reply_too_many_without_a_fence() -> None:
-    """Where PING is not allowed: what came in the same bytes does not count."""
+    """If PING is forbidden there are no fences: the bytes with the surplus reply do not count."""
     found = replies(RESTORE, 3, 3, fence=b"")
     with pytest.raises(TargetLost, match="more replies"):
         found.take(b"+OK\r\n" * 6 + b"-OOM\r\n")

@@ -1,4 +1,4 @@
-"""The spec: who wins, what is refused and in which words, and that nothing stored is secret."""
+"""The spec: which source wins, what is refused and with which message, and that no secret is stored."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ FLAGS: dict[str, Any] = {"mysql": MYSQL, "redis": REDIS, "table": "user", "job":
 
 
 def spec(**flags: Any) -> JobSpec:
-    """A spec from these flags and what every job needs."""
+    """A spec from these flags and those that every job needs."""
     return load({**FLAGS, **flags}, None, {})
 
 
 def refused(flags: dict[str, Any], file: Path | None = None, environ: dict[str, str] | None = None) -> SpecError:
-    """The error that these flags lead to."""
+    """The error that these flags raise."""
     with pytest.raises(SpecError) as caught:
         load(flags, file, environ or {})
     return caught.value
 
 
-# ---- who wins
+# ---- which source wins
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def refused(flags: dict[str, Any], file: Path | None = None, environ: dict[str, 
 def test_flags_win_over_the_file_and_the_file_over_the_environment(
     tmp_path: Path, flag: str | None, in_file: str | None, in_environment: str, host: str
 ) -> None:
-    """A flag that was not given is None; an empty variable counts as not set."""
+    """A flag that is None was not given; an empty variable counts as not set."""
     file = tmp_path / "job.toml"
     file.write_text(f'mysql = "mysql://u@{in_file}/d"\n' if in_file else "")
     flags = {**FLAGS, "mysql": flag and f"mysql://u@{flag}/d"}
@@ -58,7 +58,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_environment(
 
 
 def test_every_variable() -> None:
-    """Both URLs and the state directory come from the environment if nothing else says them."""
+    """Both URLs and the state directory may come from the environment, and nothing else."""
     environ = {
         "SHARDLOAD_MYSQL_URL": MYSQL, "SHARDLOAD_REDIS_URL": REDIS, "SHARDLOAD_STATE_DIR": "/var/state",
         "SHARDLOAD_WORKERS": "63",
@@ -68,8 +68,8 @@ def test_every_variable() -> None:
     assert found.workers != 63
 
 
-def test_a_file_says_everything_that_flags_say(tmp_path: Path) -> None:
-    """TOML keys are the flags' names, with dashes; underscores do as well."""
+def test_a_file_may_have_every_flag(tmp_path: Path) -> None:
+    """TOML keys are the flags' names with dashes; underscores are allowed too."""
     file = tmp_path / "job.toml"
     file.write_text(
         f'mysql = "{MYSQL}"\nredis = "{REDIS}"\ntable = "user"\ncolumns = ["id", " a,b "]\nkey = "u:{{id}}"\n'
@@ -86,7 +86,7 @@ def test_a_file_says_everything_that_flags_say(tmp_path: Path) -> None:
 
 
 def test_the_defaults() -> None:
-    """What a job is that says no more than where from and where to."""
+    """The settings of a job with only two URLs and a table."""
     found = spec()
     assert (found.columns, found.key, found.null, found.range_rows) == (None, None, "omit", 50_000)
     assert (found.give_up_after, found.progress, found.json_summary, found.verbose) == (300.0, "auto", False, False)
@@ -132,7 +132,7 @@ NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, 
     ],
 )  # fmt: skip
 def test_refusals_name_the_flag(flags: dict[str, Any], message: str | None, hint: str | None) -> None:
-    """The flag, what it should be, and what it was."""
+    """The message has the flag, what its value should be, and what it was."""
     error = refused({**FLAGS, **flags})
     name = "--" + next(iter(flags)).replace("_", "-")
     assert error.message.startswith(name + " ")
@@ -143,7 +143,7 @@ def test_refusals_name_the_flag(flags: dict[str, Any], message: str | None, hint
 
 
 def test_an_unknown_key_names_the_file_and_what_is_accepted(tmp_path: Path) -> None:
-    """The typo comes before what it left missing."""
+    """A mistyped key is reported before the key that it leaves missing."""
     file = tmp_path / "job.toml"
     file.write_text('tabel = "user"\n')
     error = refused({}, file)
@@ -166,7 +166,7 @@ def test_an_unknown_key_names_the_file_and_what_is_accepted(tmp_path: Path) -> N
     ],
 )
 def test_an_unreadable_file(tmp_path: Path, content: bytes | None, message: str) -> None:
-    """The file is named, and what is wrong with it."""
+    """The message names the file and what is wrong with it."""
     file = tmp_path / "job.toml"
     if content is not None:
         file.write_bytes(content)
@@ -177,7 +177,7 @@ def test_an_unreadable_file(tmp_path: Path, content: bytes | None, message: str)
 
 
 def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
-    """The culprit is where the value came from, not the flag that it could have been."""
+    """The message names the file and its key, not the flag."""
     file = tmp_path / "job.toml"
     file.write_text("range-rows = 0\n")
     error = refused(FLAGS, file)
@@ -186,7 +186,7 @@ def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["workers", "range-rows", "rate"])
 def test_true_is_not_one(tmp_path: Path, key: str) -> None:
-    """A TOML file has booleans, which Python and pydantic take for 0 and 1: a number must be a number."""
+    """TOML has booleans, which pydantic takes for 0 and 1; they are refused for numbers."""
     file = tmp_path / "job.toml"
     file.write_text(f"{key} = true\n")
     error = refused(FLAGS, file)
@@ -204,14 +204,14 @@ def test_true_is_not_one(tmp_path: Path, key: str) -> None:
     ],
 )
 def test_a_refused_url_is_not_repeated(origin: str, flags: dict[str, Any], environ: dict[str, str]) -> None:
-    """The message names flag or variable, and holds no password."""
+    """The message names the flag or variable and contains no password."""
     error = refused({**FLAGS, **flags}, None, environ)
     assert error.message.startswith(origin)
     assert "hunter2" not in f"{error} {error!r}"
     assert error.__cause__ is None
 
 
-# ---- small parts
+# ---- single values
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_durations(value: object, seconds: float) -> None:
 
 @pytest.mark.parametrize("value", ["", "s", "1 week", "1h30m", "-5", "1e3", ".5", "5S", True, None, [5]])
 def test_bad_durations(value: object) -> None:
-    """Anything else is refused with an example."""
+    """Other values are refused with an example."""
     with pytest.raises(ValueError, match="should be a duration such as 30s, 5m or 1h"):
         parse_duration_s(value)
 
@@ -238,14 +238,14 @@ def test_bad_durations(value: object) -> None:
     [("id", ("id",)), ("id,name", ("id", "name")), (" id , name ", ("id", "name")), (["a,b", "c"], ("a,b", "c"))],
 )
 def test_columns(value: object, columns: tuple[str, ...]) -> None:
-    """Names separated by commas, or a list, whose items may hold anything."""
+    """Columns are names separated by commas, or a list of names with any characters."""
     assert spec(columns=value).columns == columns
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64))
 @settings(deadline=None, max_examples=60)
 def test_every_table_gives_a_good_job_name(table: str) -> None:
-    """The default is made of the table's name and the time, and is always a valid name."""
+    """The default name consists of the table's name and the time, and is always valid."""
     flags = {key: value for key, value in FLAGS.items() if key != "job"}
     name = load({**flags, "table": table}, None, {}).job
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}-\d{8}-\d{6}\.\d{3}", name)
@@ -253,7 +253,7 @@ def test_every_table_gives_a_good_job_name(table: str) -> None:
 
 @pytest.mark.parametrize(("table", "start"), [("user", "user-"), ("my table/2", "my-table-2-"), ("§§", "table-")])
 def test_the_default_job_name_tells_the_table(table: str, start: str) -> None:
-    """What cannot stand in a directory's name becomes a dash."""
+    """A character that a directory's name may not have becomes a dash."""
     flags = {key: value for key, value in FLAGS.items() if key != "job"}
     assert load({**flags, "table": table}, None, {}).job.startswith(start)
 
@@ -267,18 +267,18 @@ def test_the_default_job_name_tells_the_table(table: str, start: str) -> None:
     ],
 )
 def test_the_default_state_directory(environ: dict[str, str], directory: Path) -> None:
-    """By the XDG rule, which ignores relative paths."""
+    """The XDG rule, which ignores relative paths."""
     assert default_state_dir(environ) == directory
     assert state_dir_from(None, environ) == directory
     assert state_dir_from(None, {**environ, "SHARDLOAD_STATE_DIR": "/v"}) == Path("/v")
     assert state_dir_from(Path("/f"), {**environ, "SHARDLOAD_STATE_DIR": "/v"}) == Path("/f")
 
 
-# ---- what is stored, and going on with it
+# ---- storing and resuming
 
 
-def test_what_is_stored_holds_no_password() -> None:
-    """JSON, with a note of which URL had a password; and repr of the spec does not show it either."""
+def test_no_password_is_stored() -> None:
+    """The stored JSON tells which URL had a password; neither it nor repr contains one."""
     stored = json.dumps(spec(columns="id,name").stored())
     assert "hunter" not in stored
     kept = {
@@ -292,7 +292,7 @@ def test_what_is_stored_holds_no_password() -> None:
 
 
 def stored() -> dict[str, Any]:
-    """A stored spec, as it comes back from its file."""
+    """A stored spec, as it is read from its file."""
     found: dict[str, Any] = json.loads(json.dumps(spec(columns="id,name", range_rows="9").stored()))
     return found
 
@@ -301,14 +301,14 @@ AGAIN: dict[str, Any] = {"mysql": MYSQL, "redis": REDIS, "state_dir": Path("/s")
 
 
 def test_a_stored_spec_comes_back_whole() -> None:
-    """With its passwords given again, it equals what was stored."""
+    """A stored spec with its passwords given again equals the original."""
     assert load_stored(stored(), AGAIN, {}) == spec(columns="id,name", range_rows="9")
     environ = {"SHARDLOAD_MYSQL_URL": MYSQL, "SHARDLOAD_REDIS_URL": REDIS}
     assert load_stored(stored(), {"state_dir": Path("/s")}, environ) == spec(columns="id,name", range_rows="9")
 
 
-def test_a_redis_user_can_go_on() -> None:
-    """What is stored of that URL, a user without a password, is no URL that a person could give."""
+def test_a_job_with_a_redis_user_can_be_resumed() -> None:
+    """A stored Redis URL has a user without a password, which the URL parser refuses; the job can be resumed."""
     url = "redis://app:hunter3@cache/0"
     kept = json.loads(json.dumps(spec(redis=url).stored()))
     assert kept["redis"] == "redis://app@cache:6379/0"
@@ -318,7 +318,7 @@ def test_a_redis_user_can_go_on() -> None:
 
 @pytest.mark.parametrize("name", ["mysql", "redis"])
 def test_a_missing_password_is_asked_for(name: str) -> None:
-    """The URL is shown without it, and both ways to give it again."""
+    """The error shows the URL without its password, and both ways to give it again."""
     with pytest.raises(SpecError) as caught:
         load_stored(stored(), {**AGAIN, name: None}, {})
     shown = {"mysql": "mysql://reader@db:3306/app", "redis": "redis://cache:6379/0"}[name]
@@ -327,7 +327,7 @@ def test_a_missing_password_is_asked_for(name: str) -> None:
 
 
 def test_a_url_without_a_password_is_not_asked_for() -> None:
-    """What was stored is enough then."""
+    """Such a URL can be resumed from what is stored."""
     open_spec = load({**FLAGS, "redis": "redis://cache"}, None, {})
     assert load_stored(open_spec.stored(), {"mysql": MYSQL, "state_dir": Path("/s")}, {}) == open_spec
 
@@ -350,7 +350,7 @@ def test_a_url_without_a_password_is_not_asked_for() -> None:
     ],
 )  # fmt: skip
 def test_a_job_cannot_be_changed_half_way(flags: dict[str, Any], message: str) -> None:
-    """Where from, where to and what is written stay: else a job would be half one thing and half another."""
+    """Servers, table and what is written may not change, or a job would write two different kinds of keys."""
     with pytest.raises(SpecError) as caught:
         load_stored(stored(), {**AGAIN, **flags}, {})
     assert caught.value.message == message
@@ -365,12 +365,12 @@ def test_a_job_cannot_be_changed_half_way(flags: dict[str, Any], message: str) -
     ],
 )  # fmt: skip
 def test_how_a_job_runs_may_change(flags: dict[str, Any]) -> None:
-    """Another user, more workers, another patience: the same job."""
+    """A resumed job may have another user, number of workers or time-out."""
     assert load_stored(stored(), {**AGAIN, **flags}, {}).table == "user"
 
 
-def test_a_rate_makes_ranges_smaller_unless_their_size_was_said() -> None:
-    """What was said holds."""
+def test_a_rate_makes_ranges_smaller_unless_their_size_is_given() -> None:
+    """With a rate ranges are smaller, unless their size was given."""
     assert load({**FLAGS, "rate": "1000", "workers": "4"}, None, {}).planned_range_rows == 10_000
     assert load({**FLAGS, "rate": "1000", "range_rows": "50000"}, None, {}).planned_range_rows == 50_000
     assert load(FLAGS, None, {}).planned_range_rows == 50_000

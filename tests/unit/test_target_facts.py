@@ -1,4 +1,4 @@
-"""What INFO says of a server: its epoch, its policy, its figures; nonsense is as if it had not been told."""
+"""What INFO tells about a server: epoch, policy and numbers; malformed facts count as missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def info(**facts: str) -> str:
 RUN, DATA = "a" * 40, "b" * 40
 
 
-def test_a_epoch_is_a_process_and_its_data() -> None:
-    """Another process, or the data of another master, is another epoch; what a server does not tell does not count."""
+def test_an_epoch_is_a_process_and_its_data() -> None:
+    """Another process, or another replication id, is another epoch; a missing id does not count."""
     epochs = [
         parse_info(info(run_id=RUN, master_replid=DATA), 0).epoch,
         parse_info(info(run_id=RUN, master_replid="c" * 40), 0).epoch,
@@ -45,6 +45,6 @@ def test_a_epoch_is_a_process_and_its_data() -> None:
     ],
 )
 def test_figures(told: dict[str, str], server: str, evicted: int, evicts: str) -> None:
-    """Those that are figures."""
+    """Only valid numbers are used."""
     facts = parse_info(info(**told), 7)
     assert (facts.server, facts.evicted_keys, facts.evicts, facts.keys) == (server, evicted, evicts, 7)

@@ -1,4 +1,4 @@
-"""URLs: parsed, decoded, refused, and never shown with their passwords."""
+"""URLs: parsed, decoded, refused, and always shown without their passwords."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TLS = "asks for TLS (rediss://), which is not supported yet; use redis:// inside
     ],
 )  # fmt: skip
 def test_mysql_urls(text: str, url: SourceUrl) -> None:
-    """User, password and database are percent-decoded; the port is 3306 unless it is said."""
+    """User, password and database are percent-decoded; the default port is 3306."""
     assert parse_mysql(text) == url
 
 
@@ -58,7 +58,7 @@ def test_mysql_urls(text: str, url: SourceUrl) -> None:
     ],
 )
 def test_redis_urls(text: str, url: TargetUrl) -> None:
-    """Everything but the host may be left out: port 6379, database 0, no user, no password."""
+    """Only the host is needed; defaults are port 6379, database 0, no user and no password."""
     assert parse_redis(text) == url
 
 
@@ -95,7 +95,7 @@ def test_redis_urls(text: str, url: TargetUrl) -> None:
     ],
 )  # fmt: skip
 def test_refused_mysql_urls(text: str, message: str | None) -> None:
-    """The message says what is wrong and what is right, and repeats nothing that was typed behind the scheme."""
+    """The message says what is wrong and how to write a URL; it repeats only the scheme."""
     with pytest.raises(ValueError, match="write mysql://") as caught:
         parse_mysql(text)
     if message is not None:
@@ -124,7 +124,7 @@ def test_refused_mysql_urls(text: str, message: str | None) -> None:
     ],
 )  # fmt: skip
 def test_refused_redis_urls(text: str, message: str) -> None:
-    """The same for Redis; a lone word before the @ is taken for a forgotten password, not for a user."""
+    """The same for Redis. A single word before the @ counts as a password in the wrong place, not as a user."""
     with pytest.raises(ValueError, match="redis://") as caught:
         parse_redis(text)
     assert str(caught.value) == message
@@ -134,8 +134,8 @@ def test_refused_redis_urls(text: str, message: str) -> None:
 @pytest.mark.parametrize("parse", [parse_mysql, parse_redis])
 @given(before=st.text("mysql:/@?#[]%.h0 \n\té"), after=st.text("mysql:/@?#[]%.h0 \n\té"))
 @settings(deadline=None, max_examples=150)
-def test_no_message_holds_a_password(parse: Callable[[str], ServerUrl], before: str, after: str) -> None:
-    """However a URL is mistyped around its password, the refusal does not repeat it."""
+def test_no_message_contains_a_password(parse: Callable[[str], ServerUrl], before: str, after: str) -> None:
+    """However a URL is mistyped around its password, no message contains the password."""
     scheme = "mysql" if parse is parse_mysql else "redis"
     shown = ""
     try:
@@ -158,7 +158,7 @@ def test_no_message_holds_a_password(parse: Callable[[str], ServerUrl], before: 
     ],
 )
 def test_a_url_is_shown_without_its_password(url: ServerUrl, shown: str) -> None:
-    """In str, in repr, in format, and inside other objects."""
+    """str, repr and format have no password, also inside of other objects."""
     assert str(url) == f"{url}" == shown
     assert repr(url) == f"<{shown}>"
     assert SECRET not in repr([url]) + repr({"url": url})
@@ -169,7 +169,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 
 @given(texts, st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=12), texts, st.integers(1, 65535))
 @settings(deadline=None)
-def test_a_url_survives_being_written(user: str, password: str | None, database: str, port: int) -> None:
-    """Writing a URL with its password and reading it again gives the same, whatever characters it has."""
+def test_a_written_url_is_parsed_again(user: str, password: str | None, database: str, port: int) -> None:
+    """A URL that is written with its password and parsed again is the same, whatever characters it has."""
     url = SourceUrl("db.example", port, user, password, database)
     assert parse_mysql(url.with_password()) == url
