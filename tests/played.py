@@ -1,4 +1,4 @@
-"""A MySQL that a test plays, byte by byte: for what no real one says."""
+"""A server that plays MySQL with given bytes, for answers that no real server sends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit import wire
 
 
 class Raw(bytes):
-    """An answer that is sent as it is."""
+    """An answer that is sent without packet headers."""
 
 
 PASSWORD = "open sesame"
@@ -22,8 +22,8 @@ OK = b"\x00\x00\x00\x02\x00\x00\x00"
 
 
 def greeting(plugin: str = "mysql_native_password", version: str = "8.0.36") -> bytes:
-    """A MySQL's first words. It offers no TLS."""
-    offers = 0x0008F7DF  # all that PyMySQL asks for and 4.1 had, with CLIENT_PLUGIN_AUTH, without CLIENT_SSL
+    """A MySQL greeting's payload. It does not offer TLS."""
+    offers = 0x0008F7DF  # what PyMySQL needs and 4.1 had, with CLIENT_PLUGIN_AUTH and without CLIENT_SSL
     return (
         b"\x0a" + version.encode() + b"\0" + b"\1\0\0\0" + SALT[:8] + b"\0" + (offers & 0xFFFF).to_bytes(2, "little")
         + b"\x2d\x02\x00" + (offers >> 16).to_bytes(2, "little") + b"\x15" + bytes(10) + SALT[8:] + b"\0"
@@ -32,7 +32,7 @@ def greeting(plugin: str = "mysql_native_password", version: str = "8.0.36") -> 
 
 
 class Played:
-    """One end of a connection that says what it was told to, and keeps what it is sent."""
+    """The server's end of a connection: it sends the given answers and keeps what the client sends."""
 
     def __init__(self, host: str, first: bytes, answers: Sequence[Answer], *, closes: bool) -> None:
         self._first, self._answers, self._closes = first, answers, closes
@@ -59,18 +59,18 @@ class Played:
                     packets = answer if isinstance(answer, tuple) else (answer,)
                     client.sendall(answer if isinstance(answer, Raw) else wire.stream(packets, header[3] + 1)[0])
             except OSError:
-                return  # the client is gone
+                return  # the client has closed
 
     def say(self, unasked: bytes) -> None:
-        """Send something that nobody asked for."""
+        """Send bytes that the client has not asked for."""
         self._client.sendall(unasked)
 
     def hang_up(self) -> None:
-        """Close this end's direction."""
+        """Shut down the sending direction."""
         self._client.shutdown(socket.SHUT_WR)
 
     def end(self) -> None:
-        """When the client has closed its end."""
+        """Wait until the client has closed its end, then close."""
         self._thread.join()
         self._listener.close()
 
@@ -79,13 +79,13 @@ class Played:
 def played(
     first: bytes, answers: Sequence[Answer] = (), *, host: str = "127.0.0.1", closes: bool = False
 ) -> Iterator[Played]:
-    """A server that sends `first` as it is, and after each packet from the client an answer: one packet, or several. It
-    carries out every SET."""
+    """A server that sends `first` as it is, and one answer (one packet or several) after each packet from the client.
+    It answers every SET with OK."""
     server = Played(host, first, answers, closes=closes)
     yield server
     server.end()
 
 
 def framed(payload: bytes) -> bytes:
-    """The first packet of a connection."""
+    """A payload as the first packet of a connection."""
     return wire.packets(payload, 0)[0]

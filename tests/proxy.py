@@ -1,4 +1,4 @@
-"""A way to Redis that is not quite straight: to several servers in turn, or with a reply too many."""
+"""A faulty proxy before Redis: it connects to several servers in turn, or adds a reply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AFTER_REPLIES = 2000
 
 
 class Proxy:
-    """Each new connection goes to the next of these ports. `insert` comes once, amid the replies to a batch."""
+    """Connects each new client to the next of these ports. `insert` is added once to the replies of a batch."""
 
     def __init__(self, *ports: int, insert: bytes = b"") -> None:
         self._ports = itertools.cycle(ports)
@@ -22,7 +22,7 @@ class Proxy:
         self.open()
 
     def open(self) -> None:
-        """New connections are taken, again at the same port."""
+        """Accept new connections, again at the same port."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
@@ -46,16 +46,16 @@ class Proxy:
                         client.sendall(self._with_one_too_many(data))
 
     def _with_one_too_many(self, data: bytes) -> bytes:
-        """The same bytes, but for the one place."""
+        """The bytes with `insert` added after one of the replies, once."""
         oks = data.count(b"+OK\r\n")
-        self._ok_left -= oks if oks > 2 else 0  # those of a greeting are few
+        self._ok_left -= oks if oks > 2 else 0  # the login has only a few replies
         if not self._insert or self._ok_left > 0:
             return data
         inserted, self._insert = self._insert, b""
         return data.replace(b"+OK\r\n", b"+OK\r\n" + inserted, 1)
 
     def close(self) -> None:
-        """New connections are refused; those that are there stay."""
+        """Refuse new connections; open connections stay."""
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that accepts; closing does not
+            self._listener.shutdown(socket.SHUT_RDWR)  # this wakes the thread in accept; close does not
         self._listener.close()

@@ -1,4 +1,4 @@
-"""A proxy before MySQL that makes trouble with the results of ranges, and leaves all other queries alone."""
+"""A proxy before MySQL that damages the results of ranges, and passes on all other queries."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DAMAGED = 1030  # an error of the storage engine
 
 @dataclass
 class Trouble:
-    """Results end after `most_rows` rows, with a clean end, as by some proxies' limits. Ranges with `refused_key`
-    cannot be read, as if a page were damaged. The first queries get the errors `refusals` instead of an answer. Before
-    the first count of a range what is in `meanwhile` is done."""
+    """What the proxy does. Results end after `most_rows` rows with a clean end packet, as with some proxies' limits.
+    Ranges with `refused_key` give an error, as if a page were damaged. The first queries get the errors `refusals`
+    instead of an answer. `meanwhile` is called before the first count of a range."""
 
     most_rows: int = 2**62
     refused_key: int | None = None
@@ -26,7 +26,7 @@ class Trouble:
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
 
     def error_for(self, query: bytes) -> int | None:
-        """The code of the error that the query for a range gets, if it gets one."""
+        """The error code for a range's query, or None."""
         if self.refusals:
             return self.refusals.pop(0)
         found = re.search(rb"BETWEEN (\d+) AND (\d+)", query)
@@ -36,7 +36,7 @@ class Trouble:
 
 @contextmanager
 def troubled(mysql: SourceUrl, trouble: Trouble) -> Iterator[SourceUrl]:
-    """The URL to connect to instead, for as long as the context lasts. Only plain connections, without TLS."""
+    """The URL of the proxy while the context lasts. Connections have no TLS."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_accept, args=(listener, mysql, trouble), daemon=True).start()
         yield SourceUrl("127.0.0.1", listener.getsockname()[1], mysql.user, mysql.password, mysql.database)
@@ -57,7 +57,7 @@ class _Connection:
         self._reads_range = self._is_answer_new = False
 
     def pass_on(self) -> None:
-        """What the client says, noting whether it asks for a range."""
+        """Pass on what the client sends, and note whether it asks for a range."""
         with suppress(OSError):
             while data := self._client.recv(65536):
                 self._reads_range = b"FORCE INDEX" in data and b"COUNT" not in data
@@ -71,7 +71,7 @@ class _Connection:
         self._hang_up()
 
     def cut(self) -> None:
-        """What the server says; of a range's rows the first, numbered as if there were no more."""
+        """Pass on what the server sends; of a range's rows only the first, with an end packet after them."""
         ends = rows = dropped = 0
         with self._server.makefile("rb") as stream, suppress(OSError):
             while header := stream.read(4):
@@ -88,7 +88,7 @@ class _Connection:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        """Both ends are told, and the other thread is woken: closing alone would not."""
+        """Shut down both ends, which also wakes the other thread; close would not."""
         for end in (self._client, self._server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -49,7 +49,7 @@ def _write_whole(path: Path, how: int, text: bytes) -> None:
 
 
 def _overwrite(path: Path, text: bytes) -> bool:
-    """Write over the old content in place. False if that is not possible; then the old content is unchanged."""
+    """Write over the old content in place. False if that is not possible."""
     try:
         size = path.stat().st_size
         if len(text) > size:

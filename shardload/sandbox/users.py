@@ -21,7 +21,7 @@ from shardload.source.connection import translated
 
 BLOCK_ROWS = 10_000  # rows of one INSERT
 _WRITERS = 2
-_INDEX_S = 3600  # time-out for adding the indexes: 20 million rows take minutes on a slow machine
+_INDEX_S = 3600  # time-out for adding the indexes: 20 million rows may take over a minute
 _WIDE_GAP_EVERY_ROWS = 32_000
 _WIDE_GAP_IDS = 1_000_000
 

@@ -1,4 +1,4 @@
-"""MySQL's text protocol, written: what the tests feed to whatever reads it."""
+"""Write MySQL's text protocol, as input for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = Sequence[bytes | None]
 
 
 def length(number: int) -> bytes:
-    """A length-encoded integer, in its shortest form."""
+    """A length-encoded integer in its shortest form."""
     if number < 0xFB:
         return bytes([number])
     if number <= 0xFFFF:
@@ -28,7 +28,7 @@ def row(values: Row) -> bytes:
 
 
 def packets(payload: bytes, sequence: int) -> tuple[bytes, int]:
-    """A payload as packets, and the next sequence number. One of exactly 0xFFFFFF bytes is followed by an empty one."""
+    """A payload as packets, and the next sequence number. A packet of exactly 0xFFFFFF bytes is followed by another."""
     pieces = []
     while True:
         piece, payload = payload[:CONTINUED], payload[CONTINUED:]
@@ -39,7 +39,7 @@ def packets(payload: bytes, sequence: int) -> tuple[bytes, int]:
 
 
 def stream(payloads: Sequence[bytes], sequence: int = 0) -> tuple[bytes, list[int], int]:
-    """Payloads one after another: the bytes, the offset after each, and the next sequence number."""
+    """Several payloads: the bytes, the offset after each payload, and the next sequence number."""
     data, ends = bytearray(), []
     for payload in payloads:
         piece, sequence = packets(payload, sequence)
