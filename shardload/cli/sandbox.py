@@ -5,27 +5,24 @@ from __future__ import annotations
 import click
 
 from shardload.config import environment
-from shardload.config.urls import MYSQL_FORM, SourceUrl, parse_mysql
-from shardload.errors import EXIT_COMPLETE, SpecError
-from shardload.model.orders import STOP_SIGNALS
-from shardload.process import stop_by_exception
+from shardload.config.urls import MYSQL_FORM
+from shardload.errors import EXIT_COMPLETE
 from shardload.reporting.output import echo
 
 
 @click.command(short_help="Run the whole story on private servers.")
 @click.option("--rows", type=click.IntRange(0, 100_000_000), default=200_000, show_default=True, help="How many users.")
 @click.option(
-    "--keep", is_flag=True, help="Leave the servers running until Enter is pressed, and say how to reach them."
+    "--keep", is_flag=True, help="Leave the servers running until Enter is pressed, and show how to reach them."
 )
 def demo(rows: int, keep: bool) -> int:
-    """The main job before your eyes: private servers, synthetic users, the real import, every key compared.
+    """Run the main job before your eyes: private servers, synthetic users, the real import, every key compared.
 
-    Everything it starts is taken down again, also after Ctrl-C.
+    Everything that it starts is removed at the end, also after Ctrl-C.
     """
     from shardload.sandbox.demo import run_demo  # here: `run` should not wait for the sandbox to be imported
 
-    with stop_by_exception(STOP_SIGNALS):
-        return run_demo(rows, keep=keep)
+    return run_demo(rows, keep=keep)
 
 
 @click.command(short_help="Make a table of synthetic users.")
@@ -39,20 +36,8 @@ def seed(mysql: str | None, table: str, rows: int, random_seed: int) -> int:
     \b
     shardload seed --mysql mysql://writer:secret@localhost/test --table user --rows 1000000
     """
-    from shardload.sandbox.users import seed_with_bar
+    from shardload.sandbox.users import seed_named
 
-    url = _mysql_url(mysql)
-    with stop_by_exception(STOP_SIGNALS):
-        seed_with_bar(url, table, rows, random_seed)
+    url = seed_named(mysql, table, rows, random_seed)
     echo(f"{rows:,} users in table {table} on {url}")
     return EXIT_COMPLETE
-
-
-def _mysql_url(flag: str | None) -> SourceUrl:
-    said = flag or environment.url_from_environment("mysql")
-    if not said:
-        raise SpecError("--mysql is missing", f"give --mysql {MYSQL_FORM} or {environment.MYSQL_VARIABLE}")
-    try:
-        return parse_mysql(said)
-    except ValueError as error:
-        raise SpecError(f"--mysql {error}") from None

@@ -15,6 +15,7 @@ from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, Phase
 from shardload.model.orders import Answer, Limits, Order
 from shardload.ranges.tracker import Tracker
+from shardload.reporting.text import counted
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Controls:
             is_left = any(slot.pid for slot in self._pool.slots[workers:])
             return not is_left and self._is_staffed() and not self._is_changing()
 
-        self._promise(answer, is_kept, f"{workers} workers", "workers start, or leave after their current range")
+        self._promise(answer, is_kept, counted(workers, "worker"), "workers start, or leave after their current range")
 
     def set_limits(self, limits: Limits) -> None:
         """Apply the limits that a reload has read, where they differ from the present ones."""
@@ -165,13 +166,13 @@ class Controls:
     def _reload(self, answer: Answer) -> None:
         old = [(number, slot.pid) for number, slot in enumerate(self._pool.slots) if slot.pid and not slot.is_leaving]
         self._to_replace.extend(pair for pair in old if pair not in self._to_replace)
-        self._say(f"reloading: {len(old)} workers are replaced, one at a time")
+        self._say(f"reloading: {counted(len(old), 'worker')} to replace, one at a time")
 
         def is_kept() -> bool:
             is_left = any(self._pool.slots[number].pid == pid for number, pid in old)
             return not is_left and self._is_staffed() and not self._is_changing()
 
-        self._promise(answer, is_kept, f"{len(old)} workers replaced", "workers leave one at a time")
+        self._promise(answer, is_kept, f"{counted(len(old), 'worker')} replaced", "workers leave one at a time")
 
     def _is_staffed(self) -> bool:
         """True if there are as many workers as there should be."""

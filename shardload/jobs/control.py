@@ -10,7 +10,7 @@ from shardload.errors import JobError, NotAnswered, SpecError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs.status import look, the_job
 from shardload.model.orders import parse_order
-from shardload.process import NobodyListens, Question, is_stopped
+from shardload.process import ControlRequest, NoListener, is_stopped
 from shardload.reporting.output import echo
 
 _ANSWER_WITHIN_S = 5.0  # the coordinator answers at once, unless it is stopped or the machine is very busy
@@ -50,16 +50,16 @@ def give_order_with_value(state_dir: Path | None, verb: str, value: str, words: 
 
 def _ask(directory: JobDirectory, words: str) -> None:
     try:
-        with Question(directory.path, words) as question:
-            answer = question.answer(_ANSWER_WITHIN_S)
+        with ControlRequest(directory.path, words) as request:
+            answer = request.answer(_ANSWER_WITHIN_S)
             if answer is not None and answer[0] == "wait":
-                meanwhile, answer = answer[1], question.answer(_DONE_WITHIN_S)
+                meanwhile, answer = answer[1], request.answer(_DONE_WITHIN_S)
                 if answer is None and directory.is_locked():
                     raise NotAnswered(
                         f"job {directory.name}: under way, not done after {_DONE_WITHIN_S:g} s: {meanwhile}",
                         f"it will be done; to see: shardload status {directory.name}",
                     )
-    except NobodyListens:
+    except NoListener:
         raise _not_running(directory) from None
     except BlockingIOError:
         answer = None

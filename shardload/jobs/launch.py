@@ -13,7 +13,7 @@ from typing import Any
 from shardload.config import environment, spec
 from shardload.encoding import is_native_built
 from shardload.errors import EXIT_COMPLETE, Hopeless, ShardloadError, SpecError, StoppedBySignal
-from shardload.files.ownfile import who_else_writes
+from shardload.files.ownfile import other_writers
 from shardload.jobdir.log import show_log
 from shardload.jobs import prepare
 from shardload.jobs.execute import Frame, exit_code_of, load
@@ -70,7 +70,7 @@ def warn_of_collisions(subject: prepare.Subject) -> None:
 
 
 def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
-    if others := who_else_writes(job.spec.state_dir):
+    if others := other_writers(job.spec.state_dir):
         echo(f"warning: {job.spec.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
     warn_of_collisions(job.subject)
     if not is_native_built() and job.spec.encoder == "auto":
@@ -82,16 +82,16 @@ def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     manager = ServiceManager(environment.take_notify_socket())
     display = make_display(job.spec.progress)
     if manager.listens:
-        display = ServiceDisplay(display, lambda text: manager.say(STATUS=text))
+        display = ServiceDisplay(display, lambda text: manager.notify(STATUS=text))
     stops_at_hangup = has_terminal()
     frame = Frame(
         _listen(stops_at_hangup=stops_at_hangup),
         stops_at_hangup=stops_at_hangup,
         read_limits=read_limits,
-        on_ready=lambda: manager.say(READY="1"),
+        on_ready=lambda: manager.notify(READY="1"),
     )
     facts, stopped = load(job, display, frame)
-    manager.say(STOPPING="1", STATUS=f"job {facts.job}: {facts.status}")
+    manager.notify(STOPPING="1", STATUS=f"job {facts.job}: {facts.status}")
     return _tell_end(job, facts, stopped)
 
 

@@ -27,7 +27,7 @@ FirstKey = tuple[bytes | None, list[tuple[bytes, bytes]]]
 def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
     """Plan a job and print the plan, as text or JSON. `flags` and `file` as for `launch.start`."""
     with stop_by_exception(STOP_SIGNALS):
-        wanted = spec.load(flags, file, asks_redis=False)
+        wanted = spec.load(flags, file, needs_redis=False)
         connection = source.connect(wanted.mysql)
         try:
             subject = prepare.examine(connection, wanted)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
@@ -147,3 +148,13 @@ def make_display(kind: str, stream: TextIO | None = None) -> Display:
     if kind == "auto":
         kind = "bar" if stream.isatty() else "plain"
     return {"bar": BarDisplay, "plain": PlainDisplay, "none": SilentDisplay}[kind](stream)
+
+
+@contextmanager
+def counting_bar(total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    """A bar on standard error while something is counted up to `total`; nothing if that is no terminal.
+
+    The caller calls what it gets with the count so far.
+    """
+    with tqdm(total=total, unit=unit, unit_scale=True, disable=None) as bar:
+        yield lambda count: bar.update(count - bar.n)

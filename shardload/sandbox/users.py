@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tqdm import tqdm
-
 from shardload import source
-from shardload.config.urls import SourceUrl
+from shardload.config import environment
+from shardload.config.urls import MYSQL_FORM, SourceUrl, parse_mysql
 from shardload.errors import SpecError
+from shardload.model.orders import STOP_SIGNALS
+from shardload.process import stop_by_exception
+from shardload.reporting.terminal import counting_bar
 from shardload.source.connection import translated
 
 BLOCK_ROWS = 10_000  # rows of one INSERT
@@ -91,10 +93,25 @@ def seed(url: SourceUrl, table: str, rows: int, random_seed: int, progress: Call
             source.abandon(connection)
 
 
+def seed_named(mysql: str | None, table: str, rows: int, random_seed: int) -> SourceUrl:
+    """Make the table in the database that the URL `mysql`, or the environment, names. Gives the URL. SpecError if there
+    is none, or if the table exists."""
+    text = mysql or environment.url_from_environment("mysql")
+    if not text:
+        raise SpecError("--mysql is missing", f"give --mysql {MYSQL_FORM} or {environment.MYSQL_VARIABLE}")
+    try:
+        url = parse_mysql(text)
+    except ValueError as error:
+        raise SpecError(f"--mysql {error}") from None
+    with stop_by_exception(STOP_SIGNALS):
+        seed_with_bar(url, table, rows, random_seed)
+    return url
+
+
 def seed_with_bar(url: SourceUrl, table: str, rows: int, random_seed: int) -> None:
     """Do what `seed` does, with a progress bar if standard error is a terminal."""
-    with tqdm(total=rows, unit=" rows", unit_scale=True, disable=None) as bar:
-        seed(url, table, rows, random_seed, lambda done: bar.update(done - bar.n))
+    with counting_bar(rows, " rows") as show:
+        seed(url, table, rows, random_seed, show)
 
 
 def _execute(connection: Any, table: str, sql: str) -> int:

@@ -26,8 +26,8 @@ def rows_of(
     A caller that stops early must not use the connection again.
     """
     stream = RangeStream(connection)
-    stream.ask(select_sql(table, layout.columns, key_column, keys))
-    sequence = stream.begin()
+    stream.send_query(select_sql(table, layout.columns, key_column, keys))
+    sequence = stream.read_head()
     ended = False
     while not ended:
         found = split_rows(bytes(stream.read()), len(layout.columns), sequence)

@@ -9,7 +9,7 @@ from shardload.encoding import Layout
 from shardload.errors import ShardloadError
 from shardload.model.printable import shown_bytes
 from shardload.source import Values
-from shardload.target import TargetConnection, hash_of
+from shardload.target import TargetConnection, parse_hash
 
 _MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: the keys may hold anything now
 MOST_SHOWN = 20
@@ -57,7 +57,7 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
             found.other_type += 1
             found.note(f"{shown}: is not a hash")
             continue
-        there, wanted = hash_of(reply), dict(fields)
+        there, wanted = parse_hash(reply), dict(fields)
         if not there:
             found.missing += 1
             found.note(f"{shown}: missing")

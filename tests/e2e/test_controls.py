@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,39 +69,6 @@ def test_what_is_settled_is_soon_in_the_journal(world: World, many_users: str) -
     assert_whole(world, many_users, daemon.end())
 
 
-def test_slow_tiny_ranges_are_settled_one_by_one(world: World, many_users: str) -> None:
-    """Where ranges are many and quick, the coordinator wakes for every eighth; where they are slow, for each."""
-    daemon = launch(world, many_users, "--workers", "1", "--range-rows", "100", "--rate", "500")
-    journal = f"file:{world.state_dir / JOB / 'journal.sqlite'}?mode=ro"
-
-    def done() -> int:
-        with sqlite3.connect(journal, uri=True, timeout=10) as db:
-            return int(db.execute("SELECT COUNT(*) FROM range WHERE state = 'done'").fetchone()[0])
-
-    seen = [done()]
-
-    def has_grown() -> bool:
-        if (now := done()) > seen[-1]:
-            seen.append(now)
-        return len(seen) > 11
-
-    wait_until(has_grown, "eleven steps")
-    assert sorted(after - before for before, after in pairwise(seen))[5] == 1, seen
-    daemon.order("rate", "off")
-    assert_whole(world, many_users, daemon.end())
-
-
-def test_who_is_told_to_leave_takes_few_slow_ranges_along(world: World, many_users: str) -> None:
-    """Tiny ranges are not received by the dozen where a rate limit makes each of them take long."""
-    daemon = launch(world, many_users, "--workers", "2", "--range-rows", "100", "--rate", "400")
-    before = daemon.wait_for("some ranges", lambda seen: seen["ranges_done"] > 8 and seen["rows_read"])
-    daemon.order("scale", "1")
-    daemon.wait_for("one worker", lambda seen: len(seen["slots"]) == 1)
-    assert daemon.status()["rows_read"] - before < 1000
-    daemon.order("rate", "off")
-    assert_whole(world, many_users, daemon.end())
-
-
 @pytest.mark.parametrize("expires", [False, True])
 def test_keys_removed_meanwhile_are_told(world: World, many_users: str, expires: bool) -> None:
     """FLUSHDB: what is gone is not loaded again, but a person hears of it; not where keys may go by themselves."""
@@ -127,7 +93,7 @@ def test_scale_up_and_down(world: World, many_users: str) -> None:
     daemon = launch(world, many_users, "--workers", "2")
     assert daemon.order("scale", "5").out == f"job {JOB}: 5 workers\n"
     assert len(daemon.workers()) == 5
-    assert daemon.order("scale", JOB, "1").out == f"job {JOB}: 1 workers\n"
+    assert daemon.order("scale", JOB, "1").out == f"job {JOB}: 1 worker\n"
     assert len(daemon.workers()) == 1
     os.kill(daemon.pid, signal.SIGTTIN)
     daemon.wait_for("two workers", lambda seen: len(seen["slots"]) == 2 == seen["workers"])

@@ -33,7 +33,7 @@ OWNERS = {
     "hiredis": {"target"},
     "sysv_ipc": {"ipc"},
     "sqlite3": {"jobdir"},
-    "tqdm": {"reporting", "cli", "sandbox"},  # seeding shows a bar as well, long before there is a job to display
+    "tqdm": {"reporting"},
     "click": {"cli", "sandbox"},  # the demo talks to a person on the command line's terminal
     "setproctitle": {"process", "__main__"},  # the command line is hidden before anything else is imported
     "pydantic": {"config"},
