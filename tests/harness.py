@@ -20,19 +20,26 @@ import pymysql
 from redis import Redis
 
 from shardload.config.urls import SourceUrl, TargetUrl
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobs.status import look
 from tests.own_world import is_ours
 
 DEADLINE_S = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """The first true result of `condition`, asked again and again; AssertionError after the deadline."""
+    """The first true result of `condition`, asked again and again; AssertionError after the deadline.
+
+    A question that takes long is asked less often: it must not take the time of what it waits for.
+    """
     give_up_s = time.monotonic() + deadline_s
     while True:
+        asked_s = time.monotonic()
         if result := condition():
             return result
-        assert time.monotonic() < give_up_s, f"not within {deadline_s} s: {what}"
-        time.sleep(0.002)
+        answered_s = time.monotonic()
+        assert answered_s < give_up_s, f"not within {deadline_s} s: {what}"
+        time.sleep(max(0.002, 2 * (answered_s - asked_s)))
 
 
 def ipc_objects() -> set[tuple[str, str]]:
@@ -171,9 +178,10 @@ class Daemon:
         return json.loads(self.world.run("status", self.job, "--json").out)  # type: ignore[no-any-return]
 
     def wait_for(self, what: str, condition: Callable[[dict[str, Any]], Any], deadline_s: float = DEADLINE_S) -> Any:
-        """Until the status is so; the condition's result."""
+        """Until the status is so; the condition's result. It is looked up without a command for each look."""
+        job = JobDirectory.find(self.world.state_dir, self.job)
         try:
-            return wait_until(lambda: condition(self.status()), what, deadline_s)
+            return wait_until(lambda: condition(look(job).as_json()), what, deadline_s)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.status()}\n{self.log()}") from None
 
@@ -317,33 +325,38 @@ class World:
         """A plain client."""
         return Redis(
             host=self.redis.host, port=self.redis.port, db=int(self.redis.database),
-            username=self.redis.user or None, password=self.redis.password,
+            username=self.redis.user or None, password=self.redis.password, protocol=2,
         )  # fmt: skip
 
     def assert_exact(self, table: str, key: Callable[[dict[str, bytes | None]], str], *, null: str = "omit") -> int:
         """Every row is there, field for field and byte for byte, and no other key. The result is the keys' number."""
         expected: dict[bytes, dict[bytes, bytes]] = {}
         for row in self.rows(table):
-            fields = {
-                name.encode(): b"" if value is None else value
-                for name, value in row.items()
-                if value is not None or null == "empty"
+            expected[key(row).encode()] = {
+                name.encode(): value or b"" for name, value in row.items() if value is not None or null == "empty"
             }
-            expected[key(row).encode()] = fields
         client = self.target()
         found = set(client.scan_iter(count=10_000))
         assert found == expected.keys(), (
             f"{len(expected.keys() - found)} keys missing, {len(found - expected.keys())} too many"
         )
-        names = list(expected)
-        for start in range(0, len(names), 2000):
-            pipeline = client.pipeline(transaction=False)
-            for name in names[start : start + 2000]:
-                pipeline.hgetall(name)
-            for name, fields in zip(names[start : start + 2000], pipeline.execute(), strict=True):
-                assert fields == expected[name], f"{name!r} is not what its row says"
+        for name, told in _hashes(client, list(expected)):
+            fields = dict(zip(told[::2], told[1::2], strict=True))
+            assert fields == expected[name], f"{name!r} is not what its row says"
+            assert len(told) == 2 * len(fields), f"{name!r} has a field twice"
         client.close()
         return len(expected)
+
+
+def _hashes(client: Redis, names: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+    """Each key with its fields and values by turns. By hand, because redis-py's pipeline takes many times as long."""
+    connection: Any = client.connection_pool.get_connection()
+    for start in range(0, len(names), 2000):
+        some = names[start : start + 2000]
+        connection.send_packed_command([b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n" % (len(name), name) for name in some])
+        for name in some:
+            yield name, connection.read_response()
+    connection.disconnect()
 
 
 def by_id(row: dict[str, bytes | None]) -> str:
