@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +20,43 @@ from tests.harness import World, ipc_objects, kill, processes_named, wait_for_th
 Servers = tuple[SourceUrl, TargetUrl]
 
 
-def pytest_configure() -> None:
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: tests wait more than they compute, so more of them than processors run side by side.
+
+    None do where the tests cannot have SysV objects of their own: each of them would see the other ones'.
+    """
+    return 2 * len(os.sched_getaffinity(0)) if own_world.own_objects() else 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Signals as at a shell's prompt (`nohup scripts/test` would hand on that a hang-up is ignored), and a world
     of the tests' own."""
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    own_world.enter()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    given: dict[str, bool] = getattr(config, "workerinput", {})
+    own_world.enter(has_namespace=given.get("has_namespace"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Processes for tests are about to be started, with every signal held. Each lets them through again where it runs
+    its tests, but its second thread, which is execnet's, does not: a signal that a test holds reaches nobody else."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One has been started; it has the SysV objects that this process had. The next gets others."""
+    node.workerinput["has_namespace"] = own_world.has_namespace()
+    own_world.own_objects()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready() -> None:
+    """It is up, and so are the others, which were started before anybody looked."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def pytest_unconfigure() -> None:

@@ -4,6 +4,9 @@ Processes bear a mark that they inherit and cannot lose: an odd soft limit of RL
 process without a real-time priority (setrlimit(2)). A title would not do: other jobs have the same. SysV objects live
 in an IPC namespace (ipc_namespaces(7)) where one can be had: by root, and by others through a user namespace.
 Temporary directories are made in one directory.
+
+Where tests run side by side (pytest-xdist), each of its processes has a world of its own. The namespace is made for it
+by the process that starts it: a user namespace can only be made by a process with one thread, and execnet has two.
 """
 
 from __future__ import annotations
@@ -25,12 +28,29 @@ _has_namespace = False
 _scratch: Path | None = None
 
 
-def enter() -> None:
-    """Mark this process and all that it starts from now on, and give them their own objects and directories."""
+def own_objects() -> bool:
+    """Give this process, and all that it starts from now on, SysV objects of their own. False if that cannot be had.
+
+    Called again, it gives those that are started later a further namespace.
+    """
+    global _has_namespace
+    if sys.platform == "linux":
+        _has_namespace = _unshare(_NEWIPC) or _unshare_as_user()
+    return _has_namespace
+
+
+def enter(*, has_namespace: bool | None = None) -> None:
+    """Mark this process and all that it starts from now on, and give them their own objects and directories.
+
+    `has_namespace` says that it was given objects by whoever started it, or that there are none to be had.
+    """
     global _has_namespace, _scratch
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_RTTIME, (_mark, resource.getrlimit(resource.RLIMIT_RTTIME)[1]))
-        _has_namespace = _unshare_ipc()
+    if has_namespace is None:
+        own_objects()
+    else:
+        _has_namespace = has_namespace
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what a failed test leaves stays there
     _scratch = Path(tempfile.mkdtemp(prefix="shardload-tests-"))
     _scratch.chmod(0o1777)  # some tests act as other users
@@ -41,6 +61,11 @@ def leave() -> None:
     """Remove the directory."""
     if _scratch is not None:
         shutil.rmtree(_scratch, ignore_errors=True)
+
+
+def has_namespace() -> bool:
+    """True if no SysV object of somebody else's can be seen."""
+    return _has_namespace
 
 
 def is_ours(process: Path) -> bool:
@@ -57,12 +82,13 @@ def description() -> str:
     return "SysV objects: " + ("in a namespace of the tests' own" if _has_namespace else "those of the whole machine")
 
 
-def _unshare_ipc() -> bool:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() == 0:
-        return bool(libc.unshare(_NEWIPC) == 0)
+def _unshare(what: int) -> bool:
+    return bool(ctypes.CDLL(None).unshare(what) == 0)
+
+
+def _unshare_as_user() -> bool:
     uid, gid = os.geteuid(), os.getegid()
-    if libc.unshare(_NEWUSER | _NEWIPC) != 0:
+    if uid == 0 or not _unshare(_NEWUSER | _NEWIPC):
         return False
     Path("/proc/self/setgroups").write_text("deny")  # user_namespaces(7): before a gid_map of one's own
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +20,29 @@ from tests.containers.engine import IMAGE, clean_up, docker, image, labelled, le
 _told: list[str] = []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, these run one after another: there is one engine, and each asks what it left."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("containers"))
+
+
 @pytest.fixture(scope="session")
 def tell() -> Callable[[str], None]:
     """A line for the end of the output: on which images it ran, and what came of it."""
     return _told.append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The lines go to whoever prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["told"] = _told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """They come from a process that ran tests."""
+    _told.extend(getattr(node, "workeroutput", {}).get("told", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from tests import own_world
 from tests.harness import kill, processes_named, wait_until, zombies
 
 _TITLED = """
@@ -41,3 +46,38 @@ def test_only_the_tests_own_processes_are_seen_and_killed() -> None:
         assert not [name for name in zombies() if name.startswith("shardload")]  # the foreign one is none of ours
         for process in started:
             process.communicate()
+
+
+# Each of the two has a queue, and looks at what there is while the other one has one too.
+_SIDE_BY_SIDE = """
+from pathlib import Path
+import pytest
+import sysv_ipc
+from tests.harness import ipc_objects, wait_until
+
+@pytest.mark.parametrize(("mine", "other"), [("a", "b"), ("b", "a")])
+def test_the_only_queue(mine, other):
+    here = Path(__file__).parent
+    queue = sysv_ipc.MessageQueue(None, sysv_ipc.IPC_CREX)
+    try:
+        for step in ("made", "seen"):
+            (here / f"{mine} {step}").touch()
+            wait_until((here / f"{other} {step}").exists, f"{other} has {step} it")
+            assert ipc_objects() == {("q", str(queue.id))}
+    finally:
+        queue.remove()
+"""
+
+
+def test_tests_side_by_side_do_not_see_each_other(tmp_path: Path) -> None:
+    """Each process of pytest-xdist has SysV objects of its own."""
+    if not own_world.has_namespace():
+        pytest.skip("no IPC namespace can be made here")
+    (tmp_path / "test_two.py").write_text(_SIDE_BY_SIDE)
+    words = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-n", "2", f"--rootdir={tmp_path}", "-c", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words, f"--basetemp={tmp_path / 'inner'}", str(tmp_path / "test_two.py")],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout

@@ -237,7 +237,9 @@ def test_this_process_is_alive() -> None:
     assert is_alive(os.getpid(), start)
 
 
-@pytest.mark.parametrize(("pid", "wrong"), [(os.getpid(), 1), (os.getpid(), -1), (1, 5)])
+@pytest.mark.parametrize(
+    ("pid", "wrong"), [(os.getpid(), 1), (os.getpid(), -1), (1, 5)], ids=["1 more", "1 less", "pid 1"]
+)
 def test_another_start_is_another_process(pid: int, wrong: int) -> None:
     """With another start time the pid belongs to another process."""
     assert not is_alive(pid, start_time(pid) + wrong)
