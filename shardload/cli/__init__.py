@@ -69,7 +69,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, and with a suggestion, as click makes one for a flag."""
+        """Find the command as click does; suggest similar names for an unknown one, as click does for a flag."""
         if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             import difflib  # here: few need it
 
@@ -79,7 +79,7 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """As click does it, but without each command's help: for that every module would have to be imported."""
+        """Complete as click does, but without each command's help: that would import every module."""
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         return [*map(CompletionItem, names), *click.Command.shell_complete(self, ctx, incomplete)]
 
@@ -95,7 +95,8 @@ class _Commands(click.Group):
 
 
 def _imported(name: str) -> ModuleType:
-    """The module. Nothing that an import makes is garbage, and looking for some takes a tenth of its time."""
+    """Import a module without garbage collection: an import makes no garbage, and looking for it takes a tenth of its
+    time."""
     gc.disable()
     try:
         return importlib.import_module(name)
@@ -135,12 +136,12 @@ def show_help(ctx: click.Context, command: str | None) -> int:
 
 
 def main() -> NoReturn:
-    """The `shardload` command: its outcome, and the end of this process, in which nothing is open any more.
-
-    Python's own way out takes every module apart first, which costs as much as a good part of their imports.
-    """
+    """Run the `shardload` command and end the process, without Python's own clean-up of every module, which takes
+    time."""
     _open_streams()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever ignores it hands that on, and no child could be waited for
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # if the parent ignores it, this process would too, and could wait for no child
     code = outcome()
     with suppress(OSError):  # whoever read it has left
         sys.stdout.flush()
@@ -148,8 +149,7 @@ def main() -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Somebody may have started this command with closed streams: from here on they lead nowhere, and no file of ours
-    gets their numbers."""
+    """Open streams that were closed when this command was started, on /dev/null, so that no file gets their numbers."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -194,7 +194,7 @@ def outcome() -> int:
 
 def _say(message: str, hint: str) -> None:
     text = without_passwords(f"shardload: {message}" + (f" ({hint})" if hint else ""))
-    with suppress(OSError):  # the disk under it is full: the exit code says it, too
+    with suppress(OSError):  # the disk is full; the exit code tells it as well
         echo(" ".join(text.split()), err=True)
 
 

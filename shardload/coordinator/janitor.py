@@ -1,7 +1,8 @@
 """The janitor: a tiny process that removes the queues and the semaphore if the coordinator dies.
 
-It waits for the end of a pipe whose other end only the coordinator holds. A byte before the end means "all is in
-order, touch nothing". It leads a session of its own, so that whatever kills a process group does not take it along.
+It reads from a pipe whose writing end only the coordinator has. If the pipe ends without a byte, the coordinator died,
+and the janitor cleans up; a byte means that everything is removed already. The janitor has a session of its own, so
+that a signal to the coordinator's process group does not reach it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Iterable
 from shardload.ipc import IpcSet, WorkerView
 from shardload.process import fork_child, is_our_process, set_title
 
-GRACE_S = 1.0  # for workers to see that the queue is gone, before they are killed
+GRACE_S = 1.0  # workers have this long to see that the queue is gone; then they are killed
 _LOOK_AGAIN_S = 0.01
 
 
 class Janitor:
-    """The coordinator's end: start it after the objects exist, dismiss it after they are removed. NoProcess if it
-    cannot be forked."""
+    """The coordinator's end of the pipe. Create it when the objects exist, dismiss it when they are removed.
+
+    NoProcess if the janitor cannot be forked.
+    """
 
     def __init__(self, job: str, ipc: IpcSet, close: Iterable[int]) -> None:
         reading, self._writing = os.pipe()
@@ -33,25 +36,25 @@ class Janitor:
             os.close(reading)
 
     def descriptors(self) -> tuple[int, ...]:
-        """What workers have to close: else the pipe would not end with the coordinator."""
+        """The descriptors that workers have to close, so that the pipe ends when the coordinator dies."""
         return () if self.is_gone else (self._writing,)
 
     def dismiss(self) -> None:
-        """Everything is removed in order: let it go."""
+        """Let the janitor go: everything is removed."""
         try:
             os.write(self._writing, b".")
         except BrokenPipeError:
-            return  # it is gone already
+            return  # it has ended already
         finally:
             os.close(self._writing)
 
     @property
     def is_gone(self) -> bool:
-        """True once it was forgotten: another is wanted."""
+        """True after `forget`: a new janitor is needed."""
         return self._writing < 0
 
     def forget(self) -> None:
-        """It was killed: only our end of the pipe is left to close."""
+        """The janitor was killed: close this end of the pipe."""
         os.close(self._writing)
         self._writing = -1
 
@@ -62,7 +65,7 @@ def _wait_and_clean(job: str, reading: int, ipc: IpcSet) -> int:
     set_title(f"shardload: janitor {job}")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
-        os.dup2(nowhere, stream)  # a pipe or a terminal must not wait for the janitor's end
+        os.dup2(nowhere, stream)  # whoever reads the streams must not have to wait for the janitor
     os.close(nowhere)
     if os.read(reading, 1):
         return 0
@@ -72,9 +75,9 @@ def _wait_and_clean(job: str, reading: int, ipc: IpcSet) -> int:
 
 
 def end_workers(job: str, workers: Iterable[WorkerView]) -> None:
-    """Wait a moment for orphaned workers to leave by themselves, then kill those that did not.
+    """Wait a moment for orphaned workers to leave by themselves, then kill the others.
 
-    What is no worker of this job, or another user's, is left alone, whatever the board says.
+    A process that is not a worker of this job, or is another user's, is left alone, even if the board names it.
     """
     title = f"shardload: worker {job} #"
     give_up_s = time.monotonic() + GRACE_S

@@ -1,7 +1,7 @@
-"""What a killed run left: the next command removes its SysV objects, `clean` its directory too.
+"""Removes what a killed run left: its SysV objects (by the next command) and its directory (by `clean`).
 
-Only what is provably that run's is touched. A record of objects that could not be removed is kept, and its directory
-with it: nothing else says whose they are.
+Only what is provably that run's is removed. If objects cannot be removed, the record of them and its directory stay,
+because nothing else says whose they are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def clean_up(state_dir: Path) -> int:
     """Clean up after every dead run under this directory. The result is the number of SysV objects removed."""
     removed = 0
     for directory in JobDirectory.all(state_dir):
-        with suppress(JobError), acting_for(directory):  # alive, or not to be dealt with, as `clean` will say
+        with suppress(JobError), acting_for(directory):  # it runs, or cannot be cleaned up; `clean` says why
             removed += _clean_up_job(directory)
     return removed
 
@@ -52,7 +52,7 @@ def _clean_up_job(directory: JobDirectory, *, dry_run: bool = False) -> int:
 
 
 def _run_of(directory: JobDirectory) -> RunRecord:
-    """The last run; nothing if what is said of it is damaged. JobForeign if only another user can read it."""
+    """The last run; an empty record if the file is damaged. JobForeign if it is another user's."""
     try:
         return directory.read_run()
     except JobForeign:

@@ -1,5 +1,7 @@
-"""Is this machine fit for a job, and are the servers? One finding a subject. Nothing is changed, but for a scratch key
-in Redis and SysV objects that exist for an instant."""
+"""Checks whether this machine and the servers are fit for a job: one finding for each subject.
+
+It changes nothing, except that it writes and removes a scratch key in Redis, and makes and removes SysV objects.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,9 @@ def examine(
     key: str | None = None,
     passwords: PasswordRules = _STRICT,
 ) -> Iterator[Finding]:
-    """Everything, one after the other. The URLs may come from the environment; without one its server is left out.
+    """Check everything, one after the other. If neither a URL nor the environment names a server, it is left out.
 
-    `table` and the template `key` are those of a job to come. SpecError if the template is none.
+    `table` and the template `key` are those of a job to come. SpecError if the template is wrong.
     """
     template = parse_template(key) if key else default_template(table, ["key"]) if table else None
     yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
@@ -86,7 +88,7 @@ def _encoder() -> Finding:
 
 
 def _sysv() -> Iterator[Finding]:
-    """The kernel's limits; and if they suffice a run's objects are made as a run does, and removed."""
+    """Check the kernel's limits. If they suffice, make a run's objects as a run does, and remove them."""
     if found := shortages(Board.size_bytes(MOST_WORKERS)):
         yield from (Finding("problem", "kernel", error.message, error.hint) for error in found)
         return
@@ -109,7 +111,7 @@ def _made_and_removed() -> Finding:
 
 
 def _logout() -> Finding:
-    """logind removes the queues and the semaphore of a user who logs out, unless it is told not to."""
+    """Check whether logind removes the queues and the semaphore when the user logs out."""
     if not _SYSTEMD.is_dir():
         return Finding("ok", "logout", "no systemd here: nobody removes IPC objects at a logout")
     if os.getuid() < _FIRST_USER_UID:
@@ -160,7 +162,7 @@ def _state(state_dir: Path) -> Iterator[Finding]:
 
 
 def _jobs(state_dir: Path) -> Iterator[Finding]:
-    """What somebody should do something about. One job's trouble hides no other's."""
+    """Jobs that need attention. A job that cannot be looked at does not hide the others."""
     died = []
     for directory in JobDirectory.all(state_dir):
         try:
@@ -225,7 +227,7 @@ def _redis(text: str, template: KeyTemplate | None) -> Iterator[Finding]:
 
 
 def _writing(target: TargetConnection, template: KeyTemplate | None) -> Iterator[Finding]:
-    """Whether keys can be written: such keys, if it is known which, for an ACL may allow these alone."""
+    """Check whether keys can be written. If the template is known, try such a key: an ACL may allow only those."""
     name = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}"
     scratch = (template.filled(name) if template else name).encode()
     try:

@@ -1,6 +1,6 @@
-"""Root and other users' jobs: root has no business in their directories, so it acts as the owner there.
+"""Root and other users' jobs: in another user's directory, root acts as that user.
 
-What root would trust or follow otherwise, the owner could have prepared.
+Otherwise root could be made to trust files, or follow links, that the owner has prepared.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ _NO_GROUP = 65534
 
 @contextmanager
 def acting_for(directory: JobDirectory) -> Iterator[None]:
-    """Root acts as the directory's owner meanwhile; everybody else as before. JobForeign if it is another user's,
-    or if this root may not become that user."""
+    """Inside the block, root acts as the directory's owner; for other users nothing changes.
+
+    JobForeign if the directory is another user's, or if this root may not become that user.
+    """
     uid, gid = _owner(directory)
     with acting_as(uid, gid):
         yield
 
 
 def become_owner(directory: JobDirectory, *, imports_more: bool = False) -> JobDirectory:
-    """The same for the rest of the process; the result is the directory. What still has to import something needs a
-    Python that the owner may read, which one in root's home is not: JobForeign."""
+    """Let root act as the directory's owner for the rest of the process. Gives the directory.
+
+    With `imports_more`, JobForeign if the owner may not read this Python (one in root's home, for example).
+    """
     uid, gid = _owner(directory)
     if uid != os.geteuid():
         become_user(uid, gid)

@@ -1,6 +1,6 @@
-"""A job's beginnings: ask both servers, plan, make or find the job's directory, clean up after the dead; then load.
+"""Prepares a job: cleans up after dead runs, asks both servers, plans, and makes or finds the job's directory.
 
-What `run`, `resume`, `plan` and `verify` share. Nothing is left behind if a server or the spec says no.
+`run`, `resume`, `plan` and `verify` share this. If a server refuses, or the spec does not fit, nothing is left behind.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from shardload.model.keys import PlannedRange
 from shardload.ranges.split import split
 from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
 
-_SHORT_PATIENCE_S = 3.0
+_ANSWER_WITHIN_S = 3.0
 _MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A spec held against its table: the columns in the table's own spelling, and where they go."""
+    """What a spec means for its table: the columns in the table's spelling, and what becomes of them."""
 
     table: source.Table
     key_column: str
@@ -58,7 +58,7 @@ class Subject:
         return ""
 
     def description(self) -> dict[str, Any]:
-        """What must be the same when the job is resumed. JSON types only."""
+        """What has to be the same when the job is resumed. JSON types only."""
         types = {column.name: column.type for column in self.table.columns}
         return {
             "columns": [[name, types[name]] for name in self.layout.columns],
@@ -68,7 +68,7 @@ class Subject:
 
 @dataclass
 class Job:
-    """A job that is ready to run: its directory, locked by this process, and everything its workers need."""
+    """A job that is ready to run: its directory, which this process holds by `lock`, and what its workers need."""
 
     spec: JobSpec
     subject: Subject
@@ -80,7 +80,7 @@ class Job:
 
     @property
     def form(self) -> Form:
-        """How its keys are written."""
+        """How the job's keys are written."""
         ttl_ms = round((self.spec.ttl or 0) * 1000)
         return Form(self.choice.payload, ttl_ms, jitter_ms(ttl_ms, self.spec.ttl_jitter), self.choice.whole)
 
@@ -92,13 +92,13 @@ class Job:
 
     @property
     def encoder(self) -> str:
-        """The encoder and what it writes, in two words."""
+        """The encoder and what it writes, for people."""
         written = {None: "HSET", Payload.LISTPACK: "RESTORE listpack", Payload.PLAIN: "RESTORE plain"}
         return f"{'native' if uses_native(self.spec) else 'reference'}, {written[self.choice.payload]}"
 
 
 def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
-    """Hold the spec against the table. SpecError or SourceDenied if they do not fit."""
+    """Check that the table has what the spec asks for. SpecError if not, SourceDenied if it may not be read."""
     table = source.describe(connection, spec.table)
     key_column = table.key_column()
     chosen = table.choose_columns(spec.columns) if spec.columns else list(table.column_names())
@@ -112,12 +112,12 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
 
 
 def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) -> list[PlannedRange]:
-    """The ranges, by index dives alone."""
+    """Split the table into ranges. MySQL estimates them from its index; no row is read."""
     return split(source.TableKeys(connection, spec.table, subject.key_column), spec.planned_range_rows)
 
 
 def uses_native(spec: JobSpec) -> bool:
-    """Whether the native encoder serves. SpecError if it is asked for and was not built."""
+    """True if the native encoder is used. SpecError if the spec asks for it and it was not built."""
     if spec.encoder == "native" and not is_native_built():
         raise SpecError(
             "--encoder native: the compiled encoder is not part of this installation",
@@ -127,7 +127,7 @@ def uses_native(spec: JobSpec) -> bool:
 
 
 def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Choice]:
-    """Which Redis it is, and how a scratch key like the job's own can be written. TargetError if it cannot."""
+    """Ask which Redis it is, and try how a scratch key like the job's own can be written. TargetError if it cannot."""
     layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
     is_slow = spec.encoding == "auto" and not uses_native(spec)
     encoding = "commands" if is_slow else spec.encoding
@@ -143,9 +143,8 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
 
 
 def ask_target(spec: JobSpec) -> TargetFacts:
-    """What the target is now. TargetLost if it cannot be reached at once: whoever asks has orders to heed, and asks
-    again."""
-    target = TargetConnection(spec.redis, _SHORT_PATIENCE_S)
+    """Ask what the target is now. TargetLost if it does not answer soon: the caller asks again."""
+    target = TargetConnection(spec.redis, _ANSWER_WITHIN_S)
     try:
         return describe_server(target)
     finally:
@@ -153,7 +152,7 @@ def ask_target(spec: JobSpec) -> TargetFacts:
 
 
 def begin(spec: JobSpec) -> Job:
-    """Plan a new job and make its directory. Nothing is left of it if anything is wrong."""
+    """Plan a new job and make its directory. If anything fails, no directory is left."""
     clean_up(spec.state_dir)
     JobDirectory(spec.state_dir / spec.job).check_free()
     connection = source.connect(spec.mysql)
@@ -176,7 +175,7 @@ def begin(spec: JobSpec) -> Job:
 
 
 def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
-    """An existing job, to go on with. SpecError if the spec or the table is not what it was."""
+    """Open an existing job to go on with it. SpecError if its spec or its table has changed."""
     clean_up(state_dir)
     directory = become_owner(JobDirectory.find(state_dir, name), imports_more=True)
     lock = directory.lock()
@@ -192,7 +191,7 @@ def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
 
 
 def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSpec, Journal]:
-    """The spec of an existing job, with passwords given again, and its journal."""
+    """The spec of an existing job, with passwords from `flags` or the environment, and its journal."""
     stored = directory.read_spec()
     if wrong := wrong_in_spec(stored, directory.name):
         raise damaged(directory.spec_file, f"cannot be right: {', '.join(wrong)}")
@@ -203,7 +202,7 @@ def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSp
 
 
 def check_unchanged(name: str, what: str, was: Any, now: Any) -> None:
-    """SpecError, with the first difference, if something is not what it was when the job was planned."""
+    """Raise SpecError, with the first difference, if something has changed since the job was planned."""
     if was == now:
         return
     keys = [key for key in now if was.get(key) != now[key]] or ["?"]
@@ -215,8 +214,7 @@ def check_unchanged(name: str, what: str, was: Any, now: Any) -> None:
 
 
 def _changed_columns(was: list[list[str]], now: list[list[str]]) -> list[str]:
-    """What befell columns, given as name and type: a few words for each of the first ones; nothing if only their order
-    changed."""
+    """Say which columns changed (given as name and type), up to a few; nothing if only their order changed."""
     before, after = dict(was), dict(now)
     told = [f"column {name} is gone" for name in before if name not in after]
     told += [f"column {name} is new" for name in after if name not in before]

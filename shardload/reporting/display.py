@@ -22,8 +22,8 @@ _log = logging.getLogger("shardload.reporting")
 
 
 def silence_if_dead(stream: TextIO) -> None:
-    """A stream that nobody reads any more (a terminal that was closed, a pipe whose reader left) leads nowhere from now
-    on: that is no reason for a job to fail."""
+    """If nobody reads a stream any more (a closed terminal, a pipe whose reader left), send what is written to it to
+    /dev/null, so that the job does not fail."""
     try:
         number = stream.fileno()
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def _lead_nowhere(number: int) -> None:
 
 @contextmanager
 def written_if_possible(stream: TextIO) -> Iterator[None]:
-    """Nor is a stream that cannot be written any more: the disk under it is full."""
+    """Write if possible; after an error (a full disk, a closed terminal) stop showing progress."""
     silence_if_dead(stream)
     try:
         yield
@@ -52,26 +52,26 @@ def written_if_possible(stream: TextIO) -> Iterator[None]:
 
 
 class Display(Protocol):
-    """Something that shows a running job."""
+    """Shows a running job."""
 
     every_s: float | None
-    """Seconds between two showings; None: never."""
+    """How often to show the progress, in seconds; None: never."""
 
     def show(self, progress: Progress) -> None:
-        """The state of things."""
+        """Show the progress."""
         ...
 
     def note(self, text: str) -> None:
-        """One line that a person should read."""
+        """Show one line that a person should read."""
         ...
 
     def close(self) -> None:
-        """The last state stays on the screen."""
+        """Leave the last state on the screen."""
         ...
 
 
 class SilentDisplay:
-    """Notes only."""
+    """Shows notes only."""
 
     every_s: float | None = None
 
@@ -79,44 +79,44 @@ class SilentDisplay:
         self._stream = stream
 
     def show(self, progress: Progress) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """The line."""
+        """Show the line."""
         with written_if_possible(self._stream):
             print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class PlainDisplay(SilentDisplay):
-    """A line now and then, for logs and pipes."""
+    """Shows a line now and then, for logs and pipes."""
 
     every_s: float | None = PLAIN_EVERY_S
 
     def show(self, progress: Progress) -> None:
-        """One line."""
+        """Show one line."""
         self.note(f"{percentage(progress.share):>6} of the plan, {describe(progress)}")
 
 
 class LogDisplay(SilentDisplay):
-    """A daemon's: a line of progress in the log now and then. What a person should read is logged already."""
+    """A daemon's display: a line of progress in the log now and then. Notes are in the log already."""
 
     def __init__(self, stream: TextIO, *, shows: bool = True) -> None:
         super().__init__(stream)
         self.every_s = LOG_EVERY_S if shows else None
 
     def show(self, progress: Progress) -> None:
-        """One event in the log."""
+        """Log one event."""
         _log.info("%s of the plan, %s", percentage(progress.share), describe(progress))
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class ServiceDisplay:
-    """Another display, and the same in a few words for a service manager, which `say` reaches."""
+    """Another display, which also tells a service manager through `say`."""
 
     def __init__(self, inner: Display, say: Callable[[str], None]) -> None:
         self._inner = inner
@@ -124,14 +124,14 @@ class ServiceDisplay:
         self.every_s: float | None = inner.every_s or SERVICE_EVERY_S
 
     def show(self, progress: Progress) -> None:
-        """Both."""
+        """Show the progress in both."""
         self._inner.show(progress)
         self._say(f"{percentage(progress.share)} of the plan, {describe(progress)}")
 
     def note(self, text: str) -> None:
-        """The line."""
+        """Show the line."""
         self._inner.note(text)
 
     def close(self) -> None:
-        """The last state stays."""
+        """Leave the last state on the screen."""
         self._inner.close()

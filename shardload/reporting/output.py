@@ -1,4 +1,4 @@
-"""The one way to a person: every line that a command prints goes through here, and no foreign text gets out raw."""
+"""Every line that a command prints goes through here: control characters in foreign text are escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shardload.model.printable import ENCODING_ERRORS, printable
 
 
 def echo(*lines: str, err: bool = False, file: TextIO | None = None) -> None:
-    """Print these lines. A line end or a control character inside of one is escaped; a tabulator separates columns."""
+    """Print these lines. Line ends and control characters inside a line are escaped; a tabulator separates columns."""
     stream = file or (sys.stderr if err else sys.stdout)
     for line in lines:
         stream.write("\t".join(map(printable, line.split("\t"))) + "\n")
@@ -17,13 +17,13 @@ def echo(*lines: str, err: bool = False, file: TextIO | None = None) -> None:
 
 
 def echo_text(text: str) -> None:
-    """Print a piece of a file that has lines of its own, as far as it goes."""
+    """Print a piece of a file, which has lines of its own. Control characters are escaped."""
     sys.stdout.write("\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n")))
     sys.stdout.flush()
 
 
 def escape_what_streams_lack() -> None:
-    """A character that the terminal's encoding does not have is escaped, too, and is no reason to fail."""
+    """Escape characters that the streams' encoding does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

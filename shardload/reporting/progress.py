@@ -1,4 +1,4 @@
-"""From counters and clock readings to share done, rate and time left. Pure: no clock is read here."""
+"""Turns counters and clock readings into share done, rate and time left. Pure: no clock is read here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SMOOTHING_S = 5.0  # a reading's weight falls to 1/e in this time
 
 @dataclass(frozen=True)
 class Progress:
-    """What a person is shown. `share` is by the plan's estimates, never above 1, never falling; rows are exact."""
+    """What a person is shown. `share` (0 to 1) is an estimate, and never falls; `rows` is exact."""
 
     share: float
     rows: int
@@ -21,7 +21,7 @@ class Progress:
 
 
 class Meter:
-    """Smooths the rate over the last seconds, and keeps what is shown from going back."""
+    """Smooths the rate over the last seconds, and keeps rows and share from falling."""
 
     def __init__(self, started_s: float, rows: int, share: float) -> None:
         self._at_s = started_s
@@ -31,7 +31,7 @@ class Meter:
         self._rows_sum = self._share_sum = 0.0
 
     def reading(self, now_s: float, rows: int, share: float, *, workers: int, retries: int) -> Progress:
-        """The progress at this moment. Rates are weighted means of the past, exponential in time."""
+        """The progress at this moment. Rates are weighted means; weights fall exponentially with age."""
         passed_s = now_s - self._at_s
         if passed_s > 0:
             keep = math.exp(-passed_s / SMOOTHING_S)

@@ -1,7 +1,7 @@
-"""Bars on a terminal: lines that are drawn over again, whatever becomes of the terminal's size meanwhile.
+"""Bars on a terminal: lines that are drawn over again, even if the terminal's size changes.
 
-The cursor waits at the beginning of the first line. A terminal that is made narrower wraps what stands there, and the
-next drawing clears all below; but several lines may have been scrolled away, too: then the whole screen is cleared.
+The cursor stays at the beginning of the first line. If the terminal is made narrower it wraps the lines, and the next
+drawing clears everything below; if several lines may have been scrolled away, it clears the whole screen.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from shardload.reporting.text import describe, slot_text
 BAR_EVERY_S = 0.25
 _JOB_FORM = "{percentage:3.0f}%|{bar}| {desc}"
 _BESIDE_BAR = len("100%|| ")
-_CLASSIC = os.terminal_size((80, 24))  # where a terminal does not know its own
+_CLASSIC = os.terminal_size((80, 24))  # if the terminal does not know its size
 
 
 class Block:
-    """Some lines at the bottom of what a stream shows."""
+    """Some lines at the bottom of a stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -38,13 +38,13 @@ class Block:
 
     @property
     def size(self) -> os.terminal_size:
-        """Columns that a line may have, and rows. The last column stays free: behind it a new row may begin."""
+        """Columns that a line may have, and rows. The last column stays free: some terminals wrap after it."""
         known = os.get_terminal_size(self._stream.fileno()) if self._stream.isatty() else _CLASSIC
         columns, rows = known.columns or _CLASSIC.columns, known.lines or _CLASSIC.lines
         return os.terminal_size((max(columns - 1, 1), rows))
 
     def draw(self, lines: Sequence[str]) -> None:
-        """These lines, in the place of those before."""
+        """Draw these lines over the ones before."""
         resized = self.size != self._size and len(lines) > 1 and self._is_terminal
         self._lines, self._size = lines, self.size
         up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
@@ -52,17 +52,17 @@ class Block:
         self._write(f"{home}{self._text()}{up}\r")
 
     def note(self, text: str) -> None:
-        """A line above them, which stays."""
+        """Write a line above them; it stays."""
         self._write(f"\r{self._over('')}{self._clear_below}\r{text}\n")
         self.draw(self._lines)
 
     def close(self) -> None:
-        """What was drawn last stays, and what comes next is written below it."""
+        """Leave what was drawn last; what comes next is written below it."""
         self._write(f"\r{self._text()}\n")
 
     def bar(self, share: float, form: str, words: str, name: str = "") -> str:
-        """A line of `form` (tqdm's, with `words` as its desc and `name` as its unit) over a share of 1, in whole per
-        cents, never rounded up."""
+        """A bar for a share of 0 to 1, in whole per cent, never rounded up. `form` is tqdm's bar_format, with `words`
+        as its desc and `name` as its unit."""
         return tqdm.format_meter(
             int(share * 100), 100, 0, ncols=self.size.columns, prefix=words, ascii=not self._knows_blocks(),
             bar_format=form, unit=name,
@@ -72,7 +72,7 @@ class Block:
         return "\n\r".join(map(self._over, self._lines)) + self._clear_below
 
     def _over(self, line: str) -> str:
-        """The line, and nothing behind it of what stood there."""
+        """The line, with the rest of the terminal's line cleared."""
         return f"{line}\x1b[K" if self._is_terminal else line.ljust(self.size.columns)
 
     def _write(self, text: str) -> None:
@@ -88,7 +88,7 @@ class Block:
 
 
 class BarDisplay(SilentDisplay):
-    """A bar over the share of the plan, with the exact rows beside it: of that as much as there is room for."""
+    """A bar for the share of the plan, with the exact rows and the rest beside it, as far as there is room."""
 
     every_s: float | None = BAR_EVERY_S
 
@@ -104,7 +104,7 @@ class BarDisplay(SilentDisplay):
             self._block.draw([_job_line(self._block, progress)])
 
     def note(self, text: str) -> None:
-        """A line above the bar."""
+        """Show a line above the bar."""
         with written_if_possible(self._stream):
             self._block.note(printable(text))
 
@@ -115,13 +115,13 @@ class BarDisplay(SilentDisplay):
 
 
 class AttachedBars:
-    """One bar for the job and one for each slot, for somebody who looks at a daemon."""
+    """One bar for the job and one for each slot, for `shardload attach`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._block = Block(stream)
 
     def show(self, progress: Progress, slots: Sequence[SlotFacts]) -> None:
-        """The state of things; of slots that the terminal has no room for only how many they are."""
+        """Draw the bars. If the terminal has no room for all slots, say how many more there are."""
         columns, rows = self._block.size
         room = max(rows - 2, 0)
         slots = sorted(slots, key=lambda one: one.slot)
@@ -133,7 +133,7 @@ class AttachedBars:
         self._block.draw([_job_line(self._block, progress), *lines])
 
     def close(self) -> None:
-        """The last state stays on the screen."""
+        """Leave the last state on the screen."""
         self._block.close()
 
 
