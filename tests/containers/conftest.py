@@ -20,6 +20,7 @@ from tests.containers.engine import IMAGE, clean_up, docker, image, labelled, le
 _told: list[str] = []
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the marks when it is its turn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run side by side, these run one after another: there is one engine, and each asks what it left."""
     for item in items:
