@@ -130,8 +130,9 @@ def _split(text: str, scheme: str, form: str) -> SplitResult:
     if found != scheme and _OTHER_SCHEMES[scheme].fullmatch(found):
         raise ValueError(f"starts with {found}://, another program's form; write {form}")
     if found != scheme:
-        shown = f"starts with {found}://" if _SCHEME.fullmatch(found) else "has another scheme"
-        raise ValueError(f"{shown} where {scheme}:// is needed; write {form}")
+        is_safe = _SCHEME.fullmatch(found)
+        wrong = f"starts with {found}:// where {scheme}:// is needed" if is_safe else f"does not start with {scheme}://"
+        raise ValueError(f"{wrong}; write {form}")
     parts = _checked(lambda: urlsplit(text.strip()), form)
     if parts.query or parts.fragment:
         raise ValueError(f"has text after '?' or '#', which is not supported (write '%23' for '#'); write {form}")

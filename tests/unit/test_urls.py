@@ -74,7 +74,7 @@ def test_redis_urls(text: str, url: TargetUrl) -> None:
         ("mariadb://u:hunter2@h/d", f"starts with mariadb://, another program's form; write {MYSQL_FORM}"),
         ("jdbc:oracle://u:hunter2@h/d", f"starts with jdbc:oracle:// where mysql:// is needed; write {MYSQL_FORM}"),
         ("pgsql+x://u:hunter2@h/d", f"starts with pgsql+x:// where mysql:// is needed; write {MYSQL_FORM}"),
-        ("u:hunter2@h://d", f"has another scheme where mysql:// is needed; write {MYSQL_FORM}"),
+        ("u:hunter2@h://d", f"does not start with mysql://; write {MYSQL_FORM}"),
         ("unix://hunter2", f"asks for a unix socket (unix://), which is not supported yet; write {MYSQL_FORM}"),
         ("mysql://u:hunter2@h", f"names no database; write {MYSQL_FORM}"),
         ("mysql://u:hunter2@h/", f"names no database; write {MYSQL_FORM}"),
