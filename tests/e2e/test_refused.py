@@ -55,7 +55,7 @@ def small(world: World) -> str:
         (["--workers", "0"], 2, ["--workers", "greater than or equal to 1"]),
         (["--workers", "many"], 2, ["--workers", "integer"]),
         (["--range-rows", "0"], 2, ["--range-rows"]),
-        (["--ttl-jitter", "10%"], 2, ["--ttl-jitter", "give a ttl too"]),
+        (["--ttl-jitter", "10%"], 2, ["--ttl-jitter", "needs a ttl"]),
         (["--null", "maybe"], 2, ["--null", "'omit' or 'empty'"]),
         (["--give-up-after", "soon"], 2, ["--give-up-after", "5m"]),
         (["--job", "../x"], 2, ["--job", "letters"]),
