@@ -1,8 +1,14 @@
-"""Rows as MySQL sends them, to commands as Redis reads them. Pure: bytes in, bytes out.
+"""Turns rows as MySQL sends them into commands as Redis reads them. Pure: bytes in, bytes out.
 
-`template` reads a key template, `layout` says which column goes where, `form` how a key is written, `packets` takes
-MySQL's text protocol apart, `payload` builds what RESTORE takes, and `reference` (Python) is the definition of what
-is written. `_native` (Cython) writes the same bytes, in one pass.
+- `packets` splits MySQL's text protocol into rows of values.
+- `template` parses a key template; `layout` says which columns become fields and which make the key.
+- `form` says how a key is written: command, kind of payload, TTL.
+- `reference` is the encoder in Python, and defines the bytes of every command.
+- `native` has the same encoder in Cython, in one pass over the stream; `choice` picks one of the two.
+
+RESTORE's bytes are made in `payload.hash_payload` (the payload: a hash as RDB, with checksum) and in
+`reference.restore_command` (the command around it). Their native twins are `native/_payloads.pxd` and `put_restore` in
+`native/_commands.pxd`.
 """
 
 from shardload.encoding.batch import Batch, Encoder

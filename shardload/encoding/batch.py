@@ -1,4 +1,4 @@
-"""What an encoder makes of a piece of the stream, and what both encoders are. Pure."""
+"""The interface of both encoders, and the batch that they return. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from shardload.model.counts import SetAside
 
 @dataclass(slots=True)
 class Batch:
-    """The rows in one piece of the stream, encoded.
+    """The whole rows in one piece of the stream, encoded.
 
-    `commands` writes `keys` keys and is answered by `keys * replies_per_key` replies; who lets go of it before the
-    encoder is used again spares the encoder new memory. The piece's first `consumed_bytes` bytes are done with.
-    `error_packet` is MySQL's error, if it came instead of an end.
+    - `commands` writes `keys` keys; Redis answers it with `keys * replies_per_key` lines. Release it before the next
+      call of `encode`: otherwise the encoder has to allocate new memory.
+    - `consumed_bytes` counts the bytes of the piece that are encoded; pass the rest again, with what follows it.
+    - `rows_skipped` counts rows without a field; `set_aside` lists rows whose key cannot be made.
+    - `ended` is True if the result set ended here; `error_packet` is MySQL's error, if one came instead of the end.
     """
 
     consumed_bytes: int
@@ -28,15 +30,15 @@ class Batch:
 
 
 class Encoder(Protocol):
-    """Both encoders: the same bytes for the same rows."""
+    """Encodes one result set after another. Both implementations write the same bytes for the same rows."""
 
     name: str
     replies_per_key: int
 
     def begin(self, sequence: int, /) -> None:
-        """A new result set, whose first row's packet bears this number."""
+        """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
         ...
 
     def encode(self, data: bytes | bytearray | memoryview, /) -> Batch:
-        """Every whole row in `data`, as commands. MalformedPacket if the bytes are not MySQL's protocol."""
+        """Encode every whole row in `data`. MalformedPacket if the bytes break MySQL's protocol."""
         ...

@@ -1,4 +1,4 @@
-"""Which encoder serves: the native one where it was built, else the reference."""
+"""Chooses between the native encoder and the one in Python."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from shardload.encoding.reference import ReferenceEncoder
 
 
 def is_native_built() -> bool:
-    """True if the compiled encoder is part of this installation."""
+    """True if this installation has the compiled encoder."""
     return importlib.util.find_spec("shardload.encoding.native._native") is not None
 
 
 def make_encoder(layout: Layout, form: Form, *, native: bool) -> Encoder:
-    """An encoder for these rows. ImportError if the native one is asked for and was not built."""
+    """Make the native encoder, or the one in Python. ImportError if `native` is True and it is not built."""
     if not native:
         return ReferenceEncoder(layout, form)
     from shardload.encoding.native._native import NativeEncoder

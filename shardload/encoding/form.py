@@ -1,4 +1,4 @@
-"""How a key is written: with which command, in which payload, and for how long. Pure."""
+"""How a key is written: which command, which payload, which TTL. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from enum import Enum
 
 
 class Payload(Enum):
-    """A hash as RESTORE takes it. LISTPACK (RDB type 16) needs Redis 7 or a Valkey, PLAIN (type 4) serves every one."""
+    """The layout of a hash in a RESTORE payload.
+
+    LISTPACK (RDB type 16) needs Redis 7 or any Valkey. Every server accepts PLAIN (RDB type 4).
+    """
 
     LISTPACK = "listpack"
     PLAIN = "plain"
@@ -15,8 +18,12 @@ class Payload(Enum):
 
 @dataclass(frozen=True)
 class Form:
-    """`payload` None: `DEL` and `HSET` (and `PEXPIRE`); else one `RESTORE ... REPLACE`. `ttl_ms` 0: keys stay.
-    `whole`: those commands in a `MULTI ... EXEC`, so that nobody sees a key that is half written."""
+    """How every key of a job is written.
+
+    - `payload`: None writes a key with `DEL`, `HSET` and (with a TTL) `PEXPIRE`; a payload with `RESTORE ... REPLACE`.
+    - `ttl_ms`: the TTL; 0 means that keys do not expire. `jitter_ms`: each key's TTL differs from it by up to so much.
+    - `whole`: put a key's `DEL`, `HSET` and `PEXPIRE` into `MULTI ... EXEC`, so that nobody reads a half-written key.
+    """
 
     payload: Payload | None = None
     ttl_ms: int = 0
@@ -25,17 +32,17 @@ class Form:
 
     @property
     def replies_per_key(self) -> int:
-        """How many lines of reply a key's commands get."""
+        """How many lines Redis answers to the commands of one key."""
         if self.payload is not None:
             return 1
         commands = 3 if self.ttl_ms else 2
-        return 2 + 2 * commands if self.whole else commands  # OK, QUEUED for each; an array's head, and each reply
+        return 2 + 2 * commands if self.whole else commands  # OK, a QUEUED each; the array's head, a reply each
 
     def ttl_of(self, key: bytes) -> int:
-        """The key's own time to live in ms: `ttl_ms` give or take `jitter_ms`, evenly, always the same for a key.
+        """The key's TTL in ms: evenly distributed over `ttl_ms` ± `jitter_ms`, and always the same for the same key.
 
-        FNV-1a (Fowler, Noll, Vo) over the key, then the finaliser of SplitMix64 (Steele, Lea, Flood), which spreads
-        keys that differ in their last digit alone over the whole span.
+        The key is hashed with FNV-1a (Fowler, Noll, Vo). The finaliser of SplitMix64 (Steele, Lea, Flood) then spreads
+        the hashes: without it, keys that differ in their last digit only would get nearly the same TTL.
         """
         if not self.jitter_ms:
             return self.ttl_ms
@@ -52,5 +59,5 @@ _ALL_ONES = 0xFFFFFFFFFFFFFFFF
 
 
 def jitter_ms(ttl_ms: int, share: float) -> int:
-    """The jitter for a share (0 to 1) of the TTL; a key always keeps at least a millisecond."""
+    """The jitter in ms for a share (0 to 1) of the TTL. It leaves every key a TTL of at least 1 ms; 0 without a TTL."""
     return min(int(ttl_ms * share), ttl_ms - 1) if ttl_ms else 0

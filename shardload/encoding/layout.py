@@ -1,4 +1,4 @@
-"""Which selected column becomes which hash field, and which make the key. Pure."""
+"""Which selected columns become hash fields, and which make the key. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ Values = Sequence[bytes | None]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a row's values are used; `columns` is the order of the SELECT.
+    """How the values of a row are used.
 
-    The first `written` columns become hash fields; the rest are selected for the key alone.
-    `key_parts` holds literal bytes, or an index into the columns.
+    - `columns`: the columns in the order of the SELECT.
+    - `written`: how many of them, from the first on, become hash fields. The others only serve to make the key.
+    - `key_parts`: the key, piece by piece: literal bytes, or the index of a column.
+    - `row_id`: the index of the primary key's column.
+    - `null_as_empty`: True writes NULL as an empty string; False leaves the field out.
     """
 
     columns: tuple[str, ...]
@@ -26,7 +29,7 @@ class Layout:
     null_as_empty: bool
 
     def key_of(self, values: Values) -> bytes | None:
-        """The Redis key, or None if a column of the key is NULL."""
+        """The Redis key; None if one of its columns is NULL."""
         parts = []
         for part in self.key_parts:
             piece = values[part] if isinstance(part, int) else part
@@ -36,14 +39,14 @@ class Layout:
         return b"".join(parts)
 
     def fields_of(self, values: Values) -> list[tuple[bytes, bytes]]:
-        """Names and values of the hash; empty if every column is NULL and NULLs are left out."""
+        """Names and values of the hash's fields. Empty if NULLs are left out and every column is NULL."""
         named = zip(self.columns[: self.written], values, strict=False)
         if self.null_as_empty:
             return [(name.encode(), b"" if value is None else value) for name, value in named]
         return [(name.encode(), value) for name, value in named if value is not None]
 
     def set_aside(self, values: Values) -> SetAside:
-        """A row whose key cannot be made: as a person would look it up (`id=42`), and the column that is NULL."""
+        """Report a row whose key cannot be made: its primary key (`id=42`), and the column that is NULL."""
         value = values[self.row_id]
         shown = "NULL" if value is None else value.decode("utf-8", "backslashreplace")
         column = next(self.columns[part] for part in self.key_parts if isinstance(part, int) and values[part] is None)
@@ -51,12 +54,12 @@ class Layout:
 
 
 def selected_columns(chosen: Sequence[str], template: KeyTemplate, key_column: str) -> tuple[str, ...]:
-    """The SELECT's columns: the chosen ones, then those that only the key template or the range needs."""
+    """The columns to select, each once: the chosen ones, those of the key template, the primary key's."""
     return tuple(dict.fromkeys([*chosen, *template.columns, key_column]))
 
 
 def make_layout(chosen: Sequence[str], template: KeyTemplate, key_column: str, null: str) -> Layout:
-    """The layout for these columns; `null` is `"omit"` or `"empty"`. All names must be the table's own spelling."""
+    """The layout for these columns. `null` is `"omit"` or `"empty"`. Spell every name as the table does."""
     columns = selected_columns(chosen, template, key_column)
     parts = tuple(columns.index(text) if kind == "column" else text.encode() for kind, text in template.parts)
     return Layout(columns, len(chosen), parts, columns.index(key_column), null == "empty")

@@ -1,8 +1,8 @@
-"""MySQL's text protocol taken apart: packets into rows of values. Pure, bounds-checked.
+"""Splits MySQL's text protocol: packets into rows of values. Pure; checks every length.
 
 Source of the format: MySQL's protocol documentation, "Text Resultset Row" and "MySQL Packets". A packet is a
-3-byte little-endian length, a 1-byte sequence number and the payload; a payload of exactly 0xFFFFFF bytes goes on
-in the next packet. A row is one length-encoded string a column; 0xFB is NULL.
+3-byte little-endian length, a 1-byte sequence number and the payload; a payload of exactly 0xFFFFFF bytes
+continues in the next packet. A row is one length-encoded string a column; 0xFB is NULL.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ CONTINUED = 0xFFFFFF
 _NULL, _TWO_BYTES, _THREE_BYTES, _EIGHT_BYTES = 0xFB, 0xFC, 0xFD, 0xFE
 _END, _ERROR = 0xFE, 0xFF
 _MORE_RESULTS = 0x08  # SERVER_MORE_RESULTS_EXISTS in the end's status
-_END_SHORTER_THAN = 9  # a row may start with 0xFE too: its first value is then 16 MiB or more
+_END_SHORTER_THAN = 9  # bytes; a longer packet that starts with 0xFE is a row whose first value has 16 MiB or more
 
 
 @dataclass(slots=True)
 class Rows:
-    """What a piece of the stream held: whole rows, and whether the result set ended or broke off in it."""
+    """The whole rows in a piece of the stream.
+
+    `consumed_bytes` and `sequence` say where the next piece starts. `ended` and `error_packet` say whether and how the
+    result set ended here.
+    """
 
     rows: list[list[bytes | None]] = field(default_factory=list)
     consumed_bytes: int = 0
@@ -31,10 +35,10 @@ class Rows:
 
 
 def split_rows(data: bytes, columns: int, sequence: int) -> Rows:
-    """Every whole row in `data`; a packet that is not all there yet is left unconsumed.
+    """Split `data` into rows of `columns` values. An incomplete packet at the end stays unconsumed.
 
-    `sequence` is the number that the next packet must bear. MalformedPacket, with the offset, on anything
-    that the protocol does not allow.
+    `sequence` (0 to 255) is the number that the first packet must have. MalformedPacket, with the offset, if the
+    bytes break the protocol.
     """
     found = Rows(sequence=sequence)
     while not found.ended and found.error_packet is None:
@@ -48,7 +52,7 @@ def split_rows(data: bytes, columns: int, sequence: int) -> Rows:
             found.error_packet = payload
         elif payload[0] == _END and len(payload) < _END_SHORTER_THAN:
             if payload[3:4] and payload[3] & _MORE_RESULTS:
-                raise MalformedPacket(f"an end at offset {at} that announces another result")
+                raise MalformedPacket(f"the end at offset {at} announces another result set")
             found.ended = True
         else:
             found.rows.append(_split_values(payload, columns, at))
@@ -59,14 +63,14 @@ def split_rows(data: bytes, columns: int, sequence: int) -> Rows:
 
 
 def _next_payload(data: bytes, at: int, sequence: int) -> tuple[bytes | None, int, int]:
-    """The payload that starts at `at`, joined if it was continued; None if it is not all there."""
+    """The payload of the packet at `at`, the offset after it, the next number. None if it is incomplete."""
     pieces = []
     while True:
         if at + HEADER_BYTES > len(data):
             return None, at, sequence
         length = int.from_bytes(data[at : at + 3], "little")
         if data[at + 3] != sequence:
-            raise MalformedPacket(f"packet number {data[at + 3]} at offset {at} where {sequence} was due")
+            raise MalformedPacket(f"packet number {data[at + 3]} at offset {at}, expected {sequence}")
         start = at + HEADER_BYTES
         at = start + length
         if at > len(data):
@@ -78,12 +82,12 @@ def _next_payload(data: bytes, at: int, sequence: int) -> tuple[bytes | None, in
 
 
 def _split_values(payload: bytes, columns: int, offset: int) -> list[bytes | None]:
-    """A row's values. `offset` is the payload's place in the stream's buffer, for the error text."""
+    """The values of a row. `offset` is where the payload starts in the stream's buffer; errors show it."""
     values: list[bytes | None] = []
     at, end = 0, len(payload)
     for _ in range(columns):
         if at >= end:
-            raise MalformedPacket(f"a row of {len(values)} values at offset {offset} where {columns} were due")
+            raise MalformedPacket(f"a row of {len(values)} values at offset {offset}, expected {columns}")
         length = payload[at]
         at += 1
         if length == _NULL:
@@ -92,11 +96,11 @@ def _split_values(payload: bytes, columns: int, offset: int) -> list[bytes | Non
         if length > _NULL:
             width = {_TWO_BYTES: 2, _THREE_BYTES: 3, _EIGHT_BYTES: 8}.get(length)
             if width is None or at + width > end:
-                raise MalformedPacket(f"a length that breaks off at offset {offset + at - 1}")
+                raise MalformedPacket(f"an incomplete length at offset {offset + at - 1}")
             length = int.from_bytes(payload[at : at + width], "little")
             at += width
         if at + length > end:
-            raise MalformedPacket(f"a value of {length} bytes at offset {offset + at} in a packet that ends before")
+            raise MalformedPacket(f"a value of {length} bytes at offset {offset + at} is longer than its packet")
         values.append(payload[at : at + length])
         at += length
     if at != end:

@@ -1,4 +1,6 @@
-"""A hash as Redis's RESTORE takes it: type byte, body, RDB version, CRC64. Pure; the definition, in Python.
+"""Makes the payload of RESTORE for a hash: type byte, body, RDB version, CRC64. Pure.
+
+This module defines the bytes; `native/_payloads.pxd` writes the same ones.
 
 Layouts from Redis's own sources (BSD before 7.4): `rdb.c` (lengths, footer), `listpack.c` (elements, back-lengths),
 `crc64.c` (the Jones polynomial). Tests compare every layout with what the server's DUMP gives.
@@ -14,33 +16,33 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 TYPE_PLAIN_HASH, TYPE_LISTPACK_HASH = 4, 16
 VERSION_PLAIN, VERSION_LISTPACK = 9, 10  # a server accepts every version up to its own
-MOST_LISTPACK_BYTES = 8192  # a longer one is searched too slowly
-MOST_LISTPACK_FIELDS = 512  # the server would convert a longer one at once
+MOST_LISTPACK_BYTES = 8192  # the server searches a longer one too slowly
+MOST_LISTPACK_FIELDS = 512  # the server would convert one with more fields at once
 _LISTPACK_HEAD_BYTES, _LISTPACK_END = 6, 0xFF
 _POLYNOMIAL = 0x95AC9329AC4BC9B5  # 0xad93d23594c935a9, reflected
 
 
-def hash_payload(fields: Fields, wish: Payload) -> bytes:
-    """The payload of a hash with these fields (at least one): a listpack if wished and small enough, else plain."""
-    if wish is Payload.LISTPACK and _may_fit(fields):
-        body = b"".join(_element(text) for field in fields for text in field)
+def hash_payload(fields: Fields, preferred: Payload) -> bytes:
+    """The payload of a hash with these fields, at least one. A listpack if preferred and small enough, else plain."""
+    if preferred is Payload.LISTPACK and _may_fit(fields):
+        body = b"".join(_listpack_element(text) for field in fields for text in field)
         size = _LISTPACK_HEAD_BYTES + len(body) + 1
         if size <= MOST_LISTPACK_BYTES:
             head = size.to_bytes(4, "little") + (2 * len(fields)).to_bytes(2, "little")
             packed = head + body + bytes([_LISTPACK_END])
-            return _footed(bytes([TYPE_LISTPACK_HASH]) + _length(size) + packed, VERSION_LISTPACK)
-    strings = b"".join(_length(len(text)) + text for field in fields for text in field)
-    return _footed(bytes([TYPE_PLAIN_HASH]) + _length(len(fields)) + strings, VERSION_PLAIN)
+            return _with_footer(bytes([TYPE_LISTPACK_HASH]) + _rdb_length(size) + packed, VERSION_LISTPACK)
+    strings = b"".join(_rdb_length(len(text)) + text for field in fields for text in field)
+    return _with_footer(bytes([TYPE_PLAIN_HASH]) + _rdb_length(len(fields)) + strings, VERSION_PLAIN)
 
 
 def _may_fit(fields: Fields) -> bool:
-    """False if the fields are too many, or one of them too long, for a listpack."""
+    """False if a listpack cannot hold them: there are too many fields, or one is too long."""
     longest = max(len(text) for field in fields for text in field)
     return len(fields) <= MOST_LISTPACK_FIELDS and longest < MOST_LISTPACK_BYTES
 
 
 def canonical_integer(text: bytes) -> int | None:
-    """The 64-bit signed integer that `text` is the canonical decimal form of, or None ("01", "-0", "+1": None)."""
+    """The 64-bit signed integer that `text` spells in canonical decimal form, else None ("01", "-0", "+1": None)."""
     if not 0 < len(text) <= 20 or not text.removeprefix(b"-").isdigit():
         return None
     value = int(text)
@@ -54,12 +56,13 @@ def crc64(data: bytes, crc: int = 0) -> int:
     return crc
 
 
-def _footed(body: bytes, version: int) -> bytes:
+def _with_footer(body: bytes, version: int) -> bytes:
+    """Append RDB version and checksum."""
     data = body + version.to_bytes(2, "little")
     return data + crc64(data).to_bytes(8, "little")
 
 
-def _length(length: int) -> bytes:
+def _rdb_length(length: int) -> bytes:
     """An RDB length: 6 bits, 14 bits, 32 bits, 64 bits, big-endian."""
     if length < 1 << 6:
         return bytes([length])
@@ -70,8 +73,8 @@ def _length(length: int) -> bytes:
     return b"\x81" + length.to_bytes(8, "big")
 
 
-def _element(text: bytes) -> bytes:
-    """A listpack element: integers in the smallest of their encodings, strings with their length; then its own size."""
+def _listpack_element(text: bytes) -> bytes:
+    """A listpack element: an integer in its shortest encoding, or a string with its length; then the element's size."""
     value = canonical_integer(text)
     coded = _string(text) if value is None else _integer(value)
     return coded + _back_length(len(coded))
@@ -101,8 +104,7 @@ def _string(text: bytes) -> bytes:
 def _back_length(size: int) -> bytes:
     """The element's size, 7 bits a byte, most significant first; all but the first byte have the high bit set.
 
-    The limits are those of listpack.c, which leaves out the largest number of each width but the first's. A listpack
-    of at most MOST_LISTPACK_BYTES needs no more than two bytes.
+    The limits are those of listpack.c. Two bytes suffice for every element of a listpack of MOST_LISTPACK_BYTES.
     """
     if size <= 127:
         return bytes([size])

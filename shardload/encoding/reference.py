@@ -1,8 +1,9 @@
-"""The reference encoder: the definition, in Python, of what a row becomes in Redis.
+"""The reference encoder, in Python. It defines which bytes a row becomes; the native encoder writes the same ones.
 
-A key is written whole. With RESTORE that is one command. With HSET it is `DEL key` and then `HSET key field ...` (and
-`PEXPIRE key ms`, if keys expire) in one transaction: whatever the key was before (another type, more fields, a TTL) is
-gone, and nobody sees it half-way. Where a server knows no MULTI, a reader may miss the key for the time of one command.
+Every write replaces the whole key, whatever it was before (another type, more fields, a TTL). RESTORE does so in one
+command. HSET needs several: `DEL key`, `HSET key field ...`, and `PEXPIRE key ms` if keys expire. They run in one
+transaction, so nobody reads a half-written key. On a server without MULTI, a reader may find no key between DEL and
+HSET.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from shardload.encoding.payload import Fields, hash_payload
 
 
 class ReferenceEncoder:
-    """Encodes one result set after another; `begin` starts each."""
+    """Encodes one result set after another; call `begin` before each. See `Encoder`."""
 
     name = "reference"
 
@@ -29,11 +30,11 @@ class ReferenceEncoder:
         self._heads = [b"*%d\r\n$4\r\nHSET\r\n$" % (2 + 2 * count) for count in range(len(names) + 1)]
 
     def begin(self, sequence: int) -> None:
-        """A new result set, whose first row's packet bears this number."""
+        """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
         self._sequence = sequence
 
     def encode(self, data: bytes | bytearray | memoryview) -> Batch:
-        """Every whole row in `data`, as commands. MalformedPacket if it is not MySQL's protocol."""
+        """Encode every whole row in `data`. MalformedPacket if the bytes break MySQL's protocol."""
         layout, add = self._layout, self._add_hset if self._form.payload is None else self._add_restore
         found = split_rows(bytes(data), len(layout.columns), self._sequence)
         self._sequence = found.sequence
@@ -51,7 +52,7 @@ class ReferenceEncoder:
         return batch
 
     def _add_hset(self, pieces: list[bytes], key: bytes, values: Values) -> bool:
-        """Append one key's commands; False, and nothing appended, if the row has no field."""
+        """Append the commands of one key. If the row has no field, append nothing and return False."""
         fields: list[bytes] = []
         null_as_empty = self._layout.null_as_empty
         for name, value in zip(self._names, values, strict=False):
@@ -75,7 +76,7 @@ class ReferenceEncoder:
         return True
 
     def _add_restore(self, pieces: list[bytes], key: bytes, values: Values) -> bool:
-        """Append one key's command; False, and nothing appended, if the row has no field."""
+        """Append the RESTORE of one key. If the row has no field, append nothing and return False."""
         fields = self._layout.fields_of(values)
         if not fields or self._form.payload is None:
             return False
@@ -83,9 +84,9 @@ class ReferenceEncoder:
         return True
 
 
-def restore_command(key: bytes, fields: Fields, wish: Payload, ttl_ms: int) -> bytes:
-    """One `RESTORE key ttl payload REPLACE`."""
-    ttl, payload = b"%d" % ttl_ms, hash_payload(fields, wish)
+def restore_command(key: bytes, fields: Fields, preferred: Payload, ttl_ms: int) -> bytes:
+    """`RESTORE key ttl_ms payload REPLACE`, as Redis reads it. `ttl_ms` 0: the key does not expire."""
+    ttl, payload = b"%d" % ttl_ms, hash_payload(fields, preferred)
     return b"*5\r\n$7\r\nRESTORE\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$7\r\nREPLACE\r\n" % (
         len(key), key, len(ttl), ttl, len(payload), payload,
     )  # fmt: skip

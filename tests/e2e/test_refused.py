@@ -50,7 +50,7 @@ def small(world: World) -> str:
         (["--columns", "name,NAME"], 2, ["--columns", "column name twice"]),
         (["--columns", "id,ID,Id"], 2, ["--columns", "column id twice"]),
         (["--key", "user:{nmae}"], 2, ["--key", "'nmae'", "it has: id, name"]),
-        (["--key", "user:{id"], 2, ["--key", "opens no column name"]),
+        (["--key", "user:{id"], 2, ["--key", "has no column name"]),
         (["--key", "constant"], 2, ["names no column"]),
         (["--workers", "0"], 2, ["--workers", "greater than or equal to 1"]),
         (["--workers", "many"], 2, ["--workers", "integer"]),

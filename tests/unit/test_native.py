@@ -136,7 +136,7 @@ def test_an_end_that_announces_another_result(native: bool) -> None:
     """SERVER_MORE_RESULTS_EXISTS: nothing that was asked for has two results."""
     encoder = make_encoder(Layout(NAMES, 3, (b"k:", 0), 0, False), FORMS[0], native=native)
     encoder.begin(0)
-    with pytest.raises(MalformedPacket, match="an end at offset 4 that announces another result"):
+    with pytest.raises(MalformedPacket, match="the end at offset 4 announces another result set"):
         encoder.encode(b"\x05\0\0\0\xfe\0\0\x0a\0")
 
 

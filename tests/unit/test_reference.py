@@ -127,7 +127,7 @@ def test_begin_sets_the_next_packets_number() -> None:
         one.begin(sequence)
         assert one.encode(wire.stream([wire.row([b"1"]), wire.END], sequence)[0]).ended
     one.begin(5)
-    with pytest.raises(MalformedPacket, match="packet number 6 at offset 0 where 5 was due"):
+    with pytest.raises(MalformedPacket, match="packet number 6 at offset 0, expected 5"):
         one.encode(wire.stream([wire.row([b"1"])], 6)[0])
 
 

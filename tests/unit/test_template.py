@@ -36,7 +36,7 @@ def test_templates(text: str, parts: list[tuple[str, str]]) -> None:
 )  # fmt: skip
 def test_keys_that_tell_values_apart(text: str, apart: bool) -> None:
     """i and j are integers; t and u may hold anything, a digit or a colon too."""
-    assert parse_template(text).tells_apart({"i", "j"}) is apart
+    assert parse_template(text).gives_distinct_keys({"i", "j"}) is apart
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_keys_that_tell_values_apart(text: str, apart: bool) -> None:
         ("user", "it names no column, so every row would get the same key"),
         ("{{id}}", "it names no column, so every row would get the same key"),
         ("", "it names no column, so every row would get the same key"),
-        ("user:{id", "the '{' at character 6 opens no column name"),
-        ("{}", "the '{' at character 1 opens no column name"),
-        ("a{b{c}", "the '{' at character 2 opens no column name"),
-        ("user:id}", "the '}' at character 8 closes nothing"),
-        ("{id}}", "the '}' at character 5 closes nothing"),
+        ("user:{id", "the '{' at character 6 has no column name and '}' behind it"),
+        ("{}", "the '{' at character 1 has no column name and '}' behind it"),
+        ("a{b{c}", "the '{' at character 2 has no column name and '}' behind it"),
+        ("user:id}", "the '}' at character 8 has no '{' before it"),
+        ("{id}}", "the '}' at character 5 has no '{' before it"),
     ],
 )
 def test_refused_templates(text: str, what: str) -> None:
@@ -57,7 +57,7 @@ def test_refused_templates(text: str, what: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_template(text)
     assert caught.value.message == f"--key {text!r}: {what}"
-    assert caught.value.hint == "write columns as {id}, and a brace as {{ or }}"
+    assert caught.value.hint == "write a column as {id}, and a literal brace as {{ or }}"
 
 
 def test_the_columns_of_a_template() -> None:

@@ -1,1 +1,1 @@
-"""The encoder in Cython. It writes the same bytes as `encoding/reference.py`."""
+"""The encoder in Cython: `NativeEncoder` in `_native.pyx`. It writes the same bytes as `encoding/reference.py`."""

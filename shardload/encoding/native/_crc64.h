@@ -1,10 +1,11 @@
 /* CRC-64 (Jones), reflected, start 0, no final xor: the checksum of Redis's RDB payloads.
  *
- * Two ways, which a test holds against the reference's table:
+ * There are two ways to compute it; a test compares both with the reference's table:
  * - slicing-by-8 (Kounavis and Berry, "A Systematic Approach to Building High Performance Software-Based CRC
  *   Generators"): table n moves a byte past n more bytes;
  * - folding with carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using
- *   PCLMULQDQ Instruction"), where the processor has it: 16 bytes a step, and the tables for the last 16 and the rest.
+ *   PCLMULQDQ Instruction"), if the processor has that instruction: 16 bytes a step; the tables finish the last 16
+ *   bytes and the rest.
  */
 #ifndef SHARDLOAD_CRC64_H
 #define SHARDLOAD_CRC64_H
@@ -64,6 +65,7 @@ static uint64_t crc64_folded(const uint8_t *data, size_t size)
 }
 #endif
 
+/* Fill the tables. Call it once, before crc64_of. */
 static void crc64_prepare(void)
 {
     for (int byte = 0; byte < 256; byte++) {
@@ -85,6 +87,7 @@ static void crc64_prepare(void)
 #endif
 }
 
+/* The checksum of `size` bytes. `may_fold` 0 forces the tables, for tests. */
 static uint64_t crc64_of(const uint8_t *data, size_t size, int may_fold)
 {
 #ifdef CRC64_CAN_FOLD

@@ -1,6 +1,6 @@
-"""The native encoder's payloads: what RESTORE takes for a hash, as a listpack or plain. `payload.py` defines the bytes.
+"""Writes the payload of RESTORE for a hash, as a listpack or plain. `payload.py` defines the bytes.
 
-Nothing is checked here but the limits of a listpack: who reserves the room has.
+Nothing here checks bounds, except the limits of a listpack: the caller has reserved the room.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
@@ -10,8 +10,8 @@ from shardload.encoding.native._writers cimport MOST_DIGITS, put, put_element, p
 cdef enum:
     MOST_LISTPACK_BYTES = 8192
     MOST_LISTPACK_FIELDS = 512
-    FIELD_OVERHEAD = 64  # the lengths, line ends and back-lengths of a field and its name
-    BODY_OVERHEAD = 64
+    FIELD_OVERHEAD = 64  # bytes: the lengths, line ends and back-lengths of a field and its name
+    PAYLOAD_OVERHEAD = 64  # bytes: type, lengths and footer
 
 cdef extern from "_crc64.h":
     void crc64_prepare() noexcept nogil
@@ -19,65 +19,72 @@ cdef extern from "_crc64.h":
 
 cdef struct Value:
     const uint8_t *data
-    Py_ssize_t size  # -1: NULL
+    Py_ssize_t size  # bytes; -1: NULL
 
-cdef struct Name:  # of a field, ready in each of the ways in which it may be written
+cdef struct Name:  # of a field, encoded in advance for each kind of output
     Value text
-    Value bulk
+    Value bulk  # RESP, for HSET
     Value element  # of a listpack
-    Value string  # of RDB
+    Value string  # of RDB, for a plain hash
+
+cdef struct Row:  # the key, and its fields
+    Value key
+    const Name *names  # one for each column
+    const Value *values  # one for each column; NULL: no field
+    int columns
+    int fields  # how many columns are not NULL
 
 
-cdef inline Py_ssize_t footed(uint8_t *room, uint8_t *out, int version) noexcept nogil:
-    """Version and checksum behind the payload from `room` to `out`; the size of it all."""
+cdef inline Py_ssize_t put_footer(uint8_t *start, uint8_t *out, int version) noexcept nogil:
+    """Write RDB version and checksum at `out`, behind a payload that begins at `start`. Returns the payload's size."""
     out = put_little(out, version, 2)
-    out = put_little(out, crc64_of(room, out - room, True), 8)
-    return out - room
+    out = put_little(out, crc64_of(start, out - start, True), 8)
+    return out - start
 
 
-cdef inline Py_ssize_t listpack(uint8_t *room, const Name *names, const Value *values, int columns, int fields) noexcept nogil:
-    """The payload with a listpack, in `room`: its size, or 0 if it would be too long for one."""
+cdef inline Py_ssize_t put_listpack_payload(uint8_t *room, const Row *row) noexcept nogil:
+    """Write the payload with a listpack at `room`. Returns its size, or 0 if the listpack would be too long."""
     cdef uint8_t *body = room
-    cdef uint8_t *start = room + 3  # behind the type and the listpack's length, which needs one byte or two
+    cdef uint8_t *start = room + 3  # behind the type and the listpack's length, which takes one byte or two
     cdef uint8_t *out = start + 6
     cdef int column
     cdef Py_ssize_t size
-    for column in range(columns):
-        if values[column].size < 0:
+    for column in range(row.columns):
+        if row.values[column].size < 0:
             continue
-        if out - start + names[column].text.size + values[column].size > MOST_LISTPACK_BYTES + FIELD_OVERHEAD:
-            # only integers shrink, by less than their 20 digits each: look closer before giving up
-            if values[column].size > MOST_DIGITS or names[column].text.size > MOST_DIGITS:
+        if out - start + row.names[column].text.size + row.values[column].size > MOST_LISTPACK_BYTES + FIELD_OVERHEAD:
+            # Too long as strings. Integers of up to 20 digits shrink, so with one of them the exact size has to tell.
+            if row.values[column].size > MOST_DIGITS or row.names[column].text.size > MOST_DIGITS:
                 return 0
-        out = put(out, names[column].element.data, names[column].element.size)
-        out = put_element(out, values[column].data, values[column].size)
+        out = put(out, row.names[column].element.data, row.names[column].element.size)
+        out = put_element(out, row.values[column].data, row.values[column].size)
         if out - start + 1 > MOST_LISTPACK_BYTES:
             return 0
     out[0] = 0xFF
     out += 1
     size = out - start
     put_little(start, size, 4)
-    put_little(start + 4, 2 * fields, 2)
+    put_little(start + 4, 2 * row.fields, 2)
     body = start - 2 if size < 64 else start - 3
     body[0] = 16
     put_rdb_length(body + 1, size)
-    if body != room:  # rare: a very small row
+    if body != room:  # only a very small row: its length takes one byte, so move all of it to the start
         size = out - body
         for column in range(<int>size):
             room[column] = body[column]
         out = room + size
-    return footed(room, out, 10)
+    return put_footer(room, out, 10)
 
 
-cdef inline Py_ssize_t plain_hash(uint8_t *room, const Name *names, const Value *values, int columns, int fields) noexcept nogil:
-    """The payload of a plain hash, in `room`: its size."""
+cdef inline Py_ssize_t put_plain_payload(uint8_t *room, const Row *row) noexcept nogil:
+    """Write the payload with a plain hash at `room`. Returns its size."""
     cdef uint8_t *out = room
     cdef int column
     out[0] = 4
-    out = put_rdb_length(out + 1, fields)
-    for column in range(columns):
-        if values[column].size >= 0:
-            out = put(out, names[column].string.data, names[column].string.size)
-            out = put_rdb_length(out, values[column].size)
-            out = put(out, values[column].data, values[column].size)
-    return footed(room, out, 9)
+    out = put_rdb_length(out + 1, row.fields)
+    for column in range(row.columns):
+        if row.values[column].size >= 0:
+            out = put(out, row.names[column].string.data, row.names[column].string.size)
+            out = put_rdb_length(out, row.values[column].size)
+            out = put(out, row.values[column].data, row.values[column].size)
+    return put_footer(room, out, 9)

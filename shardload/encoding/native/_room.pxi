@@ -1,12 +1,12 @@
-# Where the native encoder writes: room that grows, and what of it is handed out. Part of _native.pyx.
+# Output memory of the native encoder: a buffer that grows, and a read-only view of it. Included by _native.pyx.
 
 cdef class _Room:
-    """Bytes that grow. Never shrinks while a batch is encoded; `settle` gives a large row's room back."""
+    """A buffer that grows. It never shrinks while a batch is encoded; `settle` frees what a large row needed."""
 
     cdef uint8_t *data
-    cdef Py_ssize_t size
-    cdef Py_ssize_t used
-    cdef int views
+    cdef Py_ssize_t size  # allocated bytes
+    cdef Py_ssize_t used  # of them, from the first on
+    cdef int views  # how many buffers of it are in use
 
     def __cinit__(self, Py_ssize_t size):
         self.data = <uint8_t *>PyMem_Malloc(size)
@@ -20,7 +20,7 @@ cdef class _Room:
         PyMem_Free(self.data)
 
     cdef int reserve(self, Py_ssize_t more) except -1:
-        """Make room for so many bytes after those that are used."""
+        """Make room for `more` bytes behind the used ones. MemoryError if there is no memory."""
         cdef Py_ssize_t wanted = self.used + more
         cdef uint8_t *grown
         if wanted > self.size:
@@ -33,7 +33,7 @@ cdef class _Room:
         return 0
 
     cdef int settle(self, Py_ssize_t size) except -1:
-        """Empty it, and keep no more room than this."""
+        """Empty it, and shrink it to at most `size` bytes."""
         cdef uint8_t *shrunk
         self.used = 0
         if self.size > size:

@@ -1,16 +1,18 @@
-"""The native encoder's writers: texts, numbers, RESP bulks, RDB lengths and listpack elements, each to a place in the
-output that has room for it. The result is the place after it. Nothing is checked here: who reserves the room has.
+"""Writes texts, numbers, RESP bulk strings, RDB lengths and listpack elements.
+
+Every `put_` writes at `out` and returns the place after what it wrote. Nothing here checks bounds: the caller has
+reserved the room.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 cdef enum:
-    MOST_DIGITS = 20
+    MOST_DIGITS = 20  # of a 64-bit number, with its sign
 
 
 cdef inline uint8_t *put(uint8_t *out, const uint8_t *data, Py_ssize_t size) noexcept nogil:
-    """Most texts are short: two moves of a fixed size, which overlap, spare them the call of memcpy."""
+    """Copy `size` bytes. Short texts, as most are, take two overlapping moves of a fixed size: faster than memcpy."""
     if size > 32:
         memcpy(out, data, size)
     elif size >= 16:
@@ -30,6 +32,7 @@ cdef inline uint8_t *put(uint8_t *out, const uint8_t *data, Py_ssize_t size) noe
 
 
 cdef inline uint8_t *put_number(uint8_t *out, uint64_t number) noexcept nogil:
+    """Write a number in decimal digits."""
     cdef uint8_t digits[MOST_DIGITS]
     cdef int at = MOST_DIGITS
     while True:
@@ -52,12 +55,14 @@ cdef inline uint8_t *put_line_end(uint8_t *out) noexcept nogil:
 
 
 cdef inline uint8_t *put_bulk(uint8_t *out, const uint8_t *data, Py_ssize_t size) noexcept nogil:
+    """Write a RESP bulk string: `$size`, the bytes, line ends."""
     out[0] = 36  # $
     out = put_line_end(put_number(out + 1, size))
     return put_line_end(put(out, data, size))
 
 
 cdef inline uint8_t *put_little(uint8_t *out, uint64_t number, int width) noexcept nogil:
+    """Write a number as `width` bytes, little-endian."""
     cdef int at
     for at in range(width):
         out[at] = <uint8_t>(number >> (8 * at))
@@ -65,6 +70,7 @@ cdef inline uint8_t *put_little(uint8_t *out, uint64_t number, int width) noexce
 
 
 cdef inline uint8_t *put_rdb_length(uint8_t *out, uint64_t length) noexcept nogil:
+    """Write an RDB length: 6, 14, 32 or 64 bits, big-endian."""
     cdef int at
     if length < 64:
         out[0] = <uint8_t>length
@@ -81,7 +87,7 @@ cdef inline uint8_t *put_rdb_length(uint8_t *out, uint64_t length) noexcept nogi
 
 
 cdef inline bint canonical_integer(const uint8_t *text, Py_ssize_t size, int64_t *value) noexcept nogil:
-    """True if `text` is the canonical decimal form of a 64-bit signed integer."""
+    """True, and `value` set, if `text` spells a 64-bit signed integer in canonical decimal form."""
     cdef uint64_t number = 0
     cdef uint64_t limit
     cdef Py_ssize_t at = 0
@@ -111,7 +117,7 @@ cdef inline bint canonical_integer(const uint8_t *text, Py_ssize_t size, int64_t
 
 
 cdef inline uint8_t *put_element(uint8_t *out, const uint8_t *text, Py_ssize_t size) noexcept nogil:
-    """A listpack element; `size` is at most MOST_LISTPACK_BYTES."""
+    """Write a listpack element: an integer or a string, then the element's size. `size` <= MOST_LISTPACK_BYTES."""
     cdef uint8_t *start = out
     cdef int64_t value
     cdef int width
