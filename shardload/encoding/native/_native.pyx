@@ -8,6 +8,7 @@ It writes the same bytes as `reference.py`, which defines and explains them. The
    of `_writers.pxd`. None of them checks bounds.
 """
 
+cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport uint8_t, uint64_t
@@ -52,6 +53,7 @@ def checksums(const uint8_t[::1] data):
     return crc64_of(start, data.shape[0], True), crc64_of(start, data.shape[0], False)
 
 
+@cython.final
 cdef class NativeEncoder:
     """Encodes one result set after another; call `begin` before each. See `Encoder`.
 

@@ -1,5 +1,6 @@
 # Output memory of the native encoder: a buffer that grows, and a read-only view of it. Included by _native.pyx.
 
+@cython.final
 cdef class _Room:
     """A buffer that grows. It never shrinks while a batch is encoded; `settle` frees what a large row needed."""
 
