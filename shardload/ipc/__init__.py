@@ -1,6 +1,9 @@
-"""SysV message queues, semaphore and shared memory: the only room that imports sysv_ipc.
+"""SysV message queues, semaphore and shared memory. Only this folder imports sysv_ipc.
 
-`objects` makes and removes them, `messages` is what travels in the queues, `board` is the shared memory.
+- `objects` makes the objects of a run, and removes them.
+- `messages` sends and receives tasks and acks through the queues.
+- `board` reads and writes the shared memory; `records` has the types that it returns; `lock` is its semaphore.
+- `kernel` compares the kernel's limits with what a run needs.
 """
 
 from shardload.ipc.board import Board

@@ -1,4 +1,4 @@
-"""What the kernel has room for: Linux shows its limits for SysV objects under /proc/sys/kernel, and each can be set."""
+"""Compares the kernel's limits for SysV objects with what a run needs. Linux shows them under /proc/sys/kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _QUEUES = 2
 
 
 def shortages(board_bytes: int) -> list[IpcError]:
-    """Every limit that is too low for one more run, with the sysctl to set. None where the system does not say."""
+    """One error for each limit that is too low for one more run; its hint is the sysctl to set. Empty if unknown."""
     pages = -(-board_bytes // mmap.PAGESIZE)
     try:
         queues, memories, semaphores = (_in_use(kind) for kind in ("msg", "shm", "sem"))
@@ -34,7 +34,7 @@ def shortages(board_bytes: int) -> list[IpcError]:
 
 
 def usage() -> str:
-    """How much of the limits is in use, in words; empty where the system does not say."""
+    """How many message queues are in use, in words for a person. Empty if unknown."""
     try:
         most, queue_bytes = _limits("msgmni")[0], _limits("msgmnb")[0]
         return f"{len(_in_use('msg'))} of {most} message queues in use, {queue_bytes} bytes each"
@@ -43,17 +43,21 @@ def usage() -> str:
 
 
 def _shortage(name: str, place: int, needed: int, used: int = 0, what: str = "") -> IpcError | None:
-    """`place` is that of the number in the setting, which may have several (proc(5), /proc/sys/kernel/sem)."""
+    """The error if `used + needed` exceeds the limit, else None.
+
+    `place` is the number's index in the setting: `sem` has four of them (proc(5), /proc/sys/kernel/sem).
+    """
     limits = _limits(name)
     if limits[place] >= used + needed:
         return None
     said = " ".join(map(str, limits))
     limits[place] = used + needed
     needs = f"{used:,} {what} are in use, and a job needs {needed:,} more" if used else f"and a job needs {needed:,}"
-    dead = "; ipcs shows by whom, ipcrm removes what is dead" if used else ""
+    setting = f"kernel.{name}='{' '.join(map(str, limits))}'"
+    unused = "; ipcs lists what is in use, ipcrm removes it" if used else ""
     return IpcError(
         f"the kernel's limit is too low: kernel.{name} is {said}, {needs}",
-        f"sysctl -w kernel.{name}='{' '.join(map(str, limits))}', for a container docker run --sysctl{dead}",
+        f"run: sysctl -w {setting}, or for a container: docker run --sysctl {setting}{unused}",
     )
 
 
@@ -62,5 +66,5 @@ def _limits(name: str) -> list[int]:
 
 
 def _in_use(kind: str) -> list[list[str]]:
-    """The words of each object's line: key, id, mode, and its size (or how many semaphores it has)."""
+    """A list for each object of this kind: key, id, mode, size (or the number of semaphores), and more."""
     return [line.split() for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]]

@@ -1,7 +1,7 @@
-"""The board's semaphore as a lock whose holder may be killed, and which nobody waits for without a bound.
+"""The board's semaphore as a lock.
 
-SEM_UNDO gives back what a killed holder had. A wait with a time-out is not in every build of sysv_ipc: so no wait
-blocks, and whoever finds the lock taken looks again, ever less often.
+The kernel releases the lock if its holder is killed (SEM_UNDO). Nobody waits for it longer than 0.05 s. Some builds of
+sysv_ipc cannot wait with a time-out, so this module tries without blocking, and pauses longer after each try.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import time
 
 import sysv_ipc
 
-PAUSES_S = (0.0, 0.0, 0.00005, 0.0001, 0.0005, 0.001, 0.005)  # between two looks; then the last again and again
+PAUSES_S = (0.0, 0.0, 0.00005, 0.0001, 0.0005, 0.001, 0.005)  # between tries; the last one repeats
 _BOUND_S = 0.05
 
 
 class Lock:
-    """A context manager: `with lock as held`. `held` is False if it could not be had within the bound, or if there is
-    no semaphore (any more): what is done then is up to the caller."""
+    """A context manager: `with lock as held`.
+
+    `held` is False if the lock was not free in time, or if there is no semaphore (any more). The body runs all the
+    same: the caller decides what to do without the lock.
+    """
 
     def __init__(self, semaphore: sysv_ipc.Semaphore | None) -> None:
         self._semaphore = semaphore
@@ -36,7 +39,7 @@ class Lock:
             try:
                 self._semaphore.release()
             except sysv_ipc.Error:
-                return  # removed while we held it
+                return  # somebody removed it meanwhile
 
 
 def _acquired(semaphore: sysv_ipc.Semaphore) -> bool:
@@ -49,9 +52,9 @@ def _acquired(semaphore: sysv_ipc.Semaphore) -> bool:
                 return False
             time.sleep(pause_s)
         except (sysv_ipc.ExistentialError, OSError):
-            return False  # removed: the queues say so too, and there it is an error
+            return False  # somebody removed it; the queues are gone too then, and using them raises IpcError
         except sysv_ipc.Error:
-            continue  # a signal came first
+            continue  # a signal interrupted the call
         else:
             return True
     return False

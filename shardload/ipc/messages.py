@@ -1,8 +1,9 @@
-"""The two queues and everything that travels in them, on one screen.
+"""The two queues, and the messages in them.
 
-Messages are small fixed structs: a magic, the run's id, and numbers. Rows, keys and texts never enter a queue.
-A task is addressed by its type, `slot + 1`. With as many tasks outstanding as `limits.py` grants, one STOP a slot, and
-one ack for each task, neither queue can fill, so nobody ever blocks on a send.
+Messages are small structs of a fixed size: a magic, the run's id, and numbers. Rows and texts never enter a queue.
+The type of a message, `slot + 1`, says which worker receives it.
+Sending never blocks: a queue has room for all tasks that `limits.py` allows, a STOP for each slot, and an ack for each
+task.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shardload.model.keys import KeyRange
 from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.tasks import Ack, Outcome, Task
 
-MESSAGE_BYTES = 112  # both queues, both sides: a longer message would block the head of a queue for ever
+MESSAGE_BYTES = 112  # the most that a receiver takes; a longer message would stay at the head of the queue
 _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
 _LOAD, _STOP = 1, 2
@@ -27,18 +28,18 @@ _LOAD, _STOP = 1, 2
 # magic, kind, run id, range id, attempt, estimated rows, low, high (128-bit signed, so that every 64-bit key fits, and
 # 2**64)
 _TASK = struct.Struct("<4sIQQII16s16s")
-_MOST_ROWS = 2**32 - 1  # that an estimate can say here
+_MOST_ROWS = 2**32 - 1  # the largest estimate that fits
 # magic, slot, run id, range id, attempt, outcome, epoch of the target, six counts
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
 _MOST_TASKS = CREDITS * MOST_WORKERS
-QUEUE_BYTES = max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # all credits together
-assert QUEUE_BYTES <= 16 * 1024  # the usual msgmnb, which a queue cannot exceed
+QUEUE_BYTES = max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # if every credit is used
+assert QUEUE_BYTES <= 16 * 1024  # the usual msgmnb, the kernel's limit for a queue
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Coordinator to worker: leave."""
+    """Coordinator to worker: leave. The worker gets it after the tasks that were sent before."""
 
 
 class _Queue:
@@ -50,12 +51,12 @@ class _Queue:
         try:
             self._queue.send(message, block=False, type=kind)
         except sysv_ipc.BusyError:
-            raise IpcError("a queue is full, which its credits should make impossible") from None
+            raise IpcError("a message queue is full, although the credits of all slots fit into it") from None
         except (sysv_ipc.ExistentialError, OSError) as error:
-            raise removed_from_outside("message queue") from error
+            raise removed_by_others("message queue") from error
 
     def _receive(self, kind: int, *, block: bool) -> bytes | None:
-        """A message; None if there is none, or if a signal came first."""
+        """Receive a message of this type. None if there is none, or if a signal interrupted the wait."""
         try:
             message, _ = self._queue.receive(block=block, type=kind)
         except sysv_ipc.BusyError:
@@ -63,43 +64,44 @@ class _Queue:
         except (sysv_ipc.ExistentialError, OSError) as error:
             if isinstance(error, OSError) and error.errno == errno.E2BIG:
                 return self._drop_too_long(kind)
-            raise removed_from_outside("message queue") from error
+            raise removed_by_others("message queue") from error
         except sysv_ipc.Error:  # "Signaled while waiting": the base class itself
             return None
         return bytes(message)
 
     def _drop_too_long(self, kind: int) -> bytes:
-        """Take a stranger's message that is longer than ours out of the way, with a handle that has room for it."""
+        """Remove another program's message that is longer than ours. It needs a handle with a longer buffer."""
         try:
             wide = sysv_ipc.MessageQueue(self._queue.key, max_message_size=_LONGEST_MESSAGE_BYTES)
             wide.receive(block=False, type=kind)
         except (sysv_ipc.Error, OSError):
-            pass  # somebody else took it, or the queue is gone: the next receive will say so
+            pass  # somebody else received it, or the queue is gone: then the next receive raises the error
         return b""
 
 
 class TaskQueue(_Queue):
-    """Coordinator to workers."""
+    """Carries tasks from the coordinator to the workers."""
 
     def send(self, slot: int, task: Task) -> None:
-        """Give a worker a range. IpcError if the queue is gone."""
+        """Send a task to the worker of this slot. IpcError if the queue is gone."""
         low, high = (n.to_bytes(16, "little", signed=True) for n in (task.keys.low, task.keys.high))
         rows = min(task.estimated_rows, _MOST_ROWS)
         self._send(_TASK.pack(_MAGIC, _LOAD, self._run_id, task.range_id, task.attempt, rows, low, high), slot + 1)
 
     def send_stop(self, slot: int) -> None:
-        """Tell a worker to leave when it has done what was sent before."""
+        """Tell the slot's worker to leave after the tasks that were sent before. IpcError if the queue is gone."""
         self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, 0, b"", b""), slot + 1)
 
     def receive(self, slot: int, *, wait: bool = True) -> Task | Stop | None:
-        """The slot's next message; None if there is none and `wait` is False, or if a signal came first.
+        """Receive the slot's next message.
 
-        IpcError if the queue is gone.
+        None if a signal interrupted the wait, if there is no message and `wait` is False, or if the message was not
+        from this run. IpcError if the queue is gone.
         """
         return self._unpacked(self._receive(slot + 1, block=wait))
 
     def take_back(self, slot: int) -> list[Task]:
-        """Everything that the slot has not received yet, removed from the queue."""
+        """Remove the slot's tasks that no worker has received yet, and return them. IpcError if the queue is gone."""
         taken = []
         while (message := self._receive(slot + 1, block=False)) is not None:
             task = self._unpacked(message)
@@ -114,7 +116,7 @@ class TaskQueue(_Queue):
             return None
         magic, kind, run_id, range_id, attempt, rows, low, high = _TASK.unpack(message)
         if magic != _MAGIC or run_id != self._run_id:
-            return None  # not ours: a stranger's message is dropped, never obeyed
+            return None  # from another run or program: drop it
         if kind == _STOP:
             return Stop()
         keys = KeyRange(*(int.from_bytes(n, "little", signed=True) for n in (low, high)))
@@ -122,7 +124,7 @@ class TaskQueue(_Queue):
 
 
 class AckQueue(_Queue):
-    """Workers to coordinator."""
+    """Carries acks from the workers to the coordinator."""
 
     def send(self, ack: Ack) -> None:
         """Tell the coordinator how a range ended. IpcError if the queue is gone."""
@@ -133,7 +135,7 @@ class AckQueue(_Queue):
         self._send(message, ack.slot + 1)
 
     def receive_all(self) -> list[Ack]:
-        """Every ack that is there, without waiting."""
+        """Receive every ack that is there, without waiting. IpcError if the queue is gone."""
         acks = []
         while (message := self._receive(0, block=False)) is not None:
             if len(message) != _ACK.size:
@@ -144,10 +146,10 @@ class AckQueue(_Queue):
         return acks
 
 
-def removed_from_outside(what: str) -> IpcError:
-    """The error for an object that somebody else removed."""
+def removed_by_others(what: str) -> IpcError:
+    """The error for a SysV object that another program or user removed."""
     return IpcError(
-        f"the job's SysV {what} was removed from outside",
-        "by ipcrm, or by systemd-logind at a logout (RemoveIPC=yes): run under a service, or "
-        "loginctl enable-linger; then resume the job",
+        f"another program removed the job's SysV {what}",
+        "ipcrm may have done it, or systemd-logind at a logout (RemoveIPC=yes): against that, run it as a service or "
+        "run: loginctl enable-linger; then run: shardload resume JOB",
     )

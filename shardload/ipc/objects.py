@@ -1,11 +1,14 @@
-"""Making and removing a run's SysV objects.
+"""Makes and removes the SysV objects of a run.
 
-Keys come from `ftok(key file, project id)`, created exclusively. ftok keeps 16 bits of the inode, so a key can be
-taken already: then the next project id is tried. That objects are about to be made is recorded in the job directory
-first, and then which they are. An object is removed only if it is the acting user's, its key is one that the key file
-can have given, and key, id and (for a queue) time of change are still those of the record, since ids come back;
-or, where the maker was killed before it could say which they are, if its maker, or for a queue the time of its making,
-is the one that was announced, and nobody has used it.
+Keys come from `ftok(key file, project id)`, and objects are created exclusively. ftok uses only 16 bits of the inode,
+so a key may be taken: then the next project id is tried.
+
+The job directory records first that a process is about to make objects (`announce`), then which objects it made
+(`IpcSet.record`). What a dead run left is removed only if it is certainly that run's. Every object has to belong to the
+acting user, and its key has to come from the key file. Beyond that:
+- With a record of the objects, key, id and (for a queue) the time of change have to match, since the kernel reuses ids.
+- With an announcement alone (the maker was killed), the maker has to match, or for a queue the time of creation, and
+  nobody may have used the object.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +32,13 @@ from shardload.ipc.records import BoardHeader
 
 _MODE = 0o600
 _PROJECT_IDS = range(1, 256)
-_MAKING_S = 60  # a maker takes milliseconds, unless a disk stalls; what is older or younger is not its work
-_CLOCKS_APART_S = 0.1  # the kernel stamps objects with a clock that may lag behind by a tick
+_MAKING_S = 60  # making the objects takes milliseconds, or longer if a disk stalls
+_CLOCKS_APART_S = 0.1  # the clock that the kernel stamps objects with may be a tick late
 
 
 @dataclass
 class IpcSet:
-    """A run's queues and board, and what the job directory records of them."""
+    """The queues and the board of a run. `record` is what to write into the job directory, for `remove_recorded`."""
 
     tasks: TaskQueue
     acks: AckQueue
@@ -43,50 +47,39 @@ class IpcSet:
     _removable: list[Any]
 
     def remove(self) -> None:
-        """Remove queues and semaphore, which also wakes every worker that waits on them. Idempotent."""
+        """Remove queues and semaphore. Workers that wait for them wake up with IpcError. Idempotent."""
         for thing in self._removable:
             try:
                 thing.remove()
             except (sysv_ipc.Error, OSError):
-                continue  # somebody was faster
+                continue  # it is removed already
         self._removable.clear()
 
 
 def announce() -> dict[str, Any]:
-    """What to record before `create`, so that what a maker leaves that is killed in the middle can be found."""
+    """What to record before `create`: with it, `remove_recorded` finds the objects of a process killed meanwhile."""
     since = int(time.time() - _CLOCKS_APART_S)
     return {"uid": os.geteuid(), "pid": os.getpid(), "since": since}
 
 
 def create(key_file: Path, header: BoardHeader) -> IpcSet:
-    """New objects for one run, 0600. The board's memory is removed at once and lives while it is attached.
+    """Make the objects of one run, with mode 0600.
 
-    IpcError if the kernel refuses, or has no room for what a run puts into them; then nothing is left.
+    The board's memory is removed at once; it exists while a process has it attached. IpcError, and nothing is left
+    behind, if the kernel refuses or one of its limits is too low.
     """
     for shortage in shortages(Board.size_bytes(header.slots)):
         raise shortage
     made: list[Any] = []
-    projects = iter(_PROJECT_IDS)
-
-    def exclusively(make: Any, **how: Any) -> Any:
-        for project in projects:
-            key = sysv_ipc.ftok(str(key_file), project, silence_warning=True)
-            try:
-                thing = make(key, sysv_ipc.IPC_CREX, mode=_MODE, **how)
-            except sysv_ipc.ExistentialError:
-                continue  # the key is taken, by a stranger or a dead run
-            made.append(thing)
-            return thing
-        raise IpcError(f"every IPC key of {key_file} is taken", "ipcs shows by whom; remove what is dead with ipcrm")
-
+    make = partial(_make_new, key_file, iter(_PROJECT_IDS), made)
     memory = None
     try:
-        memory = exclusively(sysv_ipc.SharedMemory, size=Board.size_bytes(header.slots), init_character=b"\0")
+        memory = make(sysv_ipc.SharedMemory, size=Board.size_bytes(header.slots), init_character=b"\0")
         memory.remove()
         made.remove(memory)
-        tasks = exclusively(sysv_ipc.MessageQueue, max_message_size=MESSAGE_BYTES)
-        acks = exclusively(sysv_ipc.MessageQueue, max_message_size=MESSAGE_BYTES)
-        semaphore = exclusively(sysv_ipc.Semaphore, initial_value=1)
+        tasks = make(sysv_ipc.MessageQueue, max_message_size=MESSAGE_BYTES)
+        acks = make(sysv_ipc.MessageQueue, max_message_size=MESSAGE_BYTES)
+        semaphore = make(sysv_ipc.Semaphore, initial_value=1)
     except BaseException as error:
         for thing in made:
             thing.remove()
@@ -94,7 +87,8 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
             memory.detach()
         if isinstance(error, (sysv_ipc.Error, OSError, ValueError)):
             raise IpcError(
-                f"cannot make SysV objects: {error}", "ipcs -l shows the limits, ipcs what is in use"
+                f"cannot make SysV objects: {error}",
+                "compare the limits (run: ipcs -l) with what is in use (run: ipcs)",
             ) from error
         raise
     board = Board(memory, semaphore)
@@ -110,13 +104,26 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
     )
 
 
+def _make_new(key_file: Path, projects: Iterator[int], made: list[Any], kind: Any, **options: Any) -> Any:
+    """Make one object under the next free key, and append it to `made`. IpcError if no key is free."""
+    for project in projects:
+        key = sysv_ipc.ftok(str(key_file), project, silence_warning=True)
+        try:
+            thing = kind(key, sysv_ipc.IPC_CREX, mode=_MODE, **options)
+        except sysv_ipc.ExistentialError:
+            continue  # another program or a dead run has the key
+        made.append(thing)
+        return thing
+    raise IpcError(f"every IPC key of {key_file} is taken", "ipcs lists the objects; remove unused ones with ipcrm")
+
+
 def remove_recorded(record: dict[str, Any], key_file: Path) -> int:
-    """Remove what a dead run left, if it is provably that run's. The result is the number of objects removed."""
+    """Remove the objects that a dead run left and that are certainly its own. Returns how many were removed."""
     return sum(_removed(thing) for thing in _recorded(record, key_file))
 
 
 def count_recorded(record: dict[str, Any], key_file: Path) -> int:
-    """How many objects `remove_recorded` would remove."""
+    """How many objects `remove_recorded` would try to remove."""
     return len(_recorded(record, key_file))
 
 
@@ -136,7 +143,7 @@ def _recorded(record: dict[str, Any], key_file: Path) -> list[Any]:
 
 
 def _keys(key_file: Path) -> list[int]:
-    """Every key that a run with this file can have had; none if there is no such file of this user's any more."""
+    """Every key that this file can give. Empty if the file is gone or another user's."""
     try:
         os.close(open_own(key_file, os.O_RDONLY))
         return [sysv_ipc.ftok(str(key_file), project, silence_warning=True) for project in _PROJECT_IDS]
@@ -145,7 +152,7 @@ def _keys(key_file: Path) -> list[int]:
 
 
 def _announced(record: dict[str, Any], keys: list[int]) -> Iterator[Any]:
-    """What the maker of an announcement made, and nobody has used."""
+    """The objects that the announcing process made and that nobody has used."""
     pid, since = record["pid"], record["since"]
     for key in keys:
         memory = _at(sysv_ipc.SharedMemory, key)
@@ -153,7 +160,7 @@ def _announced(record: dict[str, Any], keys: list[int]) -> Iterator[Any]:
             memory.detach()
             if memory.creator_pid == pid:
                 yield memory
-        queue = _at(sysv_ipc.MessageQueue, key)  # the kernel does not note who made it
+        queue = _at(sysv_ipc.MessageQueue, key)  # the kernel does not record which process made it
         is_new = queue is not None and not (queue.last_send_pid or queue.last_receive_pid)
         if is_new and 0 <= queue.last_change_time - since <= _MAKING_S:
             yield queue
@@ -183,6 +190,6 @@ def _removed(thing: Any) -> int:
 
 
 def describe_build() -> str:
-    """Which sysv_ipc this is, and whether its semaphores know time-outs (nothing here depends on them)."""
+    """The version of sysv_ipc, and whether its semaphores have time-outs (shardload does not need them)."""
     timeouts = "with" if sysv_ipc.SEMAPHORE_TIMEOUT_SUPPORTED else "without"
     return f"sysv_ipc {sysv_ipc.__version__}, {timeouts} semaphore time-outs"

@@ -1,4 +1,4 @@
-"""What stands on the board, as its readers see it."""
+"""The types in which the board is read and written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Cell = tuple[int, int, Counts]  # range id (never 0), attempt, counts
 
 @dataclass(frozen=True)
 class BoardHeader:
-    """Whose board it is."""
+    """The run that a board belongs to. `coordinator_start` is the start time of process `coordinator_pid`."""
 
     slots: int
     run_id: int
@@ -23,35 +23,35 @@ class BoardHeader:
 
 
 class Phase(enum.IntEnum):
-    """What a worker is doing. A network phase is a wait that ends by itself, with an error after its time-out."""
+    """What a worker is doing."""
 
-    NONE = 0  # there is no worker, or it is only just starting
-    IDLE = 1  # waits for a range
+    NONE = 0  # there is no worker, or it is starting
+    IDLE = 1  # waiting for a range
     CONNECTING = 2
-    READING = 3  # waits for MySQL
-    WRITING = 4  # waits for Redis
-    HELD_BACK = 5  # by the rate limit
+    READING = 3  # waiting for MySQL
+    WRITING = 4  # waiting for Redis
+    HELD_BACK = 5  # waiting, because of the rate limit
 
     @property
     def is_network(self) -> bool:
-        """True for a wait that has a time-out of its own."""
+        """True if the worker waits for a server. Such a wait has its own time-out, after which the worker fails."""
         return self in (Phase.CONNECTING, Phase.READING, Phase.WRITING)
 
 
 @dataclass(frozen=True)
 class WorkerView:
-    """What one worker shows. `heartbeat_s` is a monotonic clock reading."""
+    """The record of one worker. `start` is its process's start time, `heartbeat_s` a reading of the monotonic clock."""
 
     pid: int
     start: int
     heartbeat_s: float
-    cells: tuple[Cell, ...]  # the newest first; no more than a slot may hold ranges
+    cells: tuple[Cell, ...]  # the newest first; at most CREDITS of them
     phase: Phase = Phase.NONE
-    range_id: int = 0  # of the range in hand (its lowest 32 bits); 0: none, or not known
+    range_id: int = 0  # the lowest 32 bits of the current range's id; 0: none, or unknown
 
 
 class Holding(NamedTuple):
-    """A range that a slot holds, as the coordinator knows it."""
+    """A range that the coordinator gave to a slot and that is not settled yet."""
 
     range_id: int
     attempt: int
@@ -59,8 +59,13 @@ class Holding(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What the coordinator has settled, and the run's frame. `started_s` and `paused_since_s` are monotonic clock
-    readings (0: not paused), `paused_s` is how long the pauses were that have ended."""
+    """The state of the run, as the coordinator knows it.
+
+    - `counts`, `ranges_done` and the other counts are what the journal has settled.
+    - `seconds_before`, `rows_before` and `share_before` (0 to 1) are what earlier runs of the job did.
+    - `started_s` and `paused_since_s` (0: not paused) are readings of the monotonic clock; `paused_s` is the length of
+      the pauses that have ended.
+    """
 
     workers: int
     counts: Counts
@@ -78,19 +83,19 @@ class Standing(NamedTuple):
     share_before: float
 
     def worked_s(self, now_s: float) -> float:
-        """How long this run has lasted by now, without its pauses; above 0."""
+        """How many seconds this run has worked, without its pauses. Always above 0."""
         return max(1e-6, (self.paused_since_s or now_s) - self.started_s - self.paused_s)
 
 
 @dataclass(frozen=True)
 class SlotView:
-    """One slot: what it holds, and what its worker shows."""
+    """One slot: its ranges, and its worker's record."""
 
     holdings: tuple[Holding, ...]  # the oldest first
     worker: WorkerView
 
-    def newest(self) -> tuple[Holding | None, Counts]:
-        """What the worker is at: the range in its hand, or the one that it shows last, or the first that is out."""
+    def current(self) -> tuple[Holding | None, Counts]:
+        """The worker's current range and its counts; if it names none, the newest with counts, else the oldest held."""
         shown = list(self.in_hand())
         counts = dict(shown)
         for holding in self.holdings:
@@ -99,7 +104,7 @@ class SlotView:
         return shown[0] if shown else (next(iter(self.holdings), None), Counts())
 
     def in_hand(self) -> Iterator[tuple[Holding, Counts]]:
-        """The counts of ranges that are out; not those of a settled one, which its worker still shows."""
+        """The ranges that the slot holds, with their counts. Leaves out settled ones that are still in the record."""
         held = {(holding.range_id, holding.attempt): holding for holding in self.holdings}
         for range_id, attempt, counts in self.worker.cells:
             if (range_id, attempt) in held:
@@ -108,7 +113,7 @@ class SlotView:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A whole board, of one moment."""
+    """A whole board at one moment."""
 
     standing: Standing
     rate_rows: float
@@ -117,5 +122,5 @@ class Snapshot:
     slots: list[SlotView]
 
     def counts(self) -> Counts:
-        """Settled and in hand."""
+        """The counts of the whole job: settled ones and those of ranges in hand."""
         return sum((counts for slot in self.slots for _, counts in slot.in_hand()), self.standing.counts)

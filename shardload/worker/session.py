@@ -40,7 +40,7 @@ class Session:
 
     def must_leave(self) -> bool:
         """True if this worker was asked to leave, the job stops, or the coordinator is gone."""
-        return self._asked_to_leave or self.board.stop_asked() or os.getppid() != self.coordinator
+        return self._asked_to_leave or self.board.is_stopping() or os.getppid() != self.coordinator
 
     def must_hand_back(self) -> bool:
         """True if the current range has to go back unfinished: this worker leaves, or the job is paused."""

@@ -248,7 +248,7 @@ def test_queues_removed_from_outside_end_the_job_resumable(world: World, many_us
     ended = running.finish()
     assert ended.code == 3
     assert ended.summary["seconds"] < STOP_GRACE_S  # nobody can be heard: there is nothing to wait for
-    assert "removed from outside" in ended.err
+    assert "another program removed" in ended.err
     assert "RemoveIPC" in ended.err
     assert_whole(world, many_users, world.run("resume", JOB, "--rate", "off", "--json"))
 

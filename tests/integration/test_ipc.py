@@ -230,7 +230,7 @@ def test_a_full_queue_is_an_error_not_a_wait(ipc: IpcSet) -> None:
         for _ in range(10_000):
             ipc.tasks.send(0, task())
 
-    with pytest.raises(IpcError, match="a queue is full"):
+    with pytest.raises(IpcError, match="a message queue is full"):
         fill()
 
 
@@ -259,7 +259,7 @@ def test_removed_from_outside(ipc: IpcSet) -> None:
     for use in uses:
         with pytest.raises(IpcError) as caught:
             use()
-        assert caught.value.message == "the job's SysV message queue was removed from outside"
+        assert caught.value.message == "another program removed the job's SysV message queue"
         assert "RemoveIPC" in caught.value.hint
         assert "loginctl enable-linger" in caught.value.hint
         assert "resume" in caught.value.hint
@@ -496,11 +496,11 @@ def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
 
 def test_every_process_sees_the_wish_to_stop(ipc: IpcSet) -> None:
     """A child that was forked before sees it."""
-    assert not ipc.board.stop_asked()
+    assert not ipc.board.is_stopping()
 
     def wait(writing: int) -> int:
         os.write(writing, b".")
-        while not ipc.board.stop_asked():
+        while not ipc.board.is_stopping():
             os.sched_yield()
         return 5
 
