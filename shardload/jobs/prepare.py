@@ -53,7 +53,7 @@ class Subject:
         """Why two rows may get the same key; empty if they cannot."""
         if not self.table.identifies_row(self.template.columns):
             return "the key's columns are not unique in the table"
-        if not self.template.tells_apart(self.table.integer_columns()):
+        if not self.template.gives_distinct_keys(self.table.integer_columns()):
             return "the key does not show where the value of one column ends and that of another begins"
         return ""
 

@@ -186,7 +186,7 @@ def _slots(shown: Snapshot, now_s: float) -> list[SlotFacts]:
     for number, slot in enumerate(shown.slots):
         if not slot.worker.pid:
             continue
-        held, counts = slot.newest()
+        held, counts = slot.current()
         rows = counts.rows_read
         share = min(1.0, rows / held.estimated_rows) if held and held.estimated_rows else 0.0
         found.append(
