@@ -66,8 +66,8 @@ class TargetGuard:
     def answer(self, now_s: float) -> TargetFacts | None:
         """What the target is now; None while the answer is outstanding. The first call asks.
 
-        TargetLost if the target cannot be reached: it is asked again after a pause. Another TargetError, or NoProcess,
-        if it refuses, or if the system refuses a child.
+        TargetLost if the target cannot be reached, NoProcess if the system refuses a child: it is asked again after a
+        pause. Another TargetError if the target refuses.
         """
         if not self._pid:
             if now_s >= self._not_before_s:
@@ -83,8 +83,7 @@ class TargetGuard:
             if isinstance(found, ShardloadError):
                 raise found
         except TargetLost:
-            self._losses += 1
-            self._not_before_s = now_s + backoff.delay_s(self._losses, random.random())
+            self._note_loss(now_s)
             raise
         self._losses = 0
         return found
@@ -112,8 +111,12 @@ class TargetGuard:
         try:
             self._pid = self._fork(self._ask_and_tell, self._writing)
         except NoProcess:
-            self._not_before_s = now_s + backoff.LAST_CEILING_S
+            self._note_loss(now_s)
             raise
+
+    def _note_loss(self, now_s: float) -> None:
+        self._losses += 1
+        self._not_before_s = now_s + backoff.delay_s(self._losses, random.random())
 
     def _ask_and_tell(self) -> int:
         """The child: ask, and write the answer, or why there is none, into the pipe."""

@@ -18,7 +18,7 @@ from shardload.coordinator.controls import Controls, Silent
 from shardload.coordinator.pool import Death
 from shardload.coordinator.publisher import Publisher
 from shardload.coordinator.watchdog import Watchdog
-from shardload.errors import GaveUp, IpcError, ShardloadError, TargetFull, TargetLost
+from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
 from shardload.model import backoff
 from shardload.model.counts import SetAside
 from shardload.model.orders import Answer, Order, order_of_signal, parse_order
@@ -281,9 +281,9 @@ class Coordinator:
             return
         try:
             target = self._guard.answer(self._now_s)
-        except TargetLost as error:
-            if isinstance(error, TargetFull):
-                self._pool.renew()  # the workers hold connections, and have nothing to do
+        except (TargetLost, NoProcess) as error:
+            if isinstance(error, (TargetFull, NoProcess)):
+                self._pool.renew()  # the workers hold connections and processes, and have nothing to do
             self._give_up_if_hopeless(str(error))
             return
         if target is None:

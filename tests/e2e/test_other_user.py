@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
+import pkgutil
 import random
 import resource
 import shutil
@@ -18,15 +20,14 @@ from pathlib import Path
 
 import pytest
 
-import shardload.cli.control
-import shardload.cli.importing
-import shardload.cli.maintenance
-import shardload.cli.watching
-import shardload.jobs.doctor  # noqa: F401  # everything is imported before the other user takes over, who may not read it
+import shardload
 from shardload.cli import outcome
 from shardload.jobdir.directory import JobDirectory
 from tests.e2e.test_daemon import JOB, SLOW, assert_whole, launch
 from tests.harness import Daemon, Result, World, ipc_objects, kill, wait_until
+
+for module in pkgutil.walk_packages(shardload.__path__, "shardload."):
+    importlib.import_module(module.name)  # before the other user takes over, who may not read it
 
 NOBODY = 65534
 COMMANDS = [
