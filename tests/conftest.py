@@ -19,6 +19,9 @@ from tests.harness import World, ipc_objects, kill, processes_named, wait_for_th
 
 Servers = tuple[SourceUrl, TargetUrl]
 
+# Never side by side: the container tests share an engine, and each asks what it left there; the package is built once.
+ONE_AFTER_ANOTHER = ("tests/containers/", "tests/e2e/test_package.py")
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """For `-n auto`: tests wait more than they compute, so more of them than processors run side by side.
@@ -26,6 +29,18 @@ def pytest_xdist_auto_num_workers() -> int:
     None do where the tests cannot have SysV objects of their own: each of them would see the other ones'.
     """
     return 2 * len(os.sched_getaffinity(0)) if own_world.own_objects() else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Any test goes to whichever process is free, but what shares something expensive stays in one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+        def _split_scope(self, nodeid: str) -> str:
+            return next((start for start in ONE_AFTER_ANOTHER if nodeid.startswith(start)), nodeid)
+
+    return Scheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +17,6 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 from tests.containers.engine import IMAGE, clean_up, docker, image, labelled, left, missing_engine, missing_image
 
 _told: list[str] = []
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the marks when it is its turn
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, these run one after another: there is one engine, and each asks what it left."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("containers"))
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,6 @@ import pytest
 from shardload import __version__
 from tests.harness import World, by_id
 
-pytestmark = pytest.mark.xdist_group("package")  # built once
-
 ROOT = Path(__file__).parents[2]
 NOT_OURS = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "*.so", "_native.c")
 ROWS = 2000
