@@ -75,7 +75,9 @@ class Worker:
         signal.signal(signal.SIGTERM, session.leave)
         if not die_with_parent(session.coordinator):
             return 1
+        session.beat(Phase.IDLE)
         try:
+            session.ring()  # the coordinator may wait for this worker to have started
             while not session.must_leave():
                 if not self._kind.in_flight:
                     session.take_up(None)
