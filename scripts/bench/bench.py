@@ -1,4 +1,7 @@
-"""Loads one table in every way, in turn, several times, and prints medians and ratios. No timed test: a table."""
+"""Loads one table in every way, in turn, several times, and prints medians and ratios. No timed test: a table.
+
+With --save the table, the chart and the README's line are written as well (`report.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,20 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import contenders
 import redis
+import report
 from measure import Cost, measured, median
 
 from shardload import source
@@ -34,33 +40,59 @@ Contender = Callable[[], str]
 def main() -> None:
     """See --help."""
     arguments = _arguments()
+    load_before = os.getloadavg()[0]
     with stop_by_exception(STOP_SIGNALS), Sandbox() as sandbox:
         started_s = time.monotonic()
         seed(sandbox.mysql.url, contenders.TABLE, arguments.rows, 1, lambda _: None)
         _say(f"{arguments.rows:,} rows made in {time.monotonic() - started_s:.0f} s")
-        field = _field(sandbox, arguments)
-        costs: dict[str, list[Cost]] = {name: [] for name in field}
-        for turn in range(arguments.times):
-            for name, run in field.items():
-                client = redis.Redis(port=sandbox.redis.port)
-                client.flushall()
-                cost = measured(run, sandbox.mysql.pid, sandbox.redis.pid)
-                _check_keys(client, name, arguments.rows)
-                costs[name].append(cost)
-                _say(f"{turn + 1}/{arguments.times} {name}: {cost.wall_s:.2f} s {cost.note}")
-        _print_table(sandbox, arguments, costs)
-        _print_small_things(sandbox, arguments)
+        costs = _measure(sandbox, arguments)
+        run = {
+            "rows": arguments.rows,
+            "columns": len(contenders.COLUMNS),
+            "times": arguments.times,
+            "machine": _machine(sandbox),
+            "cpus": os.cpu_count(),
+            "load_before": round(load_before, 2),
+            **_small_things(sandbox, arguments),
+            "contenders": [_cost(name, several) for name, several in costs.items()],
+        }
         if arguments.verify:
             started_s = time.monotonic()
-            print(f"\n{contenders.verified(sandbox)} ({time.monotonic() - started_s:.0f} s)")
+            found = contenders.verified(sandbox)
+            run["verified"] = f"{found} ({time.monotonic() - started_s:.0f} s with that load)"
+    print(report.table(run))
+    if arguments.save:
+        report.save(run)
+
+
+def _measure(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, list[Cost]]:
+    """Everybody in turn, several times, each into an empty Redis."""
+    field = _field(sandbox, arguments)
+    costs: dict[str, list[Cost]] = {name: [] for name in field}
+    for turn in range(arguments.times):
+        for name, run in field.items():
+            client = redis.Redis(port=sandbox.redis.port)
+            client.flushall()
+            cost = measured(run, sandbox.mysql.pid, sandbox.redis.pid)
+            _check_keys(client, name, arguments.rows)
+            costs[name].append(cost)
+            _say(f"{turn + 1}/{arguments.times} {name}: {cost.wall_s:.2f} s {cost.note}")
+    return costs
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000, help="the table's rows (default 2 000 000)")
     parser.add_argument("--times", type=int, default=5, help="turns; medians are of these (default 5)")
-    parser.add_argument("--only", action="append", help="contenders whose names contain this text; several times")
+    parser.add_argument(
+        "--only", action="append", metavar="REGEX", help="contenders whose names match this; several times"
+    )
     parser.add_argument("--verify", action="store_true", help="load once more and compare every key with its row")
+    parser.add_argument(
+        "--save", action="store_true",
+        help="write the results to scripts/bench/results.json (in the place of those with as many rows), and from it "
+        "docs/speed.svg, the tables of docs/performance.md and the README's line",
+    )  # fmt: skip
     return parser.parse_args()
 
 
@@ -70,30 +102,28 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
     def load(workers: int, *words: str, reference: bool = False) -> Contender:
         return lambda: contenders.shardload(sandbox, workers, *words, reference=reference)
 
-    restore = ("--encoding", "restore")
+    restore, commands = ("--encoding", "restore"), ("--encoding", "commands")
     ttl = ("--ttl", "7d", "--ttl-jitter", "10%")
     hsets, restores = sandbox.directory / "hsets", sandbox.directory / "restores"
-    loads = {
-        f"shardload {encoding}{also}, {count}": load(workers, "--encoding", encoding, *words)
-        for encoding in ("restore", "commands")
-        for also, words in (("", ()), (" + TTL", ttl))
-        for workers, count in ((1, "1 worker"), (2, "2 workers"), (4, "4 workers"))
-    }
     field: dict[str, Contender] = {
-        "PyMySQL + redis-py, 2 processes": lambda: contenders.pipelines(sandbox, 2),
-        "pipe: mysql to redis-cli": lambda: contenders.pipe(sandbox),
-        "pipe with EXPIRE": lambda: contenders.pipe(sandbox, ttl_s=TTL_S),
-        "floor: HSETs from a file": lambda: contenders.hset_floor(sandbox, hsets),
-        "floor: RESTOREs from a file": lambda: contenders.restore_floor(sandbox, restores, arguments.rows),
+        "redis-py pipelines, 2 processes": lambda: contenders.pipelines(sandbox, 2),
+        report.PIPE: lambda: contenders.pipe(sandbox),
+        report.PIPE_EXPIRING: lambda: contenders.pipe(sandbox, ttl_s=TTL_S),
+        "redis-cli alone, HSETs from a file": lambda: contenders.hset_floor(sandbox, hsets),
+        "a socket alone, RESTOREs from a file": lambda: contenders.restore_floor(sandbox, restores, arguments.rows),
         # beside the default ranges, its measure, for a turn takes minutes, in which machines change
-        "shardload ranges of 1000, 2 workers": load(2, *restore, "--range-rows", "1000"),
-        **loads,
-        "shardload auto, native layout, 2 workers": load(2, "--hash-layout", "native"),
-        "shardload reference, 2 workers": load(2, reference=True),
-        "shardload reference restore, 2 workers": load(2, *restore, reference=True),
+        f"{report.DEFAULT}, --range-rows 1000": load(2, *restore, "--range-rows", "1000"),
+        report.DEFAULT: load(2, *restore),
+        "shardload, 1 worker": load(1, *restore),
+        "shardload, 4 workers": load(4, *restore),
+        report.EXPIRING: load(2, *restore, *ttl),
+        f"{report.DEFAULT}, --encoding commands": load(2, *commands),
+        f"{report.DEFAULT}, --encoding commands {' '.join(ttl)}": load(2, *commands, *ttl),
+        f"{report.DEFAULT}, --hash-layout native": load(2, "--hash-layout", "native"),
+        f"{report.DEFAULT}, --encoder reference": load(2, reference=True),
     }
     if arguments.only:
-        field = {name: run for name, run in field.items() if any(text in name for text in arguments.only)}
+        field = {name: run for name, run in field.items() if any(re.search(text, name) for text in arguments.only)}
     if any("HSETs" in name for name in field):
         contenders.write_hset_file(sandbox, hsets)
     if any("RESTOREs" in name for name in field):
@@ -105,31 +135,26 @@ def _check_keys(client: redis.Redis, name: str, rows: int) -> None:
     """As many keys as rows, all of them with an expiry or none. SystemExit if not."""
     found = client.info("keyspace").get("db0", {})
     keys, expiring = found.get("keys", 0), found.get("expires", 0)
-    wanted = rows if any(word in name for word in ("TTL", "EXPIRE")) else 0
+    wanted = rows if any(word in name for word in ("--ttl", "EXPIRE")) else 0
     if (keys, expiring) != (rows, wanted):
         raise SystemExit(f"{name}: {keys} keys, {expiring} with an expiry, not {rows} and {wanted}")
 
 
-def _print_table(sandbox: Sandbox, arguments: argparse.Namespace, costs: dict[str, list[Cost]]) -> None:
-    rows = arguments.rows
-    medians = {name: median(several) for name, several in costs.items()}
-    reference = medians.get("pipe: mysql to redis-cli")
-    print(f"\n{_machine(sandbox)}\n{rows:,} rows of {len(contenders.COLUMNS)} columns, medians of {arguments.times}\n")
-    print("| contender | speed / pipe | s | rows/s | client CPU | mysqld CPU | Redis CPU | client peak |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, cost in medians.items():
-        ratio = f"{reference.wall_s / cost.wall_s:.2f}" if reference else "-"
-        workers = [json.loads(one.note) for one in costs[name] if one.note]
-        cpu = statistics.median(one["cpu_s"] for one in workers) if workers else cost.client_cpu_s
-        peak = max(one["peak_mib"] for one in workers) if workers else cost.client_peak_mib
-        memory = f"{peak:.0f} MiB" if peak else "-"
-        print(
-            f"| {name} | {ratio} | {cost.wall_s:.2f} | {rows / cost.wall_s:,.0f} | {cpu / rows * 1e6:.2f} µs/row "
-            f"| {cost.mysqld_cpu_s / rows * 1e6:.2f} | {cost.redis_cpu_s / rows * 1e6:.2f} | {memory} |"
-        )
+def _cost(name: str, several: list[Cost]) -> dict[str, Any]:
+    """A contender's medians. Of shardload only the workers' CPU and memory are told, as its log has them."""
+    cost = median(several)
+    workers = [json.loads(one.note) for one in several if one.note]
+    return {
+        "name": name,
+        "wall_s": round(cost.wall_s, 3),
+        "client_cpu_s": round(statistics.median(one["cpu_s"] for one in workers) if workers else cost.client_cpu_s, 3),
+        "mysqld_cpu_s": round(cost.mysqld_cpu_s, 3),
+        "redis_cpu_s": round(cost.redis_cpu_s, 3),
+        "client_peak_mib": round(max(one["peak_mib"] for one in workers) if workers else cost.client_peak_mib),
+    }
 
 
-def _print_small_things(sandbox: Sandbox, arguments: argparse.Namespace) -> None:
+def _small_things(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Any]:
     """Planning alone, and from the command to the first key."""
     connection = source.connect(sandbox.mysql.url)
     planned = []
@@ -138,9 +163,10 @@ def _print_small_things(sandbox: Sandbox, arguments: argparse.Namespace) -> None
         ranges = split(source.TableKeys(connection, contenders.TABLE, "id"), 50_000)
         planned.append(time.monotonic() - started_s)
     connection.close()
-    print(f"\nplanning {arguments.rows:,} rows: {statistics.median(planned):.3f} s, {len(ranges)} ranges")
-    first = statistics.median(_until_first_key(sandbox) for _ in range(arguments.times))
-    print(f"from the command to the first key: {first:.2f} s")
+    first_s = statistics.median(_until_first_key(sandbox) for _ in range(arguments.times))
+    return {
+        "planning_s": round(statistics.median(planned), 4), "ranges": len(ranges), "first_key_s": round(first_s, 3)
+    }  # fmt: skip
 
 
 def _until_first_key(sandbox: Sandbox) -> float:
