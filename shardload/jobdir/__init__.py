@@ -1,1 +1,1 @@
-"""A job's files: its directory, the journal, `run.json`, the log."""
+"""The files of a job: its directory (`directory`), the journal, `run.json` (`runfile`) and the log."""

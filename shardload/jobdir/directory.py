@@ -1,10 +1,9 @@
-"""A job's directory: its files' names, its lock, and the small JSON files in it.
+"""A job's directory: the names of its files, its lock, its small JSON files, and the workers' reports.
 
-It is its user's alone: what another user owns or could have put there is not touched (`ownfile.py`).
-
-`spec.json` (no secrets), `journal.sqlite`, `run.json` (who runs it, with which SysV objects), `lock` (flock for the
-coordinator's life), `key` (for ftok; never replaced), `control` (the FIFO for orders, while it runs), `log`, and a
-`report.*` for each range that has something to tell.
+The files are `spec.json` (without secrets), `journal.sqlite`, `run.json` (which process runs the job, with which SysV
+objects), `lock` (the coordinator holds an flock on it), `key` (for ftok; never replaced), `control` (the FIFO for
+orders, while the job runs), `log`, and `report.*` (the rows of a range that a worker could not load).
+Only the job's user may use them. Files that another user owns, or could have put there, are left alone (`ownfile.py`).
 """
 
 from __future__ import annotations
@@ -34,9 +33,10 @@ _OURS = re.compile(
     r"(spec|run)\.(json|new)|journal\.(sqlite(-wal|-shm|-journal)?|new(-journal)?)|key|lock|control|log(\..*)?"
     r"|report\..*|answer\..*"
 )
-_LOCK_PATIENCE_S = 0.2  # one who only looks whether the job is held (`is_locked`) holds the lock for an instant
-_LOOK_AGAIN_S = 0.01
-_NOT_THE_PATHS_FAULT = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_LOCK_PATIENCE_S = 0.2  # `is_locked` of another process holds the lock for an instant
+_LOCK_RETRY_S = 0.01
+_DISK_ERRORS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_OTHER_STATE_DIR = "choose another --state-dir"
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class JobDirectory:
 
     @classmethod
     def create(cls, state_dir: Path, name: str) -> JobDirectory:
-        """A new directory, readable by this user alone. JobError if the name is taken or it cannot be made.
+        """Make a new directory that only this user can read. Of several processes, the one that makes `key` gets it.
 
-        Who makes the key file has the name: of two that try at once, one.
+        JobError if the name is taken or the directory cannot be made; DirectoryLost if the disk is the cause.
         """
         directory = cls(state_dir / name)
         try:
@@ -57,24 +57,25 @@ class JobDirectory:
             directory.path.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
             directory.check_free()
             make_private(directory.path)
-            directory.check_free()  # again: now nobody else can write it
+            directory.check_free()  # again: from now on nobody else can write to it
             os.close(open_own(directory.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             raise directory._taken() from None
         except OSError as error:
-            kind = DirectoryLost if error.errno in _NOT_THE_PATHS_FAULT else JobError
-            raise kind(f"cannot make the job directory {directory.path}: {error.strerror}", "see --state-dir") from None
+            kind = DirectoryLost if error.errno in _DISK_ERRORS else JobError
+            message = f"cannot make the job directory {directory.path}: {error.strerror}"
+            raise kind(message, _OTHER_STATE_DIR) from None
         return directory
 
     def check_free(self) -> None:
-        """JobError if the name is taken. An empty directory does not take it: a kill at the first moment leaves one."""
+        """JobError if the name is taken. An empty directory does not count: `create` leaves one if it is killed."""
         try:
             is_free = not any(self.path.iterdir())
         except FileNotFoundError:
             return
         except NotADirectoryError:
             if not self.path.parent.is_dir():
-                raise JobError(f"{self.path.parent} is not a directory", "see --state-dir") from None
+                raise JobError(f"{self.path.parent} is not a directory", _OTHER_STATE_DIR) from None
             is_free = False
         except PermissionError:
             raise JobForeign(self.path) from None
@@ -82,42 +83,42 @@ class JobDirectory:
             raise self._taken()
 
     def _taken(self) -> JobError:
-        if self.path.is_dir() and _is_within_reach(self.path) and self.is_locked():
-            way_on = f"it is running: shardload attach {self.name}"
-        elif _is_there(self.spec_file):
-            way_on = f"go on with it: shardload resume {self.name}"
-        elif self in self.half_made(self.path.parent):
-            way_on = "it was never begun: shardload clean removes it"
+        if self.path.is_dir() and _is_accessible(self.path) and self.is_locked():
+            hint = f"it is running; to watch it, run: shardload attach {self.name}"
+        elif _is_file(self.spec_file):
+            hint = f"to continue it, run: shardload resume {self.name}"
+        elif self in self.incomplete(self.path.parent):
+            hint = "it never started; to remove it, run: shardload clean"
         else:
-            return JobError(f"{self.path} is there already, and is no job", "choose another --job")
-        return JobError(f"job {self.name} exists already in {self.path.parent}", f"{way_on}; or choose another --job")
+            return JobError(f"{self.path} already exists and is not a job", "choose another --job")
+        return JobError(f"job {self.name} already exists in {self.path.parent}", f"{hint}; or choose another --job")
 
     @classmethod
     def find(cls, state_dir: Path, name: str) -> JobDirectory:
-        """An existing job's directory. JobError, naming the jobs there are, if there is none; JobForeign if it is
-        another user's, unless this one is root."""
+        """An existing job's directory. JobError, with the names of the existing jobs, if there is no such job;
+        JobForeign if it belongs to another user and this user is not root."""
         if not is_job_name(name):
-            raise JobError(f"{name!r} is no job's name", f"names have {JOB_NAME_WORDS}")
+            raise JobError(f"{name!r} is not a job name", f"a job name has {JOB_NAME_WORDS}")
         directory = cls(state_dir / name)
-        if os.path.lexists(directory.path) and not _is_within_reach(directory.path):
+        if os.path.lexists(directory.path) and not _is_accessible(directory.path):
             check_own_directory(directory.path)
-        if not _is_there(directory.spec_file):
+        if not _is_file(directory.spec_file):
             names = [other.name for other in cls.all(state_dir)]
             raise JobError(
                 f"there is no job {name!r} in {state_dir}",
-                f"there is: {a_few_jobs(names, name)}" if names else "there is none at all; see --state-dir",
+                f"the jobs there: {a_few_jobs(names, name)}" if names else f"there are no jobs; {_OTHER_STATE_DIR}",
             )
         return directory
 
     @classmethod
     def all(cls, state_dir: Path) -> list[JobDirectory]:
-        """Every job's directory, by name: this user's own, or for root everybody's."""
-        return [cls(path) for path in _entries(state_dir) if _is_within_reach(path) and _is_there(path / "spec.json")]
+        """The directories of all jobs, by name: of this user's jobs, or of everybody's if this user is root."""
+        return [cls(path) for path in _entries(state_dir) if _is_accessible(path) and _is_file(path / "spec.json")]
 
     @classmethod
     def foreign(cls, state_dir: Path) -> list[JobDirectory]:
-        """Another user's directories, by name: whether they are jobs is not looked at."""
-        return [cls(path) for path in _entries(state_dir) if path.is_dir() and not _is_within_reach(path)]
+        """The directories of other users, by name. Whether they are jobs is not checked."""
+        return [cls(path) for path in _entries(state_dir) if path.is_dir() and not _is_accessible(path)]
 
     @property
     def name(self) -> str:
@@ -136,7 +137,7 @@ class JobDirectory:
 
     @property
     def run_file(self) -> Path:
-        """Who runs the job, and with which SysV objects."""
+        """Which process runs the job, and with which SysV objects."""
         return self.path / "run.json"
 
     @property
@@ -146,42 +147,42 @@ class JobDirectory:
 
     @property
     def log_file(self) -> Path:
-        """Everything that happened."""
+        """The log file."""
         return self.path / "log"
 
     def lock(self) -> int:
-        """Hold the job for this process's life. The result is the descriptor, to be closed in children.
+        """Lock the job for as long as this process lives. Returns the lock's descriptor; children have to close it.
 
-        JobError, saying who holds it, if it is held; or why it cannot be opened.
+        JobError if another process holds the lock, or if the file cannot be opened; JobForeign if it is another user's.
         """
         try:
             remove_group_access(self.path)
             descriptor = open_own(self.path / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise self._no_lock(error) from None
+            raise self._lock_error(error) from None
         give_up_s = time.monotonic() + _LOCK_PATIENCE_S
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 if time.monotonic() < give_up_s:
-                    time.sleep(_LOOK_AGAIN_S)
+                    time.sleep(_LOCK_RETRY_S)
                     continue
                 os.close(descriptor)
                 raise JobError(
                     f"job {self.name} is running, held by process {self.read_run().pid or '?'}",
-                    f"watch it: shardload attach {self.name}; end it: shardload stop {self.name}",
+                    f"to watch it, run: shardload attach {self.name}; to end it, run: shardload stop {self.name}",
                 ) from None
             return descriptor
 
     def is_locked(self) -> bool:
-        """True if a process holds the job."""
+        """True if a process holds the job's lock. JobError if the lock cannot be opened."""
         try:
             descriptor = open_own(self.path / "lock", os.O_RDONLY)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise self._no_lock(error) from None
+            raise self._lock_error(error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -190,15 +191,15 @@ class JobDirectory:
             os.close(descriptor)
         return False
 
-    def _no_lock(self, error: OSError) -> JobError:
+    def _lock_error(self, error: OSError) -> JobError:
         if isinstance(error, PermissionError):
             return JobForeign(self.path)
-        return JobError(f"cannot open {self.path / 'lock'}: {error.strerror}", "see --state-dir")
+        return JobError(f"cannot open {self.path / 'lock'}: {error.strerror}", _OTHER_STATE_DIR)
 
-    def forget(self) -> bool:
-        """Remove the job's files, and the directory. False if it holds something that is not shardload's: that stays.
+    def remove(self) -> bool:
+        """Remove the job's files and the directory. The caller holds the lock.
 
-        Whoever calls this holds the lock.
+        Files that are not shardload's stay, and so does the directory then: the result is False.
         """
         remove_own(self.path, _OURS.fullmatch)
         try:
@@ -208,12 +209,12 @@ class JobDirectory:
         return True
 
     @classmethod
-    def half_made(cls, state_dir: Path) -> list[JobDirectory]:
-        """Directories whose making was cut off by a kill: a key file, no spec, and nothing that is not shardload's."""
+    def incomplete(cls, state_dir: Path) -> list[JobDirectory]:
+        """Directories whose `create` was killed: they have a key file, no spec, and only files of shardload's."""
         return [
             cls(path)
             for path in _entries(state_dir)
-            if (_is_within_reach(path) and _is_there(path / "key"))
+            if (_is_accessible(path) and _is_file(path / "key"))
             and not os.path.lexists(path / "spec.json")
             and all(_OURS.fullmatch(entry.name) for entry in path.iterdir())
         ]
@@ -223,16 +224,15 @@ class JobDirectory:
         write(self.spec_file, spec)
 
     def read_spec(self) -> dict[str, Any]:
-        """The stored spec. JobError if it is damaged."""
+        """Read `spec.json`. JobError if it is damaged."""
         return read(self.spec_file)
 
     def write_run(self, run: RunRecord) -> None:
-        """Write `run.json`, whole or not at all."""
+        """Write `run.json`. A kill leaves either the old or the new one."""
         write(self.run_file, run.as_json())
 
     def read_run(self) -> RunRecord:
-        """The last run; an empty record if the job never ran. JobError if it is damaged, JobForeign if it is not
-        ours."""
+        """Read `run.json`; an empty record if the job never ran. JobError if damaged, JobForeign if another user's."""
         try:
             check_own_directory(self.path)
         except OSError as error:
@@ -240,16 +240,16 @@ class JobDirectory:
         try:
             return RunRecord.from_json(read(self.run_file)) if os.path.lexists(self.run_file) else RunRecord()
         except ValueError as error:
-            raise damaged(self.run_file, f"cannot be right: {error}") from None
+            raise damaged(self.run_file, f"has wrong values: {error}") from None
 
-    def write_report(self, range_id: int, attempt: int, told: list[SetAside]) -> None:
-        """What a worker has to tell of a range; rows and texts do not fit into an ack."""
+    def write_report(self, range_id: int, attempt: int, rows: list[SetAside]) -> None:
+        """Append rows that a worker could not load to the range's report. An ack has no room for them."""
         descriptor = open_own(self._report(range_id, attempt), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps([bounded(one.key), bounded(one.reason)]) + "\n" for one in told)
+            file.writelines(json.dumps([bounded(one.key), bounded(one.reason)]) + "\n" for one in rows)
 
     def take_report(self, range_id: int, attempt: int) -> list[SetAside]:
-        """The report of a range, once: the file is removed."""
+        """Read a range's report and remove the file. Empty if there is none."""
         path = self._report(range_id, attempt)
         try:
             with os.fdopen(open_own(path, os.O_RDONLY), encoding="utf-8") as file:
@@ -260,7 +260,7 @@ class JobDirectory:
         return [SetAside(*json.loads(line)) for line in lines]
 
     def remove_reports(self) -> None:
-        """Those that dead workers left."""
+        """Remove the reports that dead workers left."""
         remove_own(self.path, lambda name: name.startswith("report."))
 
     def _report(self, range_id: int, attempt: int) -> Path:
@@ -268,7 +268,7 @@ class JobDirectory:
 
 
 def _entries(state_dir: Path) -> list[Path]:
-    """What may be a job by its name: a volume's lost+found is none, for example."""
+    """The paths whose names can be job names; a volume's lost+found is not one."""
     try:
         return sorted(path for path in state_dir.iterdir() if is_job_name(path.name))
     except (FileNotFoundError, NotADirectoryError):
@@ -277,8 +277,8 @@ def _entries(state_dir: Path) -> list[Path]:
         raise JobForeign(state_dir) from None
 
 
-def _is_within_reach(directory: Path) -> bool:
-    """True if it is this user's own, or if this is root, who can act as its owner."""
+def _is_accessible(directory: Path) -> bool:
+    """True if it is a directory of this user's, or if this user is root, who can act as its owner."""
     try:
         found = directory.lstat()
     except OSError:
@@ -286,7 +286,8 @@ def _is_within_reach(directory: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and os.geteuid() in (0, found.st_uid)
 
 
-def _is_there(file: Path) -> bool:
+def _is_file(file: Path) -> bool:
+    """True if it is a regular file. JobForeign if this user may not look."""
     try:
         return stat.S_ISREG(file.lstat().st_mode)
     except PermissionError:

@@ -1,7 +1,7 @@
-"""The job's log file: one line an event, with time, level, process and (where there is one) range.
+"""The job's log file: one line for each event, with time, level, process and, if it concerns one, the range.
 
-Coordinator and workers append to it. Every line is written to the file that bears the log's name at that moment, so
-logrotate may move it away; nobody has to be told (USR1 makes the coordinator look at once).
+Coordinator and workers append to it. Each of them checks before every line whether the file still has the log's name,
+and opens a new one if not. So logrotate may rename the file; SIGUSR1 is not needed, but makes the coordinator check.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from shardload.model.printable import MOST_LOGGED, bounded, printable
 _process = {"role": "coordinator"}
 
 
-def name_process(role: str) -> None:
-    """What the log calls this process from now on: a forked child says what it is."""
+def set_process_role(role: str) -> None:
+    """Set the name of this process in the log. Call it in a forked child."""
     _process["role"] = role
 
 
-class _Flat(logging.Formatter):
-    """One line an event: what a server said is escaped, and a traceback's lines are told apart by a bar."""
+class _OneLine(logging.Formatter):
+    """Formats an event as one line: escapes text from servers, and joins the lines of a traceback with a bar."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.exc_text = None  # another handler's form of it
+        record.exc_text = None  # another handler may have formatted it its own way
         return " | ".join(line for line in super().format(record).split("\n") if line.strip())
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base class's name
@@ -41,7 +41,9 @@ class _Flat(logging.Formatter):
         return "\n".join(map(printable, bounded(super().formatException(ei), MOST_LOGGED).split("\n")))
 
 
-class _Line(_Flat):
+class _Line(_OneLine):
+    """The text format of the log file."""
+
     def format(self, record: logging.LogRecord) -> str:
         subject = f" range {record.__dict__['range_id']}" if "range_id" in record.__dict__ else ""
         head = f"{_when(record)} {record.levelname} {_process['role']}[{record.process}]{subject}"
@@ -49,6 +51,8 @@ class _Line(_Flat):
 
 
 class _Json(logging.Formatter):
+    """The JSON format of the log file."""
+
     def format(self, record: logging.LogRecord) -> str:
         event = {
             "time": _when(record),
@@ -63,14 +67,16 @@ class _Json(logging.Formatter):
 
 
 def open_log(path: Path, form: str = "text") -> logging.Handler:
-    """Send everything under the logger `shardload` to this file, 0600. O_APPEND: lines of several processes stay whole.
+    """Write everything that the logger `shardload` gets to this file, which is opened with mode 0600 and O_APPEND.
 
-    `form` is `text` or `json`. DirectoryLost if it cannot be opened.
+    O_APPEND keeps the lines of several processes whole. `form` is `text` or `json`. DirectoryLost if opening fails.
     """
     try:
         handler = _PrivateFile(path, encoding="utf-8")
     except OSError as error:
-        raise DirectoryLost(f"cannot write the log {path}: {error.strerror}", "is the disk full?") from None
+        raise DirectoryLost(
+            f"cannot write the log {path}: {error.strerror}", "check that the disk has space and is writable"
+        ) from None
     handler.setFormatter(_Json() if form == "json" else _Line())
     logger = logging.getLogger("shardload")
     logger.setLevel(logging.INFO)
@@ -80,35 +86,35 @@ def open_log(path: Path, form: str = "text") -> logging.Handler:
 
 
 def show_log(stream: TextIO) -> None:
-    """Send every event there as well, without time and process."""
+    """Write every event to this stream too, without time and process."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Flat())
+    handler.setFormatter(_OneLine())
     logging.getLogger("shardload").addHandler(handler)
 
 
 def close_log(handler: logging.Handler) -> None:
-    """Stop writing to it."""
+    """Stop writing to the log and close it."""
     logging.getLogger("shardload").removeHandler(handler)
     with suppress(OSError):  # the disk is full: the last lines are lost
         handler.close()
 
 
 def open_log_file(path: Path) -> int:
-    """A descriptor to append with. OSError if it cannot be opened, JobForeign if it is not this user's."""
+    """Open the log to append. Returns the descriptor. OSError if that fails, JobForeign if it is another user's."""
     return open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 class _PrivateFile(logging.handlers.WatchedFileHandler):
-    """Opened anew when the name means another file; readable by this user alone, whatever the umask is."""
+    """Opens a new file if the old one was renamed. Only this user can read it, whatever the umask is."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             super().emit(record)
-        except (OSError, JobError):  # the name cannot be opened anew, or somebody else has put something there
+        except (OSError, JobError):  # a new file cannot be opened, or another user's file is there
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's name
-        """The line is lost: a full disk is no reason for a job to fail, nor for a traceback on a person's screen."""
+        """Drop the line. A full disk must not end the job, or print a traceback."""
 
     def _open(self):  # type: ignore[no-untyped-def]  # the class's own annotation differs between Pythons
         return os.fdopen(open_log_file(Path(self.baseFilename)), "a", encoding=self.encoding)

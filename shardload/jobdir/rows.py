@@ -1,4 +1,4 @@
-"""What the journal's rows say. A file may be damaged: each row is held against what can stand there. Pure."""
+"""Turns the journal's rows into objects. The file may be damaged, so every value is checked. Pure."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ _LOWEST, _ABOVE_HIGHEST = -(2**63), 2**64
 
 
 def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[Any]]) -> Totals:
-    """From six counts and six more numbers, the rows that vanished, and how many seconds each run lasted. ValueError if
-    they cannot be."""
+    """The totals of a job, from the numbers that `Journal.totals` selects. `runs` holds the seconds of each run.
+
+    ValueError if a value is impossible.
+    """
     numbers = [_count(value) for value in row]
     seconds = [value for (value,) in runs]
     if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in seconds):
-        raise ValueError("a run's duration is no number")
+        raise ValueError("the duration of a run is not a number")
     counts, six = Counts(*numbers[:6]), numbers[6:12]
     return Totals(counts, six[0], six[1], six[2], six[3], six[4], six[5], sum(seconds), _count(vanished_rows))
 
 
 def record_of(row: Sequence[Any]) -> RangeRecord:
-    """From id, low, high, estimated rows and attempts. ValueError if they cannot be."""
+    """From id, low, high, estimated rows and attempts. ValueError if a value is impossible."""
     low, high = (int(value) if isinstance(value, str) else _ABOVE_HIGHEST + 1 for value in row[1:3])
     if not _LOWEST <= low < high <= _ABOVE_HIGHEST:
-        raise ValueError(f"range {row[0]} has bounds that no key has")
+        raise ValueError(f"range {row[0]} has impossible bounds")
     return RangeRecord(_count(row[0]), KeyRange(low, high), _count(row[3]), _count(row[4]))
 
 
 def failure_of(row: Sequence[Any]) -> SetAside:
-    """From key and reason. ValueError if they are no text."""
+    """From key and reason. ValueError if one is not text."""
     if not all(isinstance(value, str) for value in row):
-        raise ValueError("a failure's key or reason is no text")
+        raise ValueError("the key or reason of a failure is not text")
     return SetAside(*row)
 
 
 def fact_of(text: Any) -> dict[str, Any]:
-    """From its JSON. ValueError or RecursionError if it is none."""
+    """From a JSON object. ValueError or RecursionError if the text is not one."""
     fact = json.loads(text)
     if not isinstance(fact, dict):
-        raise ValueError("a fact of the job is no object")
+        raise ValueError("a fact of the job is not a JSON object")
     return fact
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} stands where a number of rows, ranges or bytes belongs")
+        raise ValueError(f"{value!r} is not a number of rows, ranges or bytes")
     return value

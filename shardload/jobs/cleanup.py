@@ -100,7 +100,7 @@ def clean(state_dir: Path, names: Sequence[str], *, resumable: bool, dry_run: bo
             told = [f"kept {directory.name}: {error}"]
         yield from told
     if not names:
-        for directory in JobDirectory.half_made(state_dir):
+        for directory in JobDirectory.incomplete(state_dir):
             told = []
             with suppress(JobForeign), acting_for(directory):
                 told = list(_clean_job(directory, "never begun", "", dry_run=dry_run))
@@ -146,7 +146,7 @@ def _clean_job(directory: JobDirectory, state: str, why_kept: str, *, dry_run: b
         yield f"kept {directory.name}: {error}"
         return
     try:
-        if dry_run or directory.forget():
+        if dry_run or directory.remove():
             yield f"{would} {directory.path} ({state})"
         else:
             yield f"kept {directory.path}: there are files in it that are not shardload's"

@@ -114,7 +114,7 @@ def _worker_body(job: Job) -> WorkerBody:
     )
 
     def body(slot: int, ipc: IpcSet, doorbell: int) -> int:
-        log.name_process(f"worker-{slot}")
+        log.set_process_role(f"worker-{slot}")
         try:
             session = Session(slot, ipc.board, ipc.acks, doorbell)
             return Worker(settings, ipc.tasks, session, Load(settings, session)).run()

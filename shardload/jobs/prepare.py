@@ -194,7 +194,7 @@ def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSp
     """The spec of an existing job, with passwords from `flags` or the environment, and its journal."""
     stored = directory.read_spec()
     if wrong := wrong_in_spec(stored, directory.name):
-        raise damaged(directory.spec_file, f"cannot be right: {', '.join(wrong)}")
+        raise damaged(directory.spec_file, f"has wrong values: {', '.join(wrong)}")
     spec = load_stored(stored, {**flags, "state_dir": directory.path.parent})
     journal = Journal(directory.journal_file)
     check_unchanged(directory.name, "spec", journal.fact("identity"), spec.identity())

@@ -249,7 +249,7 @@ def test_stop_while_paused(world: World, many_users: str) -> None:
         (["rate", "-1"], "No such option"),
         (["pause", "nothing"], "there is no job 'nothing'"),
         (["status", "nothing"], "there is no job 'nothing'"),
-        (["stop", "../x"], "'../x' is no job's name"),
+        (["stop", "../x"], "'../x' is not a job name"),
     ],
 )
 def test_wrong_orders(world: World, many_users: str, words: list[str], told: str) -> None:

@@ -60,7 +60,7 @@ def test_a_broken_directory_is_in_nobodys_way(tmp_path: Path) -> None:
     assert len(ipc_objects() - before) == 3
     told = cleaned(tmp_path)
     assert [line.split(":")[0] for line in told] == ["kept a", "kept b", "kept c", "kept d", "kept e"]
-    assert "run.json cannot be right: ipc" in told[0]
+    assert "run.json has wrong values: ipc" in told[0]
     assert "d/lock is not the type of file that belongs there" in told[3]
     assert remove_recorded(record, locked.key_file) == 3
     assert ipc_objects() == before

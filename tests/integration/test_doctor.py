@@ -36,7 +36,7 @@ def test_a_damaged_job_is_a_finding(tmp_path: Path) -> None:
     journal, run, died = found(tmp_path, "jobs")
     assert {finding.level for finding in (journal, run, died)} == {"warning"}
     assert journal.text.startswith("bad-journal: the journal ")
-    assert run.text == f"bad-run: {tmp_path / 'bad-run' / 'run.json'} cannot be right: ipc"
+    assert run.text == f"bad-run: {tmp_path / 'bad-run' / 'run.json'} has wrong values: ipc"
     assert "shardload clean bad-run" in run.hint
     assert died.text == "died: dead"
 

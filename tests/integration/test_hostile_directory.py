@@ -112,7 +112,7 @@ def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, ho
     """It is neither read nor written, and the error names it; the other jobs are handled."""
     spoilt(job, how)
     uses: list[Callable[[], Any]] = [
-        job.read_run, job.is_locked, job.lock, job.forget, lambda: job.write_run(RunRecord()),
+        job.read_run, job.is_locked, job.lock, job.remove, lambda: job.write_run(RunRecord()),
         lambda: job.write_report(1, 1, []), lambda: ControlInbox(job.path), Journal(job.journal_file).totals,
     ]  # fmt: skip
     for use in uses:
@@ -151,7 +151,7 @@ def test_an_empty_directory_of_another_user_is_not_taken(tmp_path: Path) -> None
 def test_a_name_is_a_name(job: JobDirectory, name: str, dry_run: bool) -> None:
     """`clean ..` removes nothing of the parent directory."""
     (job.path.parent.parent / "lock").touch()
-    with pytest.raises(JobError, match="is no job's name") as caught:
+    with pytest.raises(JobError, match="is not a job name") as caught:
         list(clean(job.path.parent, [name], resumable=True, dry_run=dry_run))
     assert caught.value.exit_code == 2
     assert (job.path.parent.parent / "lock").exists()

@@ -53,8 +53,8 @@ def test_a_taken_name_is_refused(job: JobDirectory) -> None:
     """With the way to go on, and without touching what is there."""
     with pytest.raises(JobError) as caught:
         JobDirectory.create(job.path.parent, "users")
-    assert caught.value.message == f"job users exists already in {job.path.parent}"
-    assert caught.value.hint == "go on with it: shardload resume users; or choose another --job"
+    assert caught.value.message == f"job users already exists in {job.path.parent}"
+    assert caught.value.hint == "to continue it, run: shardload resume users; or choose another --job"
     assert job.read_spec() == {"table": "user"}
 
 
@@ -79,16 +79,16 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
             return error.message
 
     with ThreadPoolExecutor(racers) as pool:
-        assert sorted(pool.map(race, range(racers)))[: racers - 1] == [f"job users exists already in {tmp_path}"] * 7
+        assert sorted(pool.map(race, range(racers)))[: racers - 1] == [f"job users already exists in {tmp_path}"] * 7
 
 
 @pytest.mark.parametrize(
     ("files", "message", "hint"),
     [
-        (["key", "journal.new"], "job users exists already in", "it was never begun: shardload clean removes it"),
-        (["thesis.tex"], "users is there already, and is no job", "choose another --job"),
-        (["key", "thesis.tex"], "users is there already, and is no job", "choose another --job"),
-        (None, "users is there already, and is no job", "choose another --job"),
+        (["key", "journal.new"], "job users already exists in", "it never started; to remove it, run: shardload clean"),
+        (["thesis.tex"], "users already exists and is not a job", "choose another --job"),
+        (["key", "thesis.tex"], "users already exists and is not a job", "choose another --job"),
+        (None, "users already exists and is not a job", "choose another --job"),
     ],
 )
 def test_a_name_taken_by_something_else(tmp_path: Path, files: list[str] | None, message: str, hint: str) -> None:
@@ -113,7 +113,7 @@ def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JobError, match=r"cannot make the job directory .*Not a directory") as caught:
         JobDirectory.create(tmp_path / "file" / "state", "j")
-    assert caught.value.hint == "see --state-dir"
+    assert caught.value.hint == "choose another --state-dir"
 
 
 def test_jobs_are_found_by_name(job: JobDirectory) -> None:
@@ -134,14 +134,14 @@ def test_an_unknown_job_is_refused(job: JobDirectory, name: str) -> None:
     with pytest.raises(JobError) as caught:
         JobDirectory.find(job.path.parent, name)
     assert caught.value.message == f"there is no job {name!r} in {job.path.parent}"
-    assert caught.value.hint == "there is: users"
+    assert caught.value.hint == "the jobs there: users"
 
 
 def test_no_job_at_all(tmp_path: Path) -> None:
     """The flag is named."""
     with pytest.raises(JobError) as caught:
         JobDirectory.find(tmp_path, "x")
-    assert caught.value.hint == "there is none at all; see --state-dir"
+    assert caught.value.hint == "there are no jobs; choose another --state-dir"
 
 
 def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
@@ -151,7 +151,7 @@ def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
     with pytest.raises(JobError) as caught:
         job.lock()
     assert caught.value.message == "job users is running, held by process 4711"
-    assert caught.value.hint == "watch it: shardload attach users; end it: shardload stop users"
+    assert caught.value.hint == "to watch it, run: shardload attach users; to end it, run: shardload stop users"
     os.close(held)
     os.close(job.lock())
 
@@ -202,7 +202,7 @@ def test_a_run_of_the_wrong_shape_is_damaged(job: JobDirectory, run: dict[str, A
     """It is JSON, but nobody could use it: said with the names that are wrong."""
     job.run_file.write_text(json.dumps(run))
     job.run_file.chmod(0o600)
-    with pytest.raises(JobError, match=rf"run\.json cannot be right: {next(iter(run))}") as caught:
+    with pytest.raises(JobError, match=rf"run\.json has wrong values: {next(iter(run))}") as caught:
         job.read_run()
     assert caught.value.hint == DAMAGED
 
@@ -212,7 +212,7 @@ def test_a_lock_that_cannot_be_opened(job: JobDirectory) -> None:
     (job.path / "lock").mkdir()
     with pytest.raises(JobError, match=r"lock is not the type of file that belongs there"):
         job.lock()
-    assert not job.forget()
+    assert not job.remove()
     assert [path.name for path in job.path.iterdir()] == ["lock"]
 
 

@@ -259,8 +259,8 @@ def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
     db.close()
     with pytest.raises(JournalError) as caught:
         other(journal).totals()
-    assert caught.value.message == f"the journal {journal.path} is of version {version}, not 2"
-    assert caught.value.hint == "finish the job with the shardload that began it, or start a new one"
+    assert caught.value.message == f"the journal {journal.path} has version {version}, not 2"
+    assert caught.value.hint == "resume it with the version of shardload that started it, or start a new job"
 
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 100, b"x"])
@@ -304,23 +304,23 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "truncated": (overwritten(lambda content: content[:5000]), "failed: "),
     "zeros": (overwritten(lambda content: b"\0" * len(content)), "failed: file is not a database"),
     "zeros in the middle": (overwritten(lambda content: content[:4096] + b"\0" * (len(content) - 4096)), "failed: "),
-    "empty": (overwritten(lambda _: b""), "is no journal of shardload's"),
-    "foreign": (foreign, "is no journal of shardload's"),
+    "empty": (overwritten(lambda _: b""), "is not a shardload journal"),
+    "foreign": (foreign, "is not a shardload journal"),
     "no table": (changed("DROP TABLE job", "DROP TABLE range"), "no such table"),
     "a column gone": (changed("ALTER TABLE failure DROP COLUMN reason"), "no such column"),
-    "text for a count": (changed("UPDATE range SET rows_read = 'many'"), "0.0 stands where a number"),
+    "text for a count": (changed("UPDATE range SET rows_read = 'many'"), "0.0 is not a number"),
     "text for a bound": (changed("UPDATE range SET low = 'a' WHERE id = 2"), "invalid literal"),
-    "a bound for a number": (changed("UPDATE range SET low = x'31' WHERE id = 2"), "bounds that no key has"),
-    "bounds the wrong way round": (changed("UPDATE range SET low = '900' WHERE id = 2"), "bounds that no key has"),
-    "a bound without end": (changed(f"UPDATE range SET high = '{10**30}' WHERE id = 3"), "bounds that no key has"),
-    "text for attempts": (changed("UPDATE range SET attempts = 'x'"), "'x' stands where a number"),
-    "seconds without end": (changed("INSERT INTO run VALUES (1, '', 9e999)"), "duration is no number"),
+    "a bound for a number": (changed("UPDATE range SET low = x'31' WHERE id = 2"), "impossible bounds"),
+    "bounds the wrong way round": (changed("UPDATE range SET low = '900' WHERE id = 2"), "impossible bounds"),
+    "a bound without end": (changed(f"UPDATE range SET high = '{10**30}' WHERE id = 3"), "impossible bounds"),
+    "text for attempts": (changed("UPDATE range SET attempts = 'x'"), "'x' is not a number"),
+    "seconds without end": (changed("INSERT INTO run VALUES (1, '', 9e999)"), "of a run is not a number"),
     "a fact that is no JSON": (changed("UPDATE job SET value = '{'"), "damaged: Expecting"),
-    "a fact of another kind": (changed("UPDATE job SET value = '[1]'"), "no object"),
+    "a fact of another kind": (changed("UPDATE job SET value = '[1]'"), "not a JSON object"),
     "a deep fact": (changed(f"UPDATE job SET value = '{'[' * 100_000}'"), "damaged: "),
     "a fact that is no text": (changed("UPDATE job SET value = x'ff'"), "damaged: "),
-    "no facts": (changed("DELETE FROM job"), "it lacks identity"),
-    "bytes for a reason": (changed("INSERT INTO failure VALUES (1, 'id=1', x'ff')"), "no text"),
+    "no facts": (changed("DELETE FROM job"), "identity is missing"),
+    "bytes for a reason": (changed("INSERT INTO failure VALUES (1, 'id=1', x'ff')"), "not text"),
 }
 
 

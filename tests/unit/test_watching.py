@@ -27,7 +27,7 @@ def job(tmp_path: Path) -> JobDirectory:
     ("file", "content", "told"),
     [
         ("run.json", "{", "cannot be read: "),
-        ("run.json", '{"ipc": 1}', "cannot be right: ipc"),
+        ("run.json", '{"ipc": 1}', "has wrong values: ipc"),
         ("journal.sqlite", "no journal at all, but long enough to look like one" * 20, "file is not a database"),
     ],
 )
