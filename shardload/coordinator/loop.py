@@ -31,7 +31,11 @@ COMMIT_AT_LAST_S = 0.1  # or of this time, if there is none
 STOP_GRACE_S = 5.0  # for workers to finish their current batch; below the 10 s that docker stop grants
 AFTER_ERROR_S = 0.05
 
-_LOST = (Outcome.UNREACHABLE, Outcome.BROKEN_OFF, Outcome.CROWDED)  # a server was lost, or could not be reached
+_LOST = (
+    Outcome.UNREACHABLE,
+    Outcome.CONNECTION_LOST,
+    Outcome.TOO_MANY_CONNECTIONS,
+)  # a server was lost, or could not be reached
 
 _log = logging.getLogger("shardload.coordinator")
 
@@ -214,7 +218,7 @@ class Coordinator:
             reason = told[-1].reason if told else "no reason given"
             if slot.note_loss(self._now_s) and slot.losses == 1:
                 self._say(f"worker {ack.slot}: {reason}; trying again")
-            if ack.outcome is Outcome.CROWDED and self.ending is None:
+            if ack.outcome is Outcome.TOO_MANY_CONNECTIONS and self.ending is None:
                 self._watchdog.note_up()
                 self.controls.go_on_with_fewer(reason)
             self._give_up_if_hopeless(reason)
@@ -224,7 +228,7 @@ class Coordinator:
         rows = self._publisher.progress().rows
         if self._trouble_since_s is None or rows > self._rows_at_trouble:  # another worker makes progress
             self._trouble_since_s, self._rows_at_trouble = self._now_s, rows
-        if backoff.is_hopeless(self._now_s, self._trouble_since_s, self._settings.give_up_after_s):
+        if backoff.should_give_up(self._now_s, self._trouble_since_s, self._settings.give_up_after_s):
             raise GaveUp(
                 f"nothing has succeeded for {self._settings.give_up_after_s:g} s, the last reason: {reason}",
                 f"fix the cause, then run: shardload resume {self._context.directory.name}",

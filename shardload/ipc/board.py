@@ -37,7 +37,7 @@ from shardload.ipc.records import (
     WorkerView,
 )
 from shardload.model.counts import Counts
-from shardload.model.limits import CREDITS, after_taking
+from shardload.model.limits import CREDITS, take_from_bucket
 
 MAGIC = b"SHARDLD6"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
@@ -149,7 +149,7 @@ class Board:
             rate_rows, tokens, filled_s = _BUCKET.unpack_from(self._bytes, _BUCKET_AT)
             if not rate_rows:
                 return 0.0
-            tokens, wait_s = after_taking(rate_rows, tokens, now_s - filled_s, rows)
+            tokens, wait_s = take_from_bucket(rate_rows, tokens, now_s - filled_s, rows)
             self._write(_BUCKET_AT, _BUCKET.pack(rate_rows, tokens, now_s))
         return wait_s
 

@@ -1,1 +1,1 @@
-"""The nouns and rules that every room may use. Nothing here reads a file, asks a server or waits."""
+"""The nouns and rules that every folder may use. Nothing here reads files, asks servers or waits."""

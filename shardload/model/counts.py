@@ -1,16 +1,16 @@
-"""What happened to rows: counts of a range, rows that were set aside, and the totals of a job."""
+"""Counts of rows, rows that were set aside, and the totals of a job."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from shardload.model.shortfall import is_much
+from shardload.model.shortfall import is_large_loss
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happened to rows. `rows_read == keys_written + rows_skipped + rows_failed`, once a range is done."""
+    """What happened to rows. Once a range is done, `rows_read == keys_written + rows_skipped + rows_failed`."""
 
     rows_read: int = 0
     keys_written: int = 0
@@ -55,7 +55,7 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Totals:
-    """What the journal has settled. `rows_vanished` is about how many rows the ranges that shrank have lost."""
+    """The sum of all ranges in the journal. `rows_vanished` estimates how many rows the ranges that shrank lost."""
 
     counts: Counts
     ranges: int
@@ -69,12 +69,11 @@ class Totals:
 
     @property
     def rows_lost(self) -> int:
-        """About how many rows the table has lost since it was planned, if they are so many that the job cannot be
-        called complete; else 0."""
-        return self.rows_vanished if is_much(self.rows_vanished, self.estimated_rows) else 0
+        """About how many rows the table lost since the plan, if so many that the job is not complete; else 0."""
+        return self.rows_vanished if is_large_loss(self.rows_vanished, self.estimated_rows) else 0
 
     def with_done(self, estimated_rows: int, counts: Counts) -> Totals:
-        """The totals after one more range is done, without asking the file again."""
+        """The totals after one more range is done. Saves reading the journal again."""
         return Totals(
             self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
             self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds, self.rows_vanished,
@@ -84,10 +83,10 @@ class Totals:
 def share_done(
     estimated_rows: int, estimated_done: int, in_hand: Iterable[tuple[int, int]], ranges: int, ranges_done: int
 ) -> float:
-    """The share of the plan that is done, 0 to 1, and 1 only when every range is.
+    """The share of the plan that is done, 0 to 1. It is 1 only when every range is done.
 
-    `in_hand` holds, for each range that is being loaded, its rows read and its estimate; a range in hand counts
-    for no more than its estimate.
+    `in_hand` has the rows read and the estimated rows of each range that is being loaded. Such a range counts for its
+    estimate at most.
     """
     if ranges == ranges_done:
         return 1.0

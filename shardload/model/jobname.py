@@ -1,13 +1,13 @@
-"""What a job may be called: it is a directory's name, and part of process titles. Pure."""
+"""The rule for job names. A job's name is also its directory's name, and part of process titles. Pure."""
 
 from __future__ import annotations
 
 import re
 
 JOB_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-JOB_NAME_WORDS = "letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
+JOB_NAME_WORDS = "at most 64 letters, digits, '.', '_' and '-', the first a letter or a digit"
 
 
 def is_job_name(text: str) -> bool:
-    """True if a job may be called that."""
+    """True if the text is a valid job name."""
     return re.fullmatch(JOB_NAME.removesuffix("$"), text) is not None

@@ -1,4 +1,4 @@
-"""Ranges of keys. Every range is half-open, `[low, high)`: this holds everywhere."""
+"""Ranges of keys. Every range, everywhere, is half-open: `[low, high)`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """The integers `low <= key < high` of a primary key; `high` may be 2**64, one past the largest key."""
+    """The keys `low <= key < high`, all integers. `high` may be 2**64, one more than the largest key.
+
+    ValueError if the range is empty.
+    """
 
     low: int
     high: int
@@ -18,15 +21,15 @@ class KeyRange:
 
     @property
     def span_keys(self) -> int:
-        """How many keys could lie in it (not how many rows do)."""
+        """How many integers it contains. The table may have fewer rows there."""
         return self.high - self.low
 
     def is_outside(self, bounds: KeyRange | None) -> bool:
-        """True if no key of it lies within the bounds; None are those of nothing."""
+        """True if it has no key in common with `bounds`. None stands for an empty range."""
         return bounds is None or self.low >= bounds.high or self.high <= bounds.low
 
     def halves(self) -> tuple[KeyRange, KeyRange]:
-        """Two ranges that cover this one exactly. ValueError if a single key cannot be halved."""
+        """Two ranges that together are this one. ValueError if it has a single key."""
         middle = self.low + self.span_keys // 2
         return KeyRange(self.low, middle), KeyRange(middle, self.high)
 
@@ -36,7 +39,7 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRange:
-    """A range and the planner's estimate of its rows (an estimate: never proof of emptiness or end)."""
+    """A range and the planner's estimate of its rows. An estimate of 0 does not prove that there are none."""
 
     keys: KeyRange
     estimated_rows: int
@@ -44,7 +47,7 @@ class PlannedRange:
 
 @dataclass(frozen=True, slots=True)
 class RangeRecord:
-    """A range as the journal knows it."""
+    """A range in the journal. `attempts` is the number of its last recorded attempt; 0: none."""
 
     range_id: int
     keys: KeyRange

@@ -1,4 +1,4 @@
-"""What a running job can be asked, in words: the control FIFO's lines and the signals mean the same orders. Pure."""
+"""The orders that a running job accepts: as lines in the control FIFO, and as signals. Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _PLAIN: dict[str, Verb] = {
 
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-# What a run listens to beside the stop signals, by whether it belongs to a terminal. There TTIN and TTOU keep the
-# meaning that the kernel gives them: a handler would turn a write of a background job (stty tostop) into a busy loop.
+# The other signals that a run handles; the key says whether it belongs to a terminal. There TTIN and TTOU keep their
+# default action: with a handler, a write of a background job (stty tostop) would become a busy loop.
 _EVERYWHERE = (signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 CONTROL_SIGNALS = {True: _EVERYWHERE, False: (*_EVERYWHERE, signal.SIGTTIN, signal.SIGTTOU)}
 
 
 @dataclass(frozen=True)
 class Order:
-    """One order. `number` is the workers of `scale`, or the rows a second of `rate` (0: no limit)."""
+    """One order. `number` is how many workers `scale` wants, or how many rows a second `rate` allows (0: no limit)."""
 
     verb: Verb
     number: int = 0
@@ -31,30 +31,30 @@ class Order:
 
 @dataclass(frozen=True)
 class Limits:
-    """What can be changed while a job runs. `rate_rows` 0: no limit."""
+    """The settings that can change while a job runs. `rate_rows` is in rows a second; 0: no limit."""
 
     workers: int
     rate_rows: int = 0
 
 
 class Answer(Protocol):
-    """Where the one who gave an order hears of it."""
+    """Sends answers to whoever gave an order."""
 
     def wait(self, text: str) -> None:
-        """It was understood, and is under way."""
+        """Say that the order is accepted and under way."""
         ...
 
     def done(self, text: str) -> None:
-        """It is carried out."""
+        """Say that the order is carried out."""
         ...
 
     def refuse(self, text: str) -> None:
-        """It will not be carried out."""
+        """Say that the order will not be carried out, and why."""
         ...
 
 
 def parse_order(words: str) -> Order:
-    """The order that a line says. ValueError, with what is accepted, if it says none."""
+    """The order in a line of the control FIFO. ValueError, with a text for a person, if it is not valid."""
     match words.split():
         case [word] if word in _PLAIN:
             return Order(_PLAIN[word])
@@ -74,9 +74,9 @@ def _within(number: str, most: int, what: str) -> int:
 
 
 def order_of_signal(number: int, workers: int, *, stops_at_hangup: bool) -> Order | None:
-    """What a signal asks of a job with so many workers. None for one that asks nothing of it.
+    """The order that a signal gives to a job with so many workers; None if it gives none.
 
-    A hang-up stops a job that belongs to a terminal; to any other it means what it means to daemons: reload.
+    With `stops_at_hangup` (the job belongs to a terminal), a hang-up stops the job. Else it means reload.
     """
     if number == signal.SIGHUP:
         return Order("stop" if stops_at_hangup else "reload")

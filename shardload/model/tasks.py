@@ -1,4 +1,4 @@
-"""What coordinator and workers say to each other: tasks and acknowledgements."""
+"""The messages between coordinator and workers: tasks and acks."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from shardload.model.keys import KeyRange
 
 
 class Outcome(enum.IntEnum):
-    """How a worker's work on a range ended. Small numbers: they travel in a struct."""
+    """How a worker's work on a range ended. The numbers are sent in acks."""
 
-    DONE = 1  # clean end of the result set, every reply confirmed
-    HANDED_BACK = 2  # broken off through no fault of its own: on request, or because one before it failed
-    UNREACHABLE = 3  # a server could not be reached or asked for patience: nobody's fault, no blame
-    BROKEN_OFF = 4  # both connections worked, then one was lost in the middle of the range
-    REFUSED = 5  # a server or the encoder said no to something in the range
-    HOPELESS = 6  # a server said no to the job itself: table gone, rights withdrawn
-    CROWDED = 7  # a server has no room for another connection: nobody's fault, and fewer workers may do
+    DONE = 1  # the result set ended cleanly, and Redis confirmed every command
+    HANDED_BACK = 2  # not finished, without blame: the worker was asked to stop, or the range before it failed
+    UNREACHABLE = 3  # a server could not be reached, or was busy: no blame
+    CONNECTION_LOST = 4  # both connections worked, then one was lost in the middle of the range
+    REFUSED = 5  # a server or the encoder refused something in the range
+    JOB_REFUSED = 6  # a server refused the job itself: the table is gone, rights were withdrawn
+    TOO_MANY_CONNECTIONS = 7  # a server has no room for another connection: no blame; fewer workers may help
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Coordinator to worker: load this range. `estimated_rows` is the plan's."""
+    """Coordinator to worker: load this range. `estimated_rows` is the plan's estimate."""
 
     range_id: int
     attempt: int
@@ -31,12 +31,12 @@ class Task:
     estimated_rows: int = field(default=0, compare=False)
 
 
-UNKNOWN_EPOCH = 0  # the target would not tell
+UNKNOWN_EPOCH = 0  # the target does not tell its epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Worker to coordinator: how a range ended. `epoch` names the epoch of the Redis that confirmed it."""
+    """Worker to coordinator: how a range ended. `epoch` is the epoch of the target that confirmed it."""
 
     slot: int
     range_id: int

@@ -1,4 +1,4 @@
-"""Durations and jobs' names, as a person reads them. Pure."""
+"""Durations and lists of jobs, in words for a person. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST_DAYS = 365
 
 
 def duration(seconds: float, *, roughly: bool = False) -> str:
-    """`5.3 s` (roughly: `5 s`), `1 min 05 s`, `2 h 07 min`, `3 days 4 h`, `more than a year`: two units say enough."""
+    """The duration in at most two units: `5.3 s` (`roughly`: `5 s`), `1 min 05 s`, `3 days 4 h`, `more than a year`."""
     whole_s = round(seconds) if roughly else int(seconds)
     if whole_s < _MINUTE_S:
         return f"{whole_s} s" if roughly else f"{seconds:.1f} s"
@@ -26,9 +26,9 @@ def duration(seconds: float, *, roughly: bool = False) -> str:
 
 
 def a_few_jobs(names: Sequence[str], like: str = "") -> str:
-    """Jobs' names; of many, a few (those most like `like` first), how many more there are, and where."""
+    """The names of all jobs. Of more than five: the most similar to `like`, and how to see the others."""
     if len(names) <= _MOST_NAMES:
         return ", ".join(names)
     similar = difflib.get_close_matches(like, names, _MOST_NAMES) if like else []
     shown = [*similar, *(name for name in names if name not in similar)][:_MOST_NAMES]
-    return f"{', '.join(shown)} and {len(names) - len(shown):,} more, see shardload jobs"
+    return f"{', '.join(shown)} and {len(names) - len(shown):,} more (run: shardload jobs)"

@@ -110,8 +110,8 @@ class Tracker:
                 self.handed_back[ack.range_id] = ack.counts.keys_written
         else:
             reason = told[-1].reason if told else "no reason given"
-            self._fail(task, reason, is_blamed=ack.outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED))
-            if ack.outcome is Outcome.HOPELESS:
+            self._fail(task, reason, is_blamed=ack.outcome in (Outcome.CONNECTION_LOST, Outcome.REFUSED))
+            if ack.outcome is Outcome.JOB_REFUSED:
                 raise Hopeless(f"the job cannot go on: {reason}")
 
     def is_plain(self, ack: Ack, task: Task | None) -> bool:

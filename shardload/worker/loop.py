@@ -139,10 +139,10 @@ class Worker:
     def _fail(self, task: Task, error: BaseException, *, is_connected: bool) -> None:
         """Acknowledge a failure, with its reason in a report. The next range begins on new connections."""
         outcome = outcome_of(error, is_connected=is_connected)
-        reason = why_hopeless(error) if outcome is Outcome.HOPELESS else str(error) or type(error).__name__
+        reason = why_hopeless(error) if outcome is Outcome.JOB_REFUSED else str(error) or type(error).__name__
         _log.info("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._kind.close()  # the state of the connections is unknown now
-        if outcome in (Outcome.BROKEN_OFF, Outcome.REFUSED) and task.keys.span_keys == 1:
+        if outcome in (Outcome.CONNECTION_LOST, Outcome.REFUSED) and task.keys.span_keys == 1:
             outcome = self._outcome_of_key(task.keys, outcome)
         if outcome is not Outcome.DONE:
             self._settings.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])

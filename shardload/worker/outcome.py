@@ -47,11 +47,11 @@ def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
     `is_connected` says that the worker had reached both servers.
     """
     if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
-        return Outcome.HOPELESS
+        return Outcome.JOB_REFUSED
     if isinstance(error, (SourceFull, TargetFull)):
-        return Outcome.CROWDED
+        return Outcome.TOO_MANY_CONNECTIONS
     if isinstance(error, (SourceBusy, SourceDoubtful, TargetBusy)):
         return Outcome.UNREACHABLE
     if isinstance(error, (SourceLost, TargetLost)):
-        return Outcome.BROKEN_OFF if is_connected else Outcome.UNREACHABLE
+        return Outcome.CONNECTION_LOST if is_connected else Outcome.UNREACHABLE
     return Outcome.REFUSED

@@ -152,7 +152,7 @@ def test_resume_asks_for_what_is_not_stored(world: World, small: str) -> None:
     assert "was started with redis" in other.err
     unknown = world.run("resume", "q")
     assert unknown.code == 2
-    assert "there is: r" in unknown.err
+    assert "the jobs there: r" in unknown.err
     world.execute("ALTER TABLE small ADD COLUMN more INT")
     changed = world.run("resume", "r")
     assert changed.code == 2
@@ -258,7 +258,7 @@ def test_passwords_of_all_kinds_of_letters(world: World, small: str) -> None:
         (("--state-dir", ""), 2, "is empty"),
         (("--state-dir", "/dev/null"), 2, "/dev/null"),
         (("--state-dir", "/proc/shardload"), 2, "cannot make the job directory"),
-        (("--job", "-x"), 2, "and begin with one of the former"),
+        (("--job", "-x"), 2, "the first a letter or a digit"),
     ],
 )
 def test_places_and_names(world: World, small: str, words: tuple[str, ...], code: int, fragment: str) -> None:

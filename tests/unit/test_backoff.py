@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.model.backoff import delay_s, is_hopeless
+from shardload.model.backoff import delay_s, should_give_up
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_hope_ends_when_the_time_is_over(
     now_s: float, last_success_s: float, give_up_after_s: float, hopeless: bool
 ) -> None:
     """Given up exactly when nothing has succeeded for as long as was allowed; at once if that is zero."""
-    assert is_hopeless(now_s, last_success_s, give_up_after_s) is hopeless
+    assert should_give_up(now_s, last_success_s, give_up_after_s) is hopeless

@@ -40,7 +40,7 @@ def test_too_many_connections_are_an_error_of_their_own(code: int) -> None:
     error = error_of(code)
     assert isinstance(error, SourceFull)
     assert "fewer --workers" in error.hint
-    assert outcome_of(error, is_connected=True) is Outcome.CROWDED
+    assert outcome_of(error, is_connected=True) is Outcome.TOO_MANY_CONNECTIONS
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardload.model.limits import BURST_S, DEFAULT_RANGE_ROWS, after_taking, range_rows_under
+from shardload.model.limits import BURST_S, DEFAULT_RANGE_ROWS, range_rows_under, take_from_bucket
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from shardload.model.limits import BURST_S, DEFAULT_RANGE_ROWS, after_taking, ra
 )
 def test_taking(rate: float, tokens: float, passed_s: float, rows: int, left: float, wait_s: float) -> None:
     """What is left, and how long to wait."""
-    found = after_taking(rate, tokens, passed_s, rows)
+    found = take_from_bucket(rate, tokens, passed_s, rows)
     assert list(found) == pytest.approx([left, wait_s])
 
 
@@ -37,7 +37,7 @@ def test_the_rate_holds(rate: float, takings: list[tuple[int, float]]) -> None:
     now_s = filled_s = tokens = sent = 0.0
     for rows, pause_s in takings:
         now_s += pause_s
-        tokens, wait_s = after_taking(rate, tokens, now_s - filled_s, rows)
+        tokens, wait_s = take_from_bucket(rate, tokens, now_s - filled_s, rows)
         filled_s = now_s
         sent += rows
         now_s += wait_s

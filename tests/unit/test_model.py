@@ -81,7 +81,8 @@ def test_rows_are_written_skipped_or_failed(counts: Counts, adds_up: bool) -> No
 def test_the_numbers_of_outcomes_are_fixed() -> None:
     """They travel in messages between processes: renumbering them needs a new magic."""
     assert {outcome.name: int(outcome) for outcome in Outcome} == {
-        "DONE": 1, "HANDED_BACK": 2, "UNREACHABLE": 3, "BROKEN_OFF": 4, "REFUSED": 5, "HOPELESS": 6, "CROWDED": 7,
+        "DONE": 1, "HANDED_BACK": 2, "UNREACHABLE": 3, "CONNECTION_LOST": 4, "REFUSED": 5,
+        "JOB_REFUSED": 6, "TOO_MANY_CONNECTIONS": 7,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.model.shortfall import Proven, is_much, is_short
+from shardload.model.shortfall import Proven, is_large_loss, is_short
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_a_row_for_every_key_is_whole_and_proves_as_much() -> None:
 )
 def test_a_few_rows_of_a_large_plan_are_not_much(vanished: int, planned: int, much: bool) -> None:
     """A twentieth of the plan, and fifty rows at least."""
-    assert is_much(vanished, planned) == much
+    assert is_large_loss(vanished, planned) == much

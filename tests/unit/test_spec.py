@@ -96,7 +96,7 @@ def test_the_defaults() -> None:
 # ---- what is refused
 
 NO_TTL = "needs a ttl: it spreads the times at which keys expire"
-NAME_RULE = "should be a name of letters, digits, '.', '_' and '-', at most 64, and begin with one of the former"
+NAME_RULE = "should be a name of at most 64 letters, digits, '.', '_' and '-', the first a letter or a digit"
 
 
 @pytest.mark.parametrize(

@@ -32,5 +32,5 @@ def test_a_few_names() -> None:
     many = [f"job-{number:04}" for number in range(2000)] + ["users"]
     assert a_few_jobs(["a", "b"], "c") == "a, b"
     assert a_few_jobs(many, "usres").startswith("users, job-0000, ")
-    assert a_few_jobs(many, "usres").endswith(" and 1,996 more, see shardload jobs")
+    assert a_few_jobs(many, "usres").endswith(" and 1,996 more (run: shardload jobs)")
     assert a_few_jobs(many).startswith("job-0000, job-0001, ")
