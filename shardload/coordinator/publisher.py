@@ -7,7 +7,7 @@ import time
 from shardload.coordinator.context import Ending
 from shardload.coordinator.controls import Controls
 from shardload.coordinator.pool import Pool
-from shardload.ipc import Board, Holding, Standing
+from shardload.ipc import Board, HeldRange, RunState
 from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
 from shardload.reporting.progress import Meter, Progress
@@ -78,13 +78,13 @@ class Publisher:
         for slot in shown.slots:
             for held, counts in slot.in_hand():
                 written[held.range_id] = max(written.get(held.range_id, 0), counts.keys_written)
-        is_out = any(slot.holdings for slot in shown.slots)
+        is_out = any(slot.held_ranges for slot in shown.slots)
         return sum(written.values()), not is_out and not self._tracker.unsure
 
     def write_board(self) -> None:
         """Put on the board what is settled, and which ranges are out."""
         totals, controls = self._tracker.totals, self._controls
-        standing = Standing(
+        run_state = RunState(
             workers=controls.workers,
             counts=totals.counts,
             ranges=totals.ranges,
@@ -102,7 +102,7 @@ class Publisher:
         )
         used = [number + 1 for number, slot in enumerate(self._pool.used_slots) if slot.pid]
         shown = range(max([controls.workers, *used]))
-        self._board.write_standing(standing, [self._holdings(number) for number in shown])
+        self._board.write_run_state(run_state, [self._held_ranges(number) for number in shown])
 
-    def _holdings(self, number: int) -> list[Holding]:
-        return [Holding(task.range_id, task.attempt, task.estimated_rows) for task in self._tracker.held(number)]
+    def _held_ranges(self, number: int) -> list[HeldRange]:
+        return [HeldRange(task.range_id, task.attempt, task.estimated_rows) for task in self._tracker.held(number)]

@@ -40,7 +40,7 @@ class Watchdog:
         for number, slot in enumerate(self._pool.slots):
             if slot.pid and not slot.is_up:
                 view = self._board.worker(number)
-                if view.phase in _UP or view.cells:
+                if view.phase in _UP or view.range_counts:
                     slot.note_up()
 
     def is_up(self, wanted: int) -> bool:

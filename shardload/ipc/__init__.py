@@ -12,11 +12,11 @@ from shardload.ipc.messages import AckQueue, Stop, TaskQueue
 from shardload.ipc.objects import IpcSet, announce, count_recorded, create, describe_build, remove_recorded
 from shardload.ipc.records import (
     BoardHeader,
-    Cell,
-    Holding,
+    HeldRange,
     Phase,
+    RangeCounts,
+    RunState,
     Snapshot,
-    Standing,
     WorkerView,
 )
 
@@ -24,12 +24,12 @@ __all__ = [
     "AckQueue",
     "Board",
     "BoardHeader",
-    "Cell",
-    "Holding",
+    "HeldRange",
     "IpcSet",
     "Phase",
+    "RangeCounts",
+    "RunState",
     "Snapshot",
-    "Standing",
     "Stop",
     "TaskQueue",
     "WorkerView",

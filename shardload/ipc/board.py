@@ -28,12 +28,12 @@ import sysv_ipc
 from shardload.ipc.lock import PAUSES_S, Lock
 from shardload.ipc.records import (
     BoardHeader,
-    Cell,
-    Holding,
+    HeldRange,
     Phase,
+    RangeCounts,
+    RunState,
     SlotView,
     Snapshot,
-    Standing,
     WorkerView,
 )
 from shardload.model.counts import Counts
@@ -42,21 +42,21 @@ from shardload.model.limits import CREDITS, take_from_bucket
 MAGIC = b"SHARDLD6"
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when
-_STANDING = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, then the fields of Standing
-_HOLDINGS = struct.Struct(f"<{3 * CREDITS}Q")  # of each: range id, attempt, estimated rows
-_CELL_NUMBERS = 8  # range id, attempt, six counts
+_RUN_STATE = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, then the fields of RunState
+_HELD_RANGES = struct.Struct(f"<{3 * CREDITS}Q")  # of each: range id, attempt, estimated rows
+_RANGE_COUNTS_NUMBERS = 8  # range id, attempt, six counts
 _RECORD = struct.Struct(
-    f"<QQQdII{_CELL_NUMBERS * CREDITS}Q"
-)  # sequence, pid, start, heartbeat, phase, range in hand, cells
+    f"<QQQdII{_RANGE_COUNTS_NUMBERS * CREDITS}Q"
+)  # sequence, pid, start, heartbeat, phase, range in hand, counts
 _BUCKET = struct.Struct("<3d")  # the bucket in the orders
 _BEAT = struct.Struct("<dII")  # in a record: heartbeat, phase, range in hand
 _SEQUENCE = struct.Struct("<Q")  # the first number of a record or of the run's state
 _FLAG = struct.Struct("<I")
 _RATE = struct.Struct("<d")
 _ORDERS_AT = _HEADER.size
-_STANDING_AT = _ORDERS_AT + _ORDERS.size
-_SLOTS_AT = _STANDING_AT + _STANDING.size
-_SLOT_BYTES = _HOLDINGS.size + _RECORD.size
+_RUN_STATE_AT = _ORDERS_AT + _ORDERS.size
+_SLOTS_AT = _RUN_STATE_AT + _RUN_STATE.size
+_SLOT_BYTES = _HELD_RANGES.size + _RECORD.size
 _HEARTBEAT_AT = 24  # in a record
 _RANGE_ID = 0xFFFF_FFFF  # the bits of a range's id that fit into a record
 _PAUSED_AT = _ORDERS_AT + 4
@@ -71,7 +71,7 @@ class Board:
         self._memory = memory
         self._bytes = memoryview(memory)
         self._lock = Lock(semaphore)
-        self._standings = 0
+        self._run_state_writes = 0
 
     @staticmethod
     def size_bytes(slots: int) -> int:
@@ -155,19 +155,23 @@ class Board:
 
     # ---- the state of the run, and which slot holds which ranges
 
-    def write_standing(self, standing: Standing, holdings: list[list[Holding]]) -> None:
-        """Write the run's state and the ranges of each slot. `holdings` has one entry for each slot in use."""
-        self._standings += 1
-        packed = _STANDING.pack(
-            2 * self._standings, standing.workers, len(holdings), *standing.counts.as_tuple(), *standing[2:]
+    def write_run_state(self, run_state: RunState, held_ranges: list[list[HeldRange]]) -> None:
+        """Write the run's state and the ranges of each slot. `held_ranges` has one entry for each slot in use."""
+        self._run_state_writes += 1
+        packed = _RUN_STATE.pack(
+            2 * self._run_state_writes,
+            run_state.workers,
+            len(held_ranges),
+            *run_state.counts.as_tuple(),
+            *run_state[2:],
         )
         with self._lock:  # if the lock is not free, write all the same: nobody else writes here
-            self._write(_STANDING_AT, _SEQUENCE.pack(2 * self._standings - 1))
-            for slot, held in enumerate(holdings):
-                numbers = [number for holding in held for number in holding]
-                self._write(_SLOTS_AT + slot * _SLOT_BYTES, _HOLDINGS.pack(*_filled(numbers, 3 * CREDITS)))
-            self._write(_STANDING_AT + 8, packed[8:])
-            self._write(_STANDING_AT, packed[:8])
+            self._write(_RUN_STATE_AT, _SEQUENCE.pack(2 * self._run_state_writes - 1))
+            for slot, ranges in enumerate(held_ranges):
+                numbers = [number for held in ranges for number in held]
+                self._write(_SLOTS_AT + slot * _SLOT_BYTES, _HELD_RANGES.pack(*_filled(numbers, 3 * CREDITS)))
+            self._write(_RUN_STATE_AT + 8, packed[8:])
+            self._write(_RUN_STATE_AT, packed[:8])
 
     def snapshot(self) -> Snapshot | None:
         """Read the run's state and every slot in use, all at the same moment.
@@ -175,18 +179,18 @@ class Board:
         None if the coordinator died, or was stopped, while it was writing.
         """
         for pause_s in _PAUSES_FOR_ALL_S:
-            before = bytes(self._bytes[_STANDING_AT:_SLOTS_AT])
-            sequence, workers, used, *numbers = _STANDING.unpack(before)
-            standing = Standing(workers, Counts(*numbers[:6]), *numbers[6:])
-            slots = [SlotView(self._holdings(slot), self._whole_record(slot)) for slot in range(used)]
-            if sequence % 2 == 0 and self._bytes[_STANDING_AT:_SLOTS_AT] == before:
-                return Snapshot(standing, self.rate(), self.is_paused(), self.is_stopping(), slots)
+            before = bytes(self._bytes[_RUN_STATE_AT:_SLOTS_AT])
+            sequence, workers, used, *numbers = _RUN_STATE.unpack(before)
+            run_state = RunState(workers, Counts(*numbers[:6]), *numbers[6:])
+            slots = [SlotView(self._held_ranges(slot), self._whole_record(slot)) for slot in range(used)]
+            if sequence % 2 == 0 and self._bytes[_RUN_STATE_AT:_SLOTS_AT] == before:
+                return Snapshot(run_state, self.rate(), self.is_paused(), self.is_stopping(), slots)
             time.sleep(pause_s)
         return None
 
-    def _holdings(self, slot: int) -> tuple[Holding, ...]:
-        numbers = _HOLDINGS.unpack_from(self._bytes, _SLOTS_AT + slot * _SLOT_BYTES)
-        return tuple(Holding(*numbers[at : at + 3]) for at in range(0, len(numbers), 3) if numbers[at])
+    def _held_ranges(self, slot: int) -> tuple[HeldRange, ...]:
+        numbers = _HELD_RANGES.unpack_from(self._bytes, _SLOTS_AT + slot * _SLOT_BYTES)
+        return tuple(HeldRange(*numbers[at : at + 3]) for at in range(0, len(numbers), 3) if numbers[at])
 
     # ---- the workers' records
 
@@ -198,11 +202,11 @@ class Board:
         """
         at = self._record_at(slot)
         numbers: list[int] = []
-        for range_id, attempt, counts in view.cells:
+        for range_id, attempt, counts in view.range_counts:
             numbers += (range_id, attempt, *counts.as_tuple())
         record = _RECORD.pack(
             2 * sequence, view.pid, view.start, view.heartbeat_s, view.phase, view.range_id & _RANGE_ID,
-            *_filled(numbers, _CELL_NUMBERS * CREDITS),
+            *_filled(numbers, _RANGE_COUNTS_NUMBERS * CREDITS),
         )  # fmt: skip
         with self._lock as held:
             if held:
@@ -234,7 +238,7 @@ class Board:
         self._bytes[at : at + len(packed)] = packed
 
     def _record_at(self, slot: int) -> int:
-        return _SLOTS_AT + slot * _SLOT_BYTES + _HOLDINGS.size
+        return _SLOTS_AT + slot * _SLOT_BYTES + _HELD_RANGES.size
 
     def _whole_record(self, slot: int) -> WorkerView:
         for pause_s in PAUSES_S:
@@ -242,12 +246,12 @@ class Board:
             sequence, pid, start, heartbeat_s, phase, range_id, *rest = _RECORD.unpack_from(self._bytes, at)
             again = _SEQUENCE.unpack_from(self._bytes, at)[0]
             if sequence % 2 == 0 and sequence == again:
-                cells: tuple[Cell, ...] = tuple(
-                    (rest[at], rest[at + 1], Counts(*rest[at + 2 : at + _CELL_NUMBERS]))
-                    for at in range(0, len(rest), _CELL_NUMBERS)
+                range_counts: tuple[RangeCounts, ...] = tuple(
+                    (rest[at], rest[at + 1], Counts(*rest[at + 2 : at + _RANGE_COUNTS_NUMBERS]))
+                    for at in range(0, len(rest), _RANGE_COUNTS_NUMBERS)
                     if rest[at]
                 )
-                return WorkerView(pid, start, heartbeat_s, cells, Phase(phase), range_id)
+                return WorkerView(pid, start, heartbeat_s, range_counts, Phase(phase), range_id)
             time.sleep(pause_s)
         return WorkerView(pid, start, heartbeat_s, ())  # the worker died, or was stopped, while writing
 

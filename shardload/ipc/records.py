@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shardload.model.counts import Counts
 
-Cell = tuple[int, int, Counts]  # range id (never 0), attempt, counts
+RangeCounts = tuple[int, int, Counts]  # range id (never 0), attempt, counts
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class WorkerView:
     pid: int
     start: int
     heartbeat_s: float
-    cells: tuple[Cell, ...]  # the newest first; at most CREDITS of them
+    range_counts: tuple[RangeCounts, ...]  # the newest first; at most CREDITS of them
     phase: Phase = Phase.NONE
     range_id: int = 0  # the lowest 32 bits of the current range's id; 0: none, or unknown
 
 
-class Holding(NamedTuple):
+class HeldRange(NamedTuple):
     """A range that the coordinator gave to a slot and that is not settled yet."""
 
     range_id: int
@@ -58,7 +58,7 @@ class Holding(NamedTuple):
     estimated_rows: int
 
 
-class Standing(NamedTuple):
+class RunState(NamedTuple):
     """The state of the run, as the coordinator knows it.
 
     - `counts`, `ranges_done` and the other counts are what the journal has settled.
@@ -91,31 +91,31 @@ class Standing(NamedTuple):
 class SlotView:
     """One slot: its ranges, and its worker's record."""
 
-    holdings: tuple[Holding, ...]  # the oldest first
+    held_ranges: tuple[HeldRange, ...]  # the oldest first
     worker: WorkerView
 
-    def current(self) -> tuple[Holding | None, Counts]:
+    def current(self) -> tuple[HeldRange | None, Counts]:
         """The worker's current range and its counts; if it names none, the newest with counts, else the oldest held."""
         shown = list(self.in_hand())
         counts = dict(shown)
-        for holding in self.holdings:
-            if holding.range_id == self.worker.range_id:
-                return holding, counts.get(holding, Counts())
-        return shown[0] if shown else (next(iter(self.holdings), None), Counts())
+        for held in self.held_ranges:
+            if held.range_id == self.worker.range_id:
+                return held, counts.get(held, Counts())
+        return shown[0] if shown else (next(iter(self.held_ranges), None), Counts())
 
-    def in_hand(self) -> Iterator[tuple[Holding, Counts]]:
+    def in_hand(self) -> Iterator[tuple[HeldRange, Counts]]:
         """The ranges that the slot holds, with their counts. Leaves out settled ones that are still in the record."""
-        held = {(holding.range_id, holding.attempt): holding for holding in self.holdings}
-        for range_id, attempt, counts in self.worker.cells:
-            if (range_id, attempt) in held:
-                yield held[range_id, attempt], counts
+        by_attempt = {(held.range_id, held.attempt): held for held in self.held_ranges}
+        for range_id, attempt, counts in self.worker.range_counts:
+            if (range_id, attempt) in by_attempt:
+                yield by_attempt[range_id, attempt], counts
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """A whole board at one moment."""
 
-    standing: Standing
+    run_state: RunState
     rate_rows: float
     is_paused: bool
     is_stopping: bool
@@ -123,4 +123,4 @@ class Snapshot:
 
     def counts(self) -> Counts:
         """The counts of the whole job: settled ones and those of ranges in hand."""
-        return sum((counts for slot in self.slots for _, counts in slot.in_hand()), self.standing.counts)
+        return sum((counts for slot in self.slots for _, counts in slot.in_hand()), self.run_state.counts)

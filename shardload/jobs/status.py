@@ -44,7 +44,7 @@ def _look(directory: JobDirectory) -> JobFacts:
     is_held = directory.is_locked()
     run = directory.read_run()
     is_there, shown = _read_board(run) if is_held else (False, None)
-    if shown is not None and shown.standing.started_s:  # else nothing is written on it yet
+    if shown is not None and shown.run_state.started_s:  # else nothing is written on it yet
         return _running(directory, run, shown)
     if directory.is_locked() != is_held:
         return _look(directory)  # it began or ended just now
@@ -138,29 +138,29 @@ def _read_board(run: RunRecord) -> tuple[bool, Snapshot | None]:
 
 def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFacts:
     now_s = time.monotonic()
-    standing, counts = shown.standing, shown.counts()
-    worked_s = standing.worked_s(now_s)
+    run_state, counts = shown.run_state, shown.counts()
+    worked_s = run_state.worked_s(now_s)
     in_hand = [(c.rows_read, held.estimated_rows) for slot in shown.slots for held, c in slot.in_hand()]
     share = share_done(
-        standing.estimated_rows,
-        standing.estimated_rows_done,
+        run_state.estimated_rows,
+        run_state.estimated_rows_done,
         in_hand,
-        standing.ranges,
-        standing.ranges_done + standing.ranges_set_aside,
+        run_state.ranges,
+        run_state.ranges_done + run_state.ranges_set_aside,
     )
-    gained = share - standing.share_before
+    gained = share - run_state.share_before
     state = "stopping" if shown.is_stopping else "paused" if shown.is_paused else "running"
     return JobFacts(
         job=directory.name,
         state=state,
         counts=counts,
-        ranges=standing.ranges,
-        ranges_done=standing.ranges_done,
+        ranges=run_state.ranges,
+        ranges_done=run_state.ranges_done,
         ranges_retried=Journal(directory.journal_file).totals().ranges_retried,
-        seconds=standing.seconds_before + now_s - standing.started_s,
-        rows_per_second=(counts.rows_read - standing.rows_before) / worked_s,
+        seconds=run_state.seconds_before + now_s - run_state.started_s,
+        rows_per_second=(counts.rows_read - run_state.rows_before) / worked_s,
         encoder=run.encoder,
-        workers=standing.workers,
+        workers=run_state.workers,
         share=share,
         pid=_live_coordinator(run),
         started=run.started,
@@ -169,7 +169,7 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
         error=_error_of(run.pid),
         troubles=run.troubles,
         slots=_slots(shown, now_s),
-        retries=standing.retries,
+        retries=run_state.retries,
     )
 
 

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from types import FrameType
 
-from shardload.ipc import AckQueue, Board, Cell, Phase, WorkerView
+from shardload.ipc import AckQueue, Board, Phase, RangeCounts, WorkerView
 from shardload.model.counts import Counts
 from shardload.model.limits import CREDITS
 from shardload.model.tasks import Ack, Outcome, Task
@@ -29,7 +29,7 @@ class Session:
         self._doorbell = doorbell
         self._pid, self._start = os.getpid(), start_time(os.getpid())
         self._sequence = 0
-        self._cells: tuple[Cell, ...] = ()
+        self._range_counts: tuple[RangeCounts, ...] = ()
         self._range_id = 0
         self._asked_to_leave = False
         self._publish(Phase.IDLE)
@@ -56,12 +56,12 @@ class Session:
 
     def shows(self, task: Task) -> bool:
         """True if the board has counts of this range."""
-        return any(cell[:2] == (task.range_id, task.attempt) for cell in self._cells)
+        return any(one[:2] == (task.range_id, task.attempt) for one in self._range_counts)
 
     def show(self, task: Task, counts: Counts) -> None:
         """Put the range's counts on the board. Those of the range before stay until the coordinator has settled it."""
-        before = [cell for cell in self._cells if cell[:2] != (task.range_id, task.attempt)]
-        self._cells = ((task.range_id, task.attempt, counts), *before[: CREDITS - 1])
+        before = [one for one in self._range_counts if one[:2] != (task.range_id, task.attempt)]
+        self._range_counts = ((task.range_id, task.attempt, counts), *before[: CREDITS - 1])
         self._publish(Phase.READING)
 
     def acknowledge(self, task: Task, outcome: Outcome, epoch: int, counts: Counts | None = None) -> None:
@@ -76,6 +76,6 @@ class Session:
             os.write(self._doorbell, b".")
 
     def _publish(self, phase: Phase) -> None:
-        view = WorkerView(self._pid, self._start, time.monotonic(), self._cells, phase, self._range_id)
+        view = WorkerView(self._pid, self._start, time.monotonic(), self._range_counts, phase, self._range_id)
         if self.board.publish(self.slot, self._sequence + 1, view):
             self._sequence += 1

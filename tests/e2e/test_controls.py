@@ -18,7 +18,7 @@ import pytest
 import sysv_ipc
 
 from shardload.cli import outcome
-from shardload.ipc.board import _STANDING_AT
+from shardload.ipc.board import _RUN_STATE_AT
 from shardload.sandbox import RedisServer
 from tests.e2e.test_daemon import JOB, ROWS, assert_whole, launch
 from tests.harness import Daemon, World, descriptors, kill, processes_named, wait_until
@@ -289,7 +289,7 @@ def test_a_coordinator_that_is_stopped_or_dead_is_told_apart(world: World, many_
     try:
         if writes:
             memory = sysv_ipc.attach(daemon.ipc()["board"]["id"])
-            memory.write(struct.pack("<Q", 2**63 + 1), _STANDING_AT)  # odd: a writing that was begun
+            memory.write(struct.pack("<Q", 2**63 + 1), _RUN_STATE_AT)  # odd: a writing that was begun
             memory.detach()
         silent = world.run("pause", JOB)
         assert silent.code == 3

@@ -29,7 +29,7 @@ from shardload.ipc import (
     create,
     remove_recorded,
 )
-from shardload.ipc.board import _HOLDINGS
+from shardload.ipc.board import _HELD_RANGES
 from shardload.ipc.messages import MESSAGE_BYTES
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange
@@ -475,7 +475,7 @@ def view(number: int) -> WorkerView:
 def figures(seen: WorkerView) -> set[int]:
     """Every figure in a record."""
     found = {seen.pid, seen.start, int(seen.heartbeat_s)}
-    for range_id, attempt, counts in seen.cells:
+    for range_id, attempt, counts in seen.range_counts:
         found |= {range_id, attempt, *counts.as_tuple()}
     return found
 
@@ -579,10 +579,10 @@ def test_a_record_whose_writing_broke_off_shows_no_counts(ipc: IpcSet) -> None:
     """Its sequence number is odd for ever: the worker is named, its half-written figures are not shown."""
     ipc.board.publish(1, 1, view(5))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
-    memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HOLDINGS.size)  # where the record of slot 1 begins
+    memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HELD_RANGES.size)  # where the record of slot 1 begins
     memory.detach()
     started_s = time.monotonic()
-    assert ipc.board.workers()[1].cells == ()
+    assert ipc.board.workers()[1].range_counts == ()
     assert ipc.board.workers()[1].pid == 5
     assert time.monotonic() - started_s < BOUND_S
     assert ipc.board.publish(1, 2, view(6))
@@ -609,13 +609,13 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
         wanted, give_up_s = moments.randrange(2, 20), time.monotonic() + 60
         while len(seen) < wanted:  # it may be a while until the writer has its turn
             one = looking.workers()[0]
-            assert len(figures(one)) == 1 or one.cells == ()
+            assert len(figures(one)) == 1 or one.range_counts == ()
             seen |= figures(one)
             assert time.monotonic() < give_up_s, seen
         os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL
         one = looking.workers()[0]
-        assert len(figures(one)) == 1 or one.cells == ()
+        assert len(figures(one)) == 1 or one.range_counts == ()
         assert ipc.board.publish(0, 1, view(1))
         assert ipc.board.workers()[0] == view(1)
         ipc.board.clear(0)

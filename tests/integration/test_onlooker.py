@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shardload.ipc import BoardHeader, IpcSet, Standing, create
+from shardload.ipc import BoardHeader, IpcSet, RunState, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
@@ -42,8 +42,8 @@ def settle(ipc: IpcSet, rows: int, *, paused_s: float = 0.0, since_s: float = 0.
     """The run began an hour ago, and so many rows are settled by now; it was paused so long, and is it since then."""
     started_s = time.monotonic() - HOUR_S
     counts = Counts(rows_read=rows, keys_written=rows)
-    ipc.board.write_standing(
-        Standing(1, counts, 10, 0, 0, 0, ROWS, rows, 0.0, started_s, paused_s, since_s, 0, 0.0), []
+    ipc.board.write_run_state(
+        RunState(1, counts, 10, 0, 0, 0, ROWS, rows, 0.0, started_s, paused_s, since_s, 0, 0.0), []
     )
 
 
