@@ -1,12 +1,13 @@
-"""A world of the tests' own on a machine where somebody else's jobs may run: they are neither seen nor touched.
+"""Keeps the tests apart from other jobs on the machine: the tests neither see nor touch them.
 
-Processes bear a mark that they inherit and cannot lose: an odd soft limit of RLIMIT_RTTIME, which means nothing to a
-process without a real-time priority (setrlimit(2)). A title would not do: other jobs have the same. SysV objects live
-in an IPC namespace (ipc_namespaces(7)) where one can be had: by root, and by others through a user namespace.
-Temporary directories are made in one directory.
+- Processes: the tests' processes inherit a mark, an odd soft limit of RLIMIT_RTTIME. It has no effect on a process
+  without a real-time priority (setrlimit(2)). A process title is no mark: other jobs have the same.
+- SysV objects: they are in an IPC namespace (ipc_namespaces(7)), if one can be made. Root can, other users need a
+  user namespace for it.
+- Temporary directories: all are in one directory.
 
-Where tests run side by side (pytest-xdist), each of its processes has a world of its own. The namespace is made for it
-by the process that starts it: a user namespace can only be made by a process with one thread, and execnet has two.
+If tests run side by side (pytest-xdist), each of its processes is kept apart like this. The process that starts them
+makes their namespaces: only a process with one thread can make a user namespace, and execnet has two.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 _NEWUSER, _NEWIPC = 0x10000000, 0x08000000  # linux/sched.h
-_LEAST_MARK_US = 10**12  # far above any limit that somebody sets in earnest
+_LEAST_MARK_US = 10**12  # far above any limit that is really used
 
 _mark = random.randrange(_LEAST_MARK_US, 2 * _LEAST_MARK_US)
 _has_namespace = False
@@ -29,9 +30,9 @@ _scratch: Path | None = None
 
 
 def own_objects() -> bool:
-    """Give this process, and all that it starts from now on, SysV objects of their own. False if that cannot be had.
+    """Move this process, and all that it starts from now on, to an IPC namespace of their own. False if impossible.
 
-    Called again, it gives those that are started later a further namespace.
+    A second call makes another namespace, for the processes that are started after it.
     """
     global _has_namespace
     if sys.platform == "linux":
@@ -40,9 +41,9 @@ def own_objects() -> bool:
 
 
 def enter(*, has_namespace: bool | None = None) -> None:
-    """Mark this process and all that it starts from now on, and give them their own objects and directories.
+    """Mark this process and all that it starts from now on, and give them their own namespace and directory.
 
-    `has_namespace` says that it was given objects by whoever started it, or that there are none to be had.
+    `has_namespace` is None to make a namespace; else it says whether the process that started this one made it.
     """
     global _has_namespace, _scratch
     if sys.platform == "linux":
@@ -51,25 +52,25 @@ def enter(*, has_namespace: bool | None = None) -> None:
         own_objects()
     else:
         _has_namespace = has_namespace
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what a failed test leaves stays there
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # the directories of failed tests stay there
     _scratch = Path(tempfile.mkdtemp(prefix="shardload-tests-"))
     _scratch.chmod(0o1777)  # some tests act as other users
     os.environ["TMPDIR"] = tempfile.tempdir = str(_scratch)
 
 
 def leave() -> None:
-    """Remove the directory."""
+    """Remove the tests' temporary directory."""
     if _scratch is not None:
         shutil.rmtree(_scratch, ignore_errors=True)
 
 
 def has_namespace() -> bool:
-    """True if no SysV object of somebody else's can be seen."""
+    """True if the tests see no SysV objects of others."""
     return _has_namespace
 
 
 def is_ours(process: Path) -> bool:
-    """True if this entry of /proc is a process that bears the mark, dead ones included."""
+    """True if this entry of /proc is a process with the mark, also if it is a zombie."""
     try:
         limits = (process / "limits").read_text()
     except OSError:
@@ -78,7 +79,7 @@ def is_ours(process: Path) -> bool:
 
 
 def description() -> str:
-    """For the head of the report."""
+    """A line for the head of pytest's report."""
     return "SysV objects: " + ("in a namespace of the tests' own" if _has_namespace else "those of the whole machine")
 
 
@@ -90,7 +91,7 @@ def _unshare_as_user() -> bool:
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0 or not _unshare(_NEWUSER | _NEWIPC):
         return False
-    Path("/proc/self/setgroups").write_text("deny")  # user_namespaces(7): before a gid_map of one's own
+    Path("/proc/self/setgroups").write_text("deny")  # user_namespaces(7): necessary before writing gid_map
     Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
     Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
     return True

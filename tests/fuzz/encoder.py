@@ -1,8 +1,8 @@
-"""Fuzz target: any bytes as MySQL's stream. The native encoder must do what the reference does: the same commands, or
-the same refusal, and never read or write outside its buffers.
+"""Fuzz target: any bytes as MySQL's stream. Both encoders must write the same commands, or refuse with the same error,
+and the native one must never read or write outside its buffers.
 
-Coverage comes from the reference, which atheris instruments; AddressSanitizer watches the native one if it was built
-with it (tests/integration/test_fuzz.py does both). By hand:
+Coverage comes from the reference, which atheris instruments. AddressSanitizer checks the native encoder if it was
+built so (tests/integration/test_fuzz.py does both). To run it by hand:
     mkdir corpus && .venv/bin/python tests/fuzz/encoder.py corpus -max_len=16384 -max_total_time=60
 """
 
@@ -18,12 +18,12 @@ with atheris.instrument_imports(include=["shardload.encoding"]):
     from shardload.encoding.native._native import CONTINUED_BYTES
     from shardload.errors import MalformedPacket
 
-packets.CONTINUED = CONTINUED_BYTES  # a build for fuzzing has a smaller one
+packets.CONTINUED = CONTINUED_BYTES  # smaller in a build for fuzzing
 FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True))
 
 
 def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) -> object:
-    """What an encoder makes of the bytes, given in two pieces."""
+    """What an encoder makes of the bytes, which it gets in two pieces."""
     layout = Layout(tuple("abcdefgh"[:columns]), max(1, columns - 1), (b"k:", 0), 0, columns % 2 == 0)
     encoder = make_encoder(layout, form, native=native)
     encoder.begin(0)
@@ -42,7 +42,7 @@ def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) ->
 
 
 def packed(data: bytes) -> bytes:
-    """The bytes as payloads of packets with right headers, cut where a byte says so: past the header checks."""
+    """Put the bytes into packets with correct headers, which pass the checks. Some bytes are the packets' sizes."""
     stream, sequence = b"", 0
     while data:
         size, data = data[0], data[1:]
@@ -53,7 +53,7 @@ def packed(data: bytes) -> bytes:
 
 
 def long_row(size: int, form: int) -> bytes:
-    """An input that chance would not find soon: a value about as long as a listpack may be."""
+    """An input with a value about as long as a listpack may be: fuzzing alone would take long to find one."""
     row = b"\xfc" + size.to_bytes(2, "little") + b"x" * size + b"\x017"
     stream, sequence = b"", 0
     for payload in (row, b"\xfe\x00\x00\x02\x00"):
@@ -65,7 +65,7 @@ def long_row(size: int, form: int) -> bytes:
 
 
 def one_input(data: bytes) -> None:
-    """Both encoders, on raw bytes or on packets made of them."""
+    """Compare both encoders on the raw bytes, or on packets made of them."""
     if len(data) < 4:
         return
     form, columns, cut, mode = FORMS[data[0] % len(FORMS)], 1 + data[1] % 8, data[2], data[3]

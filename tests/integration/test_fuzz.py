@@ -30,7 +30,7 @@ build.run()
 
 
 def missing() -> str:
-    """What this machine lacks for it; empty if nothing."""
+    """What this machine lacks for the test; empty if nothing."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return "fuzzing needs Linux on x86-64"
     if importlib.util.find_spec("atheris") is None:
@@ -40,7 +40,7 @@ def missing() -> str:
 
 @pytest.mark.skipif(bool(missing()) and not os.environ.get("CI"), reason=missing())
 def test_hostile_bytes_never_leave_the_buffers(tmp_path: Path) -> None:
-    """Any bytes: the native encoder does what the reference does, and touches no memory that is not its own."""
+    """For any bytes, the native encoder does what the reference does, and touches no memory outside its buffers."""
     shutil.copytree(HERE / "shardload", tmp_path / "shardload", ignore=shutil.ignore_patterns("*.so", "_native.c"))
     built = subprocess.run([sys.executable, "-c", BUILD], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[-2000:]

@@ -40,14 +40,14 @@ from tests.harness import ipc_objects, wait_until
 
 RUN = 0x1122334455667788
 MOST_SLOTS = 64
-BOUND_S = 20.0  # far above the board's own bound, far below for ever
+BOUND_S = 20.0  # far above the board's own time limit
 
 Make = Callable[[int], IpcSet]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes a set of objects for so many slots; everything is removed afterwards."""
+    """A function that makes objects for so many slots. They are removed after the test."""
     made: list[IpcSet] = []
 
     def make_one(slots: int) -> IpcSet:
@@ -74,22 +74,22 @@ def task(range_id: int = 1, low: int = 0, high: int = 10, attempt: int = 1) -> T
 
 
 def ack(slot: int = 0, range_id: int = 1) -> Ack:
-    """How it ended."""
+    """An ack of a done range, with a different number in each count."""
     return Ack(slot, range_id, 2, Outcome.DONE, Counts(1, 2, 3, 4, 2**40, 2**50), 2**60 - 1)
 
 
 def queue_of(ipc: IpcSet, number: int) -> sysv_ipc.MessageQueue:
-    """The kernel's queue itself: 0 is that of the tasks, 1 that of the acks."""
+    """The kernel's queue: number 0 carries tasks, number 1 acks."""
     return sysv_ipc.MessageQueue(ipc.record["queues"][number]["key"], max_message_size=MESSAGE_BYTES)
 
 
 def state_of(pid: int) -> str:
-    """R, S, T, Z ... as the kernel has it."""
+    """The state of a process, as the kernel names it: R, S, T, Z ..."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def started(body: Callable[[int], int]) -> int:
-    """A child's pid, once its body has written a byte to the descriptor that it is given."""
+    """Fork a child, and wait until its body has written a byte to the descriptor it gets. Returns its pid."""
     reading, writing = os.pipe()
     pid = fork_child(lambda: body(writing), [reading])
     os.close(writing)
@@ -99,7 +99,7 @@ def started(body: Callable[[int], int]) -> int:
 
 
 def ended(pid: int) -> int:
-    """Its exit code, negative for a signal; killed if it does not end."""
+    """Wait for a child's end. Returns its exit code, negative for a signal; kills it after 10 s."""
     deadline_s = time.monotonic() + 10
     while (found := os.waitpid(pid, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline_s:
@@ -114,7 +114,7 @@ def ended(pid: int) -> int:
 
 
 def test_a_task_reaches_the_slot_it_is_for(ipc: IpcSet) -> None:
-    """Whoever asks first: each slot gets its own, in the order they were sent."""
+    """Each slot gets its own tasks, in the order they were sent, whichever slot receives first."""
     ipc.tasks.send(0, task(1))
     ipc.tasks.send(2, task(2))
     ipc.tasks.send(0, task(3))
@@ -126,14 +126,14 @@ def test_a_task_reaches_the_slot_it_is_for(ipc: IpcSet) -> None:
     ("low", "high"), [(0, 2**64), (-(2**63), -(2**63) + 1), (2**64 - 1, 2**64), (-1, 0), (-(2**63), 2**63)]
 )
 def test_every_64_bit_key_fits_into_a_task(ipc: IpcSet, low: int, high: int) -> None:
-    """And 2**64, one past the largest; ids and attempts as large as their fields."""
+    """So does 2**64, one more than the largest; ids and attempts may fill their fields."""
     sent = Task(2**63 - 1, 2**32 - 1, KeyRange(low, high))
     ipc.tasks.send(1, sent)
     assert ipc.tasks.receive(1) == sent
 
 
 def test_stop_comes_after_what_was_sent_before(ipc: IpcSet) -> None:
-    """To its slot alone."""
+    """Only the slot it was sent to gets it."""
     ipc.tasks.send(0, task(1))
     ipc.tasks.send_stop(0)
     ipc.tasks.send(1, task(2))
@@ -143,7 +143,7 @@ def test_stop_comes_after_what_was_sent_before(ipc: IpcSet) -> None:
 
 
 def test_take_back_empties_one_slot(ipc: IpcSet) -> None:
-    """Its tasks are given back in order, its STOP is dropped, the others keep theirs."""
+    """Its tasks come back in order and its STOP is dropped; other slots keep theirs."""
     ipc.tasks.send(0, task(1))
     ipc.tasks.send(1, task(2))
     ipc.tasks.send_stop(0)
@@ -154,7 +154,7 @@ def test_take_back_empties_one_slot(ipc: IpcSet) -> None:
 
 
 def test_acks_come_back_whole_and_in_order(ipc: IpcSet) -> None:
-    """Every field, of every slot, without waiting."""
+    """Acks of every slot come with every field, without waiting."""
     sent = [ack(2, 1), ack(0, 2), ack(1, 2**63 - 1)]
     for one in sent:
         ipc.acks.send(one)
@@ -164,7 +164,7 @@ def test_acks_come_back_whole_and_in_order(ipc: IpcSet) -> None:
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_travels(ipc: IpcSet, outcome: Outcome) -> None:
-    """As itself."""
+    """Each outcome is received as it was sent."""
     ipc.acks.send(Ack(0, 1, 1, outcome, Counts(), 0))
     assert ipc.acks.receive_all()[0].outcome is outcome
 
@@ -174,7 +174,7 @@ JUNK = [b"", b"x", b"x" * 60, b"x" * 88, b"SHLD" + b"\0" * 56, b"SHLD" + b"\1\0\
 
 @pytest.mark.parametrize("junk", JUNK, ids=[f"{len(junk)} bytes of {junk[:4]!r}" for junk in JUNK])
 def test_a_strangers_message_is_dropped(ipc: IpcSet, junk: bytes) -> None:
-    """Another length or another magic: never obeyed, and what comes after it is received."""
+    """A message with another length or magic is ignored, and the message after it is received."""
     queue_of(ipc, 0).send(junk, type=1)
     queue_of(ipc, 1).send(junk, type=1)
     ipc.tasks.send(0, task(1))
@@ -185,7 +185,7 @@ def test_a_strangers_message_is_dropped(ipc: IpcSet, junk: bytes) -> None:
 
 
 def test_another_runs_message_is_dropped(ipc: IpcSet) -> None:
-    """Well formed, but with the wrong run id: neither loaded, nor obeyed as a STOP, nor settled, nor taken back."""
+    """A well-formed message with another run's id is neither loaded, obeyed, settled nor taken back."""
     strange_tasks, strange_acks = TaskQueue(queue_of(ipc, 0), RUN + 1), AckQueue(queue_of(ipc, 1), RUN + 1)
     strange_tasks.send(0, task(666))
     strange_tasks.send_stop(0)
@@ -199,7 +199,7 @@ def test_another_runs_message_is_dropped(ipc: IpcSet) -> None:
 
 
 def test_a_message_too_long_is_dropped(ipc: IpcSet) -> None:
-    """A stranger's long message neither ends the job nor stays at the head of the queue."""
+    """Another program's long message neither ends the job nor stays at the head of the queue."""
     large = sysv_ipc.MessageQueue(ipc.record["queues"][1]["key"], max_message_size=2048)
     large.send(b"x" * (MESSAGE_BYTES + 1), type=1)
     ipc.acks.send(ack())
@@ -207,7 +207,7 @@ def test_a_message_too_long_is_dropped(ipc: IpcSet) -> None:
 
 
 def test_nothing_is_left_of_a_queue_that_cannot_fill(make: Make) -> None:
-    """64 slots with two tasks and a STOP each, and all their acks, outstanding at once."""
+    """64 slots can have two tasks, a STOP and all acks outstanding at once."""
     ipc = make(MOST_SLOTS)
     for slot in range(MOST_SLOTS):
         for number in (1, 2):
@@ -224,7 +224,7 @@ def test_nothing_is_left_of_a_queue_that_cannot_fill(make: Make) -> None:
 
 
 def test_a_full_queue_is_an_error_not_a_wait(ipc: IpcSet) -> None:
-    """Credits make it impossible; if it happens all the same nobody blocks."""
+    """Credits make this impossible. If it happens, sending raises an error and does not block."""
 
     def fill() -> None:
         for _ in range(10_000):
@@ -235,9 +235,9 @@ def test_a_full_queue_is_an_error_not_a_wait(ipc: IpcSet) -> None:
 
 
 def test_a_signal_ends_a_wait_without_a_message(ipc: IpcSet) -> None:
-    """Receive gives None, so that the worker can look whether it was asked to leave."""
+    """Receive returns None, so that the worker can check whether it was asked to leave."""
     before = signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)  # again and again: one may fall before the wait
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)  # repeatedly: a signal may come before the wait
     try:
         assert ipc.tasks.receive(0) is None
     finally:
@@ -249,7 +249,7 @@ def test_a_signal_ends_a_wait_without_a_message(ipc: IpcSet) -> None:
 
 
 def test_removed_from_outside(ipc: IpcSet) -> None:
-    """Every use of a removed queue is an IpcError that names the cause and the cure."""
+    """Every use of a removed queue raises an IpcError with the cause and what to do."""
     for kind, object_id in [("-q", ipc.record["queues"][0]["id"]), ("-q", ipc.record["queues"][1]["id"])]:
         assert os.system(f"ipcrm {kind} {object_id}") == 0
     uses: list[Callable[[], object]] = [
@@ -266,7 +266,7 @@ def test_removed_from_outside(ipc: IpcSet) -> None:
 
 
 def test_removal_wakes_a_waiting_worker(ipc: IpcSet) -> None:
-    """The emergency stop: a process that is blocked in receive leaves with an IpcError."""
+    """A process that is blocked in receive gets an IpcError: this is how an emergency stop works."""
 
     def wait(writing: int) -> int:
         os.write(writing, b".")
@@ -283,7 +283,7 @@ def test_removal_wakes_a_waiting_worker(ipc: IpcSet) -> None:
 
 
 def test_removing_twice_is_removing_once(ipc: IpcSet) -> None:
-    """And afterwards the kernel has none of the three."""
+    """The second call does nothing, and the kernel has none of the three objects left."""
     mine = {("q", str(was["id"])) for was in ipc.record["queues"]} | {("s", str(ipc.record["semaphore"]["id"]))}
     assert mine <= ipc_objects()
     ipc.remove()
@@ -292,13 +292,13 @@ def test_removing_twice_is_removing_once(ipc: IpcSet) -> None:
 
 
 def test_nobody_else_may_use_them(ipc: IpcSet) -> None:
-    """0600, queues and semaphore."""
+    """Queues and semaphore have mode 0600."""
     modes = [queue_of(ipc, 0).mode, queue_of(ipc, 1).mode, sysv_ipc.Semaphore(ipc.record["semaphore"]["key"]).mode]
     assert [mode & 0o777 for mode in modes] == [0o600] * 3
 
 
 def test_a_taken_key_is_left_alone(tmp_path: Path) -> None:
-    """The next project id is tried; the stranger's queue stays."""
+    """The next project id is tried, and the other program's queue stays."""
     key_file = tmp_path / "key"
     key_file.touch()
     keys = [sysv_ipc.ftok(str(key_file), project, silence_warning=True) for project in range(1, 8)]
@@ -318,7 +318,7 @@ def test_a_taken_key_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_no_key_left(tmp_path: Path) -> None:
-    """All 255 are taken: an IpcError that says so, and nothing of ours stays."""
+    """If all 255 keys are taken, an IpcError says so, and no object of the run stays."""
     key_file = tmp_path / "key"
     key_file.touch()
     strangers = []
@@ -329,7 +329,7 @@ def test_no_key_left(tmp_path: Path) -> None:
         before = ipc_objects()
 
         def fail() -> int:
-            """In a process of its own, whose end gives back what it forgot."""
+            """Run in a process of its own, so that its end releases what it still holds."""
             try:
                 create(key_file, BoardHeader(1, RUN, 1, 1))
             except IpcError as error:
@@ -344,13 +344,13 @@ def test_no_key_left(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_run_left_is_removed_once(ipc: IpcSet, tmp_path: Path) -> None:
-    """Two queues and a semaphore; the second time there is nothing to remove."""
+    """Two queues and a semaphore are removed; the second call removes nothing."""
     assert remove_recorded(ipc.record, tmp_path / "key0") == 3
     assert remove_recorded(ipc.record, tmp_path / "key0") == 0
 
 
 def test_another_object_at_the_same_key_stays(ipc: IpcSet, tmp_path: Path) -> None:
-    """The key is the same, the id is not: it belongs to somebody else."""
+    """The key is the same, but the id is not: the object belongs to somebody else."""
     ipc.remove()
     queue_key, semaphore_key = ipc.record["queues"][0]["key"], ipc.record["semaphore"]["key"]
     strangers = [
@@ -378,7 +378,10 @@ def test_only_what_is_provably_ours_is_removed(ipc: IpcSet, tmp_path: Path, doub
 
 @pytest.fixture
 def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], dict[str, Any]]:
-    """Lets a process announce a run's objects and make them, killed before the nth. The value is the announcement."""
+    """A function that starts a process which announces and makes a run's objects, and that dies before the nth.
+
+    It returns the announcement.
+    """
     key_file = tmp_path / "key"
     key_file.touch()
     ftok = sysv_ipc.ftok
@@ -410,7 +413,7 @@ def maker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], di
 
 @pytest.mark.parametrize(("nth", "left"), [(1, 0), (2, 0), (3, 1), (4, 2), (5, 3)])
 def test_a_kill_in_the_making_leaves_nothing_that_is_not_found(maker: Any, tmp_path: Path, nth: int, left: int) -> None:
-    """The board is removed already, then come two queues, then the semaphore."""
+    """All that the killed process made is found and removed: first the board, then two queues, then the semaphore."""
     before = ipc_objects()
     announced = maker(nth)
     assert len(ipc_objects() - before) == left
@@ -420,7 +423,7 @@ def test_a_kill_in_the_making_leaves_nothing_that_is_not_found(maker: Any, tmp_p
 
 
 def test_a_board_whose_maker_was_killed_before_it_removed_it(tmp_path: Path) -> None:
-    """Found by its maker's pid; that of another stays."""
+    """It is found by its maker's pid; another process's board stays."""
     before = ipc_objects()
     (tmp_path / "key").touch()
     announced = announce()
@@ -433,7 +436,7 @@ def test_a_board_whose_maker_was_killed_before_it_removed_it(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("doubt", ["uid", "older", "younger", "pid", "key", "used"])
 def test_only_what_was_announced_is_removed(maker: Any, tmp_path: Path, doubt: str) -> None:
-    """Neither what another user or process made, nor at another time, nor what somebody uses."""
+    """Objects of another user, process or time stay, and so do objects that somebody uses."""
     before = ipc_objects()
     announced = maker(5)
     queues = [sysv_ipc.ftok(str(tmp_path / "key"), project, silence_warning=True) for project in (2, 3)]
@@ -458,7 +461,7 @@ def test_only_what_was_announced_is_removed(maker: Any, tmp_path: Path, doubt: s
 
 
 def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_path: Path) -> None:
-    """Without the key file there are no keys; and that is no error."""
+    """Without the key file there are no keys, and no error is raised."""
     announced = maker(1)
     assert remove_recorded(announced, tmp_path / "gone") == 0
 
@@ -467,13 +470,13 @@ def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_p
 
 
 def view(number: int) -> WorkerView:
-    """A record in which every figure is the same."""
+    """A record in which every number is the same."""
     counts = Counts(*[number] * 6)
     return WorkerView(number, number, float(number), ((number, number, counts),) * CREDITS)
 
 
 def figures(seen: WorkerView) -> set[int]:
-    """Every figure in a record."""
+    """Every number in a record."""
     found = {seen.pid, seen.start, int(seen.heartbeat_s)}
     for range_id, attempt, counts in seen.range_counts:
         found |= {range_id, attempt, *counts.as_tuple()}
@@ -481,7 +484,7 @@ def figures(seen: WorkerView) -> set[int]:
 
 
 def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
-    """Header and each slot's record, whole; an unused slot is empty; clear wipes one."""
+    """Header and records come back whole, an unused slot is empty, and `clear` erases one record."""
     assert ipc.board.header() == BoardHeader(3, RUN, os.getpid(), 42)
     largest = Counts(*[2**64 - 1] * 6)
     full = WorkerView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * CREDITS)
@@ -495,7 +498,7 @@ def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
 
 
 def test_every_process_sees_the_wish_to_stop(ipc: IpcSet) -> None:
-    """A child that was forked before sees it."""
+    """A child that was forked earlier sees it."""
     assert not ipc.board.is_stopping()
 
     def wait(writing: int) -> int:
@@ -511,7 +514,7 @@ def test_every_process_sees_the_wish_to_stop(ipc: IpcSet) -> None:
 
 
 def test_the_board_is_found_by_id_although_it_is_removed(ipc: IpcSet) -> None:
-    """As long as anybody holds it; and it goes with the last one."""
+    """It exists as long as a process has it attached, and disappears with the last one."""
     ipc.board.publish(0, 1, view(3))
     found = Board.attach(ipc.record["board"]["id"])
     assert found is not None
@@ -519,12 +522,12 @@ def test_the_board_is_found_by_id_although_it_is_removed(ipc: IpcSet) -> None:
     assert found.header().run_id == RUN
     assert found.workers()[0] == view(3)
     found.detach()
-    with pytest.raises(ValueError, match="released"):  # and not a fault of the process
+    with pytest.raises(ValueError, match="released"):  # and no segmentation fault
         found.header()
 
 
 def test_what_is_no_board_is_not_attached() -> None:
-    """A gone id, an impossible id, and a stranger's memory are all None."""
+    """A removed id, an impossible id, and another program's memory all give None."""
     memory = sysv_ipc.SharedMemory(None, sysv_ipc.IPC_CREX, size=4096, init_character=b"x")
     memory.remove()
     try:
@@ -538,7 +541,7 @@ def test_what_is_no_board_is_not_attached() -> None:
 
 
 def hold(ipc: IpcSet, writing: int) -> int:
-    """Take the board's semaphore as the board does, say so, and keep it."""
+    """Take the board's semaphore as the board does, report it, and keep it."""
     semaphore = sysv_ipc.Semaphore(ipc.record["semaphore"]["key"])
     semaphore.undo = True
     semaphore.acquire()
@@ -549,7 +552,7 @@ def hold(ipc: IpcSet, writing: int) -> int:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_holder_gives_the_semaphore_back(ipc: IpcSet, number: int) -> None:
-    """As long as it lives nothing is written; as soon as it is dead, it is."""
+    """While the holder lives nothing is written; after its death writing works."""
     pid = started(lambda writing: hold(ipc, writing))
     assert not ipc.board.publish(0, 1, view(1))
     os.kill(pid, number)
@@ -558,7 +561,7 @@ def test_a_killed_holder_gives_the_semaphore_back(ipc: IpcSet, number: int) -> N
 
 
 def test_a_stopped_holder_blocks_nobody(ipc: IpcSet) -> None:
-    """Reading, writing and wiping end within their bound; reading still gives whole records."""
+    """Reading, writing and clearing end in time, and reading still gives whole records."""
     assert ipc.board.publish(0, 1, view(5))
     pid = started(lambda writing: hold(ipc, writing))
     os.kill(pid, signal.SIGSTOP)
@@ -576,7 +579,7 @@ def test_a_stopped_holder_blocks_nobody(ipc: IpcSet) -> None:
 
 
 def test_a_record_whose_writing_broke_off_shows_no_counts(ipc: IpcSet) -> None:
-    """Its sequence number is odd for ever: the worker is named, its half-written figures are not shown."""
+    """Its sequence number stays odd: the record names the worker, but has no counts."""
     ipc.board.publish(1, 1, view(5))
     memory = sysv_ipc.attach(ipc.record["board"]["id"])
     memory.write(struct.pack("<Q", 3), Board.size_bytes(1) + _HELD_RANGES.size)  # where the record of slot 1 begins
@@ -590,8 +593,8 @@ def test_a_record_whose_writing_broke_off_shows_no_counts(ipc: IpcSet) -> None:
 
 
 def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
-    """A reader without the semaphore, while a worker writes as fast as it can and is killed at random: every record
-    is of one writing, or shows no counts; and the next worker can write."""
+    """A worker writes as fast as it can and is killed at random. A reader without the semaphore sees records of one
+    write, or without counts; and the next worker can write."""
     looking = Board.attach(ipc.record["board"]["id"])
     assert looking is not None
     moments = random.Random(1)
@@ -607,7 +610,7 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
         pid = started(publish)
         seen: set[int] = set()
         wanted, give_up_s = moments.randrange(2, 20), time.monotonic() + 60
-        while len(seen) < wanted:  # it may be a while until the writer has its turn
+        while len(seen) < wanted:  # the writer may have to wait for the processor
             one = looking.workers()[0]
             assert len(figures(one)) == 1 or one.range_counts == ()
             seen |= figures(one)
@@ -623,7 +626,7 @@ def test_a_reader_never_sees_two_writings_in_one(ipc: IpcSet) -> None:
 
 
 def test_the_semaphore_is_gone(ipc: IpcSet) -> None:
-    """Nothing waits for it; writing says that it could not be had, reading goes on."""
+    """Nothing waits for it: writing returns False, and reading goes on."""
     ipc.board.publish(0, 1, view(5))
     ipc.remove()
     started_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Kernels with little room for SysV objects: found before the start, and told with the sysctl that helps.
+"""Kernel limits that are too low for a job: found before the start, and reported with the sysctl to run.
 
 An IPC namespace has limits of its own, which root may set in it (namespaces(7)).
 """
@@ -31,7 +31,7 @@ except IpcError as error:
 
 
 def in_a_namespace(*command: str) -> subprocess.CompletedProcess[str]:
-    """A command in an IPC namespace of its own; skipped, with the reason, where there can be none."""
+    """Run a command in an IPC namespace of its own. Skips the test, with the reason, if there can be none."""
     if os.geteuid():
         pytest.skip("only root can make a namespace and set its limits")
     if subprocess.run(["unshare", "--ipc", "true"], check=False, capture_output=True).returncode:
@@ -54,7 +54,7 @@ def in_a_namespace(*command: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_limit_that_is_too_low(tmp_path: Path, name: str, value: str, used: int, told: str) -> None:
-    """One line with what there is, what is needed, and what to set; nothing is made."""
+    """One line says what the limit is, what is needed, and what to run; no object is made."""
     (tmp_path / "key").touch()
     done = in_a_namespace(sys.executable, "-c", SCRIPT, str(tmp_path / "key"), name, value, *["used"] * used)
     assert done.stdout.startswith("3 the kernel's limit is too low: "), (done.stdout, done.stderr)
@@ -62,7 +62,7 @@ def test_a_limit_that_is_too_low(tmp_path: Path, name: str, value: str, used: in
 
 
 def test_doctor_finds_it(tmp_path: Path) -> None:
-    """Each of them is a problem."""
+    """`doctor` reports each low limit as a problem."""
     setting = "echo 2048 > /proc/sys/kernel/msgmnb && echo 16 > /proc/sys/kernel/msgmax && exec"
     done = in_a_namespace(
         "sh", "-c", f'{setting} "$@"', "sh", sys.executable, "-m", "shardload", "doctor", "--state-dir", str(tmp_path)

@@ -1,4 +1,4 @@
-"""Rate and time left, for somebody who looks at a board again and again."""
+"""Rate and time left, as another process computes them from the board."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def job(tmp_path: Path) -> Iterator[tuple[JobDirectory, IpcSet]]:
 
 
 def settle(ipc: IpcSet, rows: int, *, paused_s: float = 0.0, since_s: float = 0.0) -> None:
-    """The run began an hour ago, and so many rows are settled by now; it was paused so long, and is it since then."""
+    """Write a run that began an hour ago: its settled rows, its ended pauses, and the start of the current one."""
     started_s = time.monotonic() - HOUR_S
     counts = Counts(rows_read=rows, keys_written=rows)
     ipc.board.write_run_state(
@@ -48,13 +48,13 @@ def settle(ipc: IpcSet, rows: int, *, paused_s: float = 0.0, since_s: float = 0.
 
 
 def test_before_anything_is_on_the_board_it_is_starting(job: tuple[JobDirectory, IpcSet]) -> None:
-    """Not complete, since it is empty, and not as old as the machine."""
+    """An empty board means neither a complete job nor one as old as the machine."""
     seen = look(job[0])
     assert (seen.state, seen.share, seen.eta_s, seen.ranges) == ("starting", 0.0, None, 1)
 
 
 def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None:
-    """Whoever looks again sees how fast it is now; a single look has the mean of the run, as it says."""
+    """A second look shows the current speed; a single look shows the mean of the run."""
     directory, ipc = job
     settle(ipc, 500_000)
     onlooker = Onlooker(directory)
@@ -76,7 +76,7 @@ def test_an_hours_pause_does_not_count(job: tuple[JobDirectory, IpcSet]) -> None
 
 
 def test_a_single_look_leaves_pauses_out(job: tuple[JobDirectory, IpcSet]) -> None:
-    """Those that have ended, and the one that lasts: half of the rows in half an hour of work, at any time after."""
+    """Ended and current pauses do not count: half of the rows took half an hour of work."""
     directory, ipc = job
     half_s = HOUR_S / 2
     settle(ipc, 500_000, paused_s=half_s)

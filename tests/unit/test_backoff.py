@@ -19,7 +19,7 @@ def test_delays_double_up_to_ten_seconds(failures: int, ceiling_s: float, random
 
 @pytest.mark.parametrize("failures", [0, -1])
 def test_no_failure_no_delay(failures: int) -> None:
-    """Asking for a delay without a failure is a mistake, not zero seconds."""
+    """A delay after no failure is a programming error."""
     with pytest.raises(ValueError, match=f"a delay after {failures} failures"):
         delay_s(failures, 0.5)
 
@@ -31,5 +31,5 @@ def test_no_failure_no_delay(failures: int) -> None:
 def test_hope_ends_when_the_time_is_over(
     now_s: float, last_success_s: float, give_up_after_s: float, hopeless: bool
 ) -> None:
-    """Given up exactly when nothing has succeeded for as long as was allowed; at once if that is zero."""
+    """The job gives up exactly when nothing has succeeded for the allowed time; at once if that is zero."""
     assert should_give_up(now_s, last_success_s, give_up_after_s) is hopeless

@@ -1,4 +1,4 @@
-"""A job's directory: names, modes, the lock, the reports."""
+"""A job's directory: names, modes, the lock, and the reports."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def job(tmp_path: Path) -> JobDirectory:
 
 
 def mode(path: Path) -> int:
-    """A file's permissions."""
+    """A file's permission bits."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_nobody_else_may_read_it(job: JobDirectory) -> None:
-    """0700 for directories, 0600 for files, whatever the umask says."""
+    """Directories have mode 0700 and files 0600, whatever the umask is."""
     before = os.umask(0)
     try:
         open_one = JobDirectory.create(job.path.parent.parent / "open", "j")
@@ -50,7 +50,7 @@ def test_nobody_else_may_read_it(job: JobDirectory) -> None:
 
 
 def test_a_taken_name_is_refused(job: JobDirectory) -> None:
-    """With the way to go on, and without touching what is there."""
+    """The error says how to continue the existing job, whose files stay as they are."""
     with pytest.raises(JobError) as caught:
         JobDirectory.create(job.path.parent, "users")
     assert caught.value.message == f"job users already exists in {job.path.parent}"
@@ -59,7 +59,7 @@ def test_a_taken_name_is_refused(job: JobDirectory) -> None:
 
 
 def test_an_empty_directory_takes_no_name(tmp_path: Path) -> None:
-    """A kill right after mkdir leaves one; it becomes the job's, and readable by this user alone."""
+    """A kill right after mkdir leaves one; the job takes it over, and only this user can read it then."""
     (tmp_path / "users").mkdir(mode=0o755)
     directory = JobDirectory.create(tmp_path, "users")
     assert mode(directory.path) == 0o700
@@ -67,7 +67,7 @@ def test_an_empty_directory_takes_no_name(tmp_path: Path) -> None:
 
 
 def test_a_name_is_given_once(tmp_path: Path) -> None:
-    """Of many that make the same directory at once, one has it."""
+    """If many threads make the same directory at once, exactly one of them gets it."""
     racers = 8
     start = threading.Barrier(racers)
 
@@ -92,7 +92,7 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_taken_by_something_else(tmp_path: Path, files: list[str] | None, message: str, hint: str) -> None:
-    """Half a job, or no job at all (None: a file): nothing is touched, and what is said helps."""
+    """An incomplete job, or something else (None: a file), stays as it is; the hint says what to do."""
     path = tmp_path / "users"
     if files is None:
         path.touch()
@@ -109,7 +109,7 @@ def test_a_name_taken_by_something_else(tmp_path: Path, files: list[str] | None,
 
 
 def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
-    """A file is in the way: said, with the reason and the flag."""
+    """If a file is in the way, the error has the reason, and the hint the flag."""
     (tmp_path / "file").touch()
     with pytest.raises(JobError, match=r"cannot make the job directory .*Not a directory") as caught:
         JobDirectory.create(tmp_path / "file" / "state", "j")
@@ -117,7 +117,7 @@ def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_jobs_are_found_by_name(job: JobDirectory) -> None:
-    """A directory without a spec is no job."""
+    """Directories without a spec are not listed."""
     state_dir = job.path.parent
     (state_dir / "stray").mkdir()
     (state_dir / "file").touch()
@@ -130,7 +130,7 @@ def test_jobs_are_found_by_name(job: JobDirectory) -> None:
 
 @pytest.mark.parametrize("name", ["other", "stray"])
 def test_an_unknown_job_is_refused(job: JobDirectory, name: str) -> None:
-    """The jobs that there are get named."""
+    """The hint names the jobs that exist."""
     with pytest.raises(JobError) as caught:
         JobDirectory.find(job.path.parent, name)
     assert caught.value.message == f"there is no job {name!r} in {job.path.parent}"
@@ -138,14 +138,14 @@ def test_an_unknown_job_is_refused(job: JobDirectory, name: str) -> None:
 
 
 def test_no_job_at_all(tmp_path: Path) -> None:
-    """The flag is named."""
+    """The hint names the flag."""
     with pytest.raises(JobError) as caught:
         JobDirectory.find(tmp_path, "x")
     assert caught.value.hint == "there are no jobs; choose another --state-dir"
 
 
 def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
-    """A second holder is refused with the first one's pid; after its release the lock is free."""
+    """A second lock is refused with the holder's pid; after the release the lock is free."""
     held = job.lock()
     job.write_run(RunRecord(pid=4711))
     with pytest.raises(JobError) as caught:
@@ -157,7 +157,7 @@ def test_the_lock_says_who_holds_it(job: JobDirectory) -> None:
 
 
 def test_a_lock_held_before_the_first_run(job: JobDirectory) -> None:
-    """Nobody has said yet who it is: refused all the same."""
+    """It is refused too, although run.json does not name the holder yet."""
     held = job.lock()
     with pytest.raises(JobError, match=r"held by process \?"):
         job.lock()
@@ -165,7 +165,7 @@ def test_a_lock_held_before_the_first_run(job: JobDirectory) -> None:
 
 
 def test_a_refused_lock_leaves_no_descriptor(job: JobDirectory) -> None:
-    """Asking again and again does not use them up."""
+    """Asking again and again does not use up descriptors."""
     held = job.lock()
     before = len(os.listdir("/dev/fd"))  # noqa: PTH208  # a list of numbers, not of paths
     for _ in range(3):
@@ -190,7 +190,7 @@ DAMAGED = "the job's directory is damaged: run shardload clean users, then start
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\udcff", "[" * 100_000])
 def test_a_damaged_file_is_named(job: JobDirectory, content: str) -> None:
-    """Not a traceback."""
+    """The error names the file; there is no traceback."""
     job.spec_file.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(JobError, match=r"spec\.json") as caught:
         job.read_spec()
@@ -208,7 +208,7 @@ def test_a_run_of_the_wrong_shape_is_damaged(job: JobDirectory, run: dict[str, A
 
 
 def test_a_lock_that_cannot_be_opened(job: JobDirectory) -> None:
-    """One line, for whoever wants to hold the job; and what is no file is not removed as if it were one."""
+    """`lock` fails with one line, and `remove` leaves the directory that is in the lock's place."""
     (job.path / "lock").mkdir()
     with pytest.raises(JobError, match=r"lock is not the type of file that belongs there"):
         job.lock()
@@ -220,7 +220,7 @@ TOLD = [SetAside("id=1", "a\nreason\u2028with lines"), SetAside("", "Ünïcode \
 
 
 def test_a_report_is_taken_once(job: JobDirectory) -> None:
-    """In the order it was told, over several writings; then it is gone."""
+    """Rows come back in the order of several writes; a second call returns nothing."""
     job.write_report(3, 1, TOLD[:1])
     job.write_report(3, 1, TOLD[1:])
     job.write_report(3, 2, [SetAside("id=9", "another attempt")])
@@ -231,14 +231,14 @@ def test_a_report_is_taken_once(job: JobDirectory) -> None:
 
 
 def test_a_long_reason_is_cut(job: JobDirectory) -> None:
-    """Before it reaches the journal."""
+    """The report already has the shortened text, so the journal gets no more."""
     job.write_report(1, 1, [SetAside("k" * 10**6, "r" * 10**6)])
     (told,) = job.take_report(1, 1)
     assert len(told.key) + len(told.reason) < 2200
 
 
 def test_reports_of_the_dead_are_removed(job: JobDirectory) -> None:
-    """And nothing else."""
+    """The reports are removed, all other files stay."""
     job.write_report(1, 1, TOLD)
     job.write_report(2, 5, TOLD)
     job.remove_reports()
@@ -246,7 +246,7 @@ def test_reports_of_the_dead_are_removed(job: JobDirectory) -> None:
 
 
 def test_the_log(job: JobDirectory) -> None:
-    """Lines are appended with time, level and process; after close nothing more is."""
+    """Lines are appended with time, level and process; after `close_log` nothing is written."""
     import logging
 
     for text in ("first", "second"):

@@ -1,4 +1,4 @@
-"""The log: what cannot be written is lost, and nothing else is."""
+"""The log: a line that cannot be written is dropped, and nothing else goes wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shardload.jobdir.log import close_log, open_log
 
 
 def test_a_full_disk_costs_the_lines_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No exception, and nothing on a person's screen."""
+    """No exception is raised, and nothing is printed on the screen."""
     path = tmp_path / "log"
     handler = open_log(path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -25,7 +25,7 @@ def test_a_full_disk_costs_the_lines_alone(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_a_log_that_cannot_be_made_anew_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """While a directory bears its name the lines are lost; afterwards they are written again."""
+    """Lines are dropped while a directory has the log's name; after that they are written again."""
     path = tmp_path / "log"
     handler = open_log(path)
     path.unlink()
@@ -43,7 +43,7 @@ def test_a_log_that_cannot_be_made_anew_comes_back(tmp_path: Path, capsys: pytes
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_an_event_is_a_line(tmp_path: Path, form: str) -> None:
-    """Whatever a server said, and however much: it forges no line, and fills no disk."""
+    """Text from a server, whatever it is, makes neither a second line nor a huge one."""
     path = tmp_path / "log"
     handler = open_log(path, form)
     log = logging.getLogger("shardload.test")

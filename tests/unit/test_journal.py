@@ -1,4 +1,4 @@
-"""The journal: what is settled stays settled, and everything adds up."""
+"""The journal: settled ranges stay settled, and the totals add up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def other(journal: Journal) -> Journal:
 
 
 def test_a_new_journal_holds_the_plan_and_the_facts(journal: Journal) -> None:
-    """Every range to do, with its estimate; the facts as they were."""
+    """Every range is pending, with its estimate; the facts are those that were stored."""
     assert journal.todo() == [
         RangeRecord(1, KeyRange(0, 100), 90, 0),
         RangeRecord(2, KeyRange(100, 200), 80, 0),
@@ -50,27 +50,27 @@ def test_a_new_journal_holds_the_plan_and_the_facts(journal: Journal) -> None:
     "keys", [KeyRange(2**64 - 1, 2**64), KeyRange(-(2**63), -(2**63) + 1), KeyRange(-(2**63), 2**64), KeyRange(0, 1)]
 )
 def test_keys_of_64_bits_and_one_past_them(tmp_path: Path, keys: KeyRange) -> None:
-    """SQLite's own integers end at 2**63 - 1; a range's ends do not."""
+    """Bounds may exceed 2**63 - 1, where SQLite's own integers end."""
     journal = Journal.create(tmp_path / "j", {}, [PlannedRange(keys, 1)])
     assert [record.keys for record in journal.todo()] == [keys]
 
 
 def test_ranges_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
-    """As numbers, not as text: -5 before 9 before 10."""
+    """The order is that of numbers, not of text: -5 before 9 before 10."""
     plan = [PlannedRange(KeyRange(low, low + 1), 1) for low in (10, -5, 9, 2**63, -100)]
     journal = Journal.create(tmp_path / "j", {}, plan)
     assert [record.keys.low for record in journal.todo()] == [-100, -5, 9, 10, 2**63]
 
 
 def test_an_empty_plan(tmp_path: Path) -> None:
-    """An empty table's journal: nothing to do, nothing done, no error."""
+    """The journal of an empty table has nothing pending and nothing done, and raises no error."""
     journal = Journal.create(tmp_path / "j", {}, [])
     assert journal.todo() == []
     assert journal.totals() == Totals(Counts(), 0, 0, 0, 0, 0, 0, 0.0)
 
 
 def test_finish_settles_a_range(journal: Journal) -> None:
-    """Its counts are in the totals, it is not to do any more, and another reader sees that at once."""
+    """Its counts are in the totals, it is no longer pending, and another reader sees that at once."""
     told = [SetAside("id=5", "too long"), SetAside("id=6", "NULL\nin the key")]
     journal.finish(2, Counts(10, 7, 1, 2, 100, 200), 2**60 - 1, 1, told)
     seen = other(journal)
@@ -80,7 +80,7 @@ def test_finish_settles_a_range(journal: Journal) -> None:
 
 
 def test_a_finished_range_waits_for_the_next_commit(journal: Journal) -> None:
-    """Until then a kill makes it one that is to do; whatever else is written, asked, or closed takes it along."""
+    """A kill before the commit leaves the range pending; every other call commits it."""
     for finished, commit in enumerate(
         [journal.commit, lambda: journal.note_attempt(3, 1), journal.totals, journal.todo, journal.close]
     ):
@@ -94,7 +94,7 @@ def test_a_finished_range_waits_for_the_next_commit(journal: Journal) -> None:
 
 
 def test_what_cannot_be_committed_is_to_do(journal: Journal) -> None:
-    """It is told once; then the journal says what the file says, and can be read."""
+    """The error is raised once. After that the journal shows what the file has, and can be read."""
     journal.finish(1, Counts(1, 1), 1, 1, [])
     with sqlite3.connect(journal.path) as db:
         db.execute("CREATE TRIGGER full BEFORE UPDATE ON range BEGIN SELECT RAISE(ABORT, 'no room'); END")
@@ -107,7 +107,7 @@ def test_what_cannot_be_committed_is_to_do(journal: Journal) -> None:
 
 
 def test_finish_again_replaces(journal: Journal) -> None:
-    """A range that was loaded twice counts once: the last time."""
+    """A range that was loaded twice counts once, with its last counts."""
     journal.finish(1, Counts(5, 4, 0, 1, 1, 1), 1, 1, [SetAside("id=1", "first")])
     journal.finish(1, Counts(6, 5, 0, 1, 2, 2), 2, 2, [SetAside("id=2", "second")])
     assert journal.totals().counts == Counts(6, 5, 0, 1, 2, 2)
@@ -116,7 +116,7 @@ def test_finish_again_replaces(journal: Journal) -> None:
 
 
 def test_totals_add_up_over_all_ranges(journal: Journal) -> None:
-    """Field by field."""
+    """Each field is the sum over the ranges."""
     parts = [Counts(1, 1, 0, 0, 10, 20), Counts(30, 28, 1, 1, 40, 50), Counts(500, 500, 0, 0, 600, 2**40)]
     for number, counts in enumerate(parts, 1):
         journal.finish(number, counts, 1, 1, [])
@@ -127,7 +127,7 @@ def test_totals_add_up_over_all_ranges(journal: Journal) -> None:
 
 
 def test_totals_can_be_kept_without_asking(journal: Journal) -> None:
-    """Adding a finished range to the totals gives what the file gives."""
+    """`Totals.with_done` gives the same as reading the file again."""
     before, record = journal.totals(), journal.todo()[0]
     counts = Counts(9, 9, 0, 0, 90, 99)
     journal.finish(record.range_id, counts, 1, 1, [])
@@ -135,7 +135,7 @@ def test_totals_can_be_kept_without_asking(journal: Journal) -> None:
 
 
 def test_attempts_are_noted(journal: Journal) -> None:
-    """A failed attempt leaves the range to do, and counts as a retry once there is a second."""
+    """After a failed attempt the range stays pending; with a second attempt it counts as retried."""
     journal.note_attempt(1, 1)
     assert journal.totals().ranges_retried == 0
     journal.note_attempt(1, 2)
@@ -144,7 +144,7 @@ def test_attempts_are_noted(journal: Journal) -> None:
 
 
 def test_split_puts_halves_in_its_place(journal: Journal) -> None:
-    """They cover it exactly, the range itself counts no more, and estimates never exceed the keys."""
+    """The halves cover the range exactly, it no longer counts itself, and no estimate exceeds the keys."""
     record = journal.todo()[0]
     halves = journal.split(record)
     assert [half.keys for half in halves] == [KeyRange(0, 50), KeyRange(50, 100)]
@@ -155,7 +155,7 @@ def test_split_puts_halves_in_its_place(journal: Journal) -> None:
 
 
 def test_split_down_to_single_rows(tmp_path: Path) -> None:
-    """Halving ends at single keys, with an estimate of one row at most; then it is refused."""
+    """Halving ends at single keys, each with an estimate of at most one row; those cannot be split."""
     journal = Journal.create(tmp_path / "j", {}, [PlannedRange(KeyRange(10, 13), 3)])
     first, rest = journal.split(journal.todo()[0])
     assert (first.keys, first.estimated_rows) == (KeyRange(10, 11), 1)
@@ -167,7 +167,7 @@ def test_split_down_to_single_rows(tmp_path: Path) -> None:
 
 
 def test_set_aside_is_one_failed_row(journal: Journal) -> None:
-    """A single row that could not be loaded: read, failed, listed, and not to do."""
+    """A single row that could not be loaded is counted as read and failed, listed, and no longer pending."""
     journal.set_aside(3, 4, SetAside("id=200", "WRONGTYPE"))
     totals = journal.totals()
     assert totals.counts == Counts(rows_read=1, rows_failed=1)
@@ -177,7 +177,7 @@ def test_set_aside_is_one_failed_row(journal: Journal) -> None:
 
 
 def test_reopen_failures(journal: Journal) -> None:
-    """Ranges with failed rows are to do again, with nothing counted and nothing listed; attempts stay."""
+    """Ranges with failed rows are pending again, without counts and failures; their attempts stay."""
     journal.finish(1, Counts(5, 5, 0, 0, 1, 1), 1, 1, [])
     journal.finish(2, Counts(5, 4, 0, 1, 1, 1), 1, 3, [SetAside("id=100", "x")])
     journal.set_aside(3, 4, SetAside("id=200", "y"))
@@ -201,7 +201,7 @@ def test_reopen_failures(journal: Journal) -> None:
 def test_reopen_what_another_epoch_of_redis_confirmed(
     journal: Journal, epoch: int, counts: Counts, now: int, reopened: int
 ) -> None:
-    """The keys may be gone with it: the range is to do again, and nothing of it is counted."""
+    """Its keys may be lost: the range is pending again, and its counts are removed."""
     journal.finish(2, counts, epoch, 1, [])
     assert journal.reopen_other_epochs(now) == reopened
     assert len(journal.todo()) == 2 + reopened
@@ -209,7 +209,7 @@ def test_reopen_what_another_epoch_of_redis_confirmed(
 
 
 def test_runs_and_their_time(journal: Journal) -> None:
-    """The seconds of all runs add up; a run's time is said again and again, and the last word counts."""
+    """The seconds of all runs add up; the last value recorded for a run counts."""
     first = journal.begin_run("2030-01-01T00:00:00+0000")
     journal.end_run(first, 1.5)
     journal.end_run(first, 2.5)
@@ -220,7 +220,7 @@ def test_runs_and_their_time(journal: Journal) -> None:
 
 
 def test_it_opens_again_after_close(journal: Journal) -> None:
-    """As it must around a fork."""
+    """`close` is called before a fork; the next call opens the file again."""
     journal.finish(1, Counts(1, 1), 1, 1, [])
     journal.close()
     journal.close()
@@ -228,7 +228,7 @@ def test_it_opens_again_after_close(journal: Journal) -> None:
 
 
 def test_a_reader_while_a_transaction_is_open(journal: Journal) -> None:
-    """It sees the last settled state, at once, and is not in the writer's way."""
+    """It sees the last committed state at once, and does not block the writer."""
     journal.finish(1, Counts(1, 1), 1, 1, [])
     journal.commit()
     writer = sqlite3.connect(journal.path, isolation_level=None)
@@ -241,7 +241,7 @@ def test_a_reader_while_a_transaction_is_open(journal: Journal) -> None:
 
 
 def test_failures_may_be_read_while_more_are_written(journal: Journal) -> None:
-    """Listing them does not block the run."""
+    """Listing the failures does not block the run."""
     journal.finish(1, Counts(2, 0, 0, 2), 1, 1, [SetAside("id=1", "x"), SetAside("id=2", "x")])
     reading = other(journal).failures()
     assert next(reading).key == "id=1"
@@ -252,7 +252,7 @@ def test_failures_may_be_read_while_more_are_written(journal: Journal) -> None:
 
 @pytest.mark.parametrize("version", [1, 99])
 def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
-    """The version found and the version needed are named."""
+    """The error names the version found and the version needed."""
     journal.close()
     with sqlite3.connect(journal.path) as db:
         db.execute(f"PRAGMA user_version = {version}")
@@ -265,7 +265,7 @@ def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
 
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be taken for one" * 100, b"x"])
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    """In our own words, with the file's name."""
+    """The error is JournalError and names the file."""
     path = tmp_path / "journal.sqlite"
     path.write_bytes(content)
     with pytest.raises(JournalError, match=r"journal\.sqlite"):
@@ -273,7 +273,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def overwritten(content: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    """Damage of the file's bytes."""
+    """Damage the bytes of the file."""
 
     def overwrite(path: Path) -> None:
         path.write_bytes(content(path.read_bytes()))
@@ -282,7 +282,7 @@ def overwritten(content: Callable[[bytes], bytes]) -> Callable[[Path], None]:
 
 
 def changed(*statements: str) -> Callable[[Path], None]:
-    """Damage that SQLite itself allows."""
+    """Damage the contents by SQL statements that SQLite accepts."""
 
     def change(path: Path) -> None:
         with sqlite3.connect(path) as db:
@@ -295,7 +295,7 @@ def changed(*statements: str) -> Callable[[Path], None]:
 
 
 def foreign(path: Path) -> None:
-    """A database of another program."""
+    """Put the database of another program in its place."""
     path.unlink()
     changed("CREATE TABLE bookmark (url TEXT)")(path)
 
@@ -326,7 +326,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damage_of_every_kind_is_said(journal: Journal, kind: str) -> None:
-    """Whoever reads it is told in one line; nobody meets anything else."""
+    """Every read gives a JournalError in one line; no other error comes through."""
     damage, told = DAMAGES[kind]
     journal.close()
     damage(journal.path)
@@ -345,7 +345,7 @@ def test_damage_of_every_kind_is_said(journal: Journal, kind: str) -> None:
 
 
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
-    """Looking at a journal that is not there leaves nothing there."""
+    """Reading a journal that does not exist makes no file."""
     path = tmp_path / "journal.sqlite"
     with pytest.raises(JournalError, match="unable to open"):
         Journal(path).totals()
@@ -353,7 +353,7 @@ def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_half_made_journal_is_made_anew(tmp_path: Path) -> None:
-    """What a killed creation left is no hindrance, and a journal has its name only when it is complete."""
+    """A file that a killed `create` left is replaced, and a journal gets its name only when it is complete."""
     path = tmp_path / "journal.sqlite"
     path.with_suffix(".new").write_bytes(b"half")
     with pytest.raises(JournalError, match="NOT NULL"):
@@ -363,7 +363,7 @@ def test_a_half_made_journal_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_what_lies_on_a_read_only_file_system_can_be_read(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also by somebody who could not write beside it; nothing is made there."""
+    """It can be read, also by a user who may not write to the directory, and no file is made."""
     journal.finish(1, Counts(5, 5), 1, 1, [SetAside("id=1", "odd")])
     journal.close()
     before = {path.name for path in journal.path.parent.iterdir()}

@@ -1,4 +1,4 @@
-"""Which column goes where."""
+"""Which columns are selected, which become fields, and which make the key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_select_has_each_column_once(
 
 
 def test_columns_for_the_key_alone_are_not_written() -> None:
-    """They are read, they make the key, and they are no field."""
+    """They are selected and used in the key, but do not become fields."""
     layout = make_layout(["name"], parse_template("u:{tenant}:{id}"), "id", "omit")
     assert layout.columns == ("name", "tenant", "id")
     assert layout.key_of([b"Ada", b"acme", b"7"]) == b"u:acme:7"
@@ -37,27 +37,27 @@ def test_columns_for_the_key_alone_are_not_written() -> None:
     [("omit", [(b"b", b"x")]), ("empty", [(b"a", b""), (b"b", b"x"), (b"c", b"")])],
 )
 def test_null_columns(null: str, fields: list[tuple[bytes, bytes]]) -> None:
-    """Left out, or empty, as was asked."""
+    """A NULL column is left out, or written as an empty string, depending on --null."""
     layout = make_layout(["a", "b", "c"], parse_template("{b}"), "b", null)
     assert layout.fields_of([None, b"x", None]) == fields
 
 
 def test_an_empty_string_is_not_null() -> None:
-    """It is a field, and it can make a key."""
+    """An empty string becomes a field, and can be part of a key."""
     layout = make_layout(["a"], parse_template("k:{a}"), "id", "omit")
     assert layout.fields_of([b"", b"1"]) == [(b"a", b"")]
     assert layout.key_of([b"", b"1"]) == b"k:"
 
 
 def test_a_null_in_the_key_makes_no_key() -> None:
-    """Also with --null empty: two rows must not meet under one key."""
+    """There is no key, even with --null empty: otherwise two rows could get the same key."""
     for null in ("omit", "empty"):
         layout = make_layout(["a"], parse_template("k:{a}:{id}"), "id", null)
         assert layout.key_of([None, b"1"]) is None
 
 
 def test_names_are_utf_8() -> None:
-    """Text of template and columns becomes bytes as UTF-8; values are bytes already and stay as they are."""
+    """Names and literal text are encoded as UTF-8; values are bytes and stay as they are."""
     layout = make_layout(["größe"], parse_template("ключ:{größe}"), "größe", "omit")
     assert layout.key_of([b"\xff\x00"]) == "ключ:".encode() + b"\xff\x00"
     assert layout.fields_of([b"\xff\x00"]) == [("größe".encode(), b"\xff\x00")]

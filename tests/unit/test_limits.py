@@ -23,7 +23,7 @@ from shardload.model.limits import BURST_S, DEFAULT_RANGE_ROWS, range_rows_under
     ],
 )
 def test_taking(rate: float, tokens: float, passed_s: float, rows: int, left: float, wait_s: float) -> None:
-    """What is left, and how long to wait."""
+    """The tokens that are left, and how long to wait."""
     found = take_from_bucket(rate, tokens, passed_s, rows)
     assert list(found) == pytest.approx([left, wait_s])
 
@@ -33,7 +33,7 @@ def test_taking(rate: float, tokens: float, passed_s: float, rows: int, left: fl
     st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 2)), min_size=1, max_size=50),
 )
 def test_the_rate_holds(rate: float, takings: list[tuple[int, float]]) -> None:
-    """Whoever waits as told sends, in any time from the start, no more than the rate allows and one burst."""
+    """Callers that wait as told never send more than the rate allows plus one burst."""
     now_s = filled_s = tokens = sent = 0.0
     for rows, pause_s in takings:
         now_s += pause_s
@@ -49,5 +49,5 @@ def test_the_rate_holds(rate: float, takings: list[tuple[int, float]]) -> None:
     [(1000, 4, 10_000), (1000, 1, 40_000), (100, 8, 500), (1, 64, 100), (10**6, 4, DEFAULT_RANGE_ROWS)],
 )
 def test_ranges_are_small_enough_under_a_rate(rate_rows: int, workers: int, range_rows: int) -> None:
-    """The workers' halves of ranges, which a stop undoes, are 20 s of work."""
+    """A stop loses half a range for each worker: 20 s of work together."""
     assert range_rows_under(rate_rows, workers) == range_rows

@@ -48,13 +48,13 @@ def test_a_single_key_has_no_halves() -> None:
     ],
 )
 def test_a_range_is_written_half_open(keys: KeyRange, shown: str, span: int) -> None:
-    """In text as in arithmetic the upper end is not part of it."""
+    """Its text shows that the upper end is not part of it."""
     assert str(keys) == shown
     assert keys.span_keys == span
 
 
 def test_counts_add_field_by_field() -> None:
-    """The sum of every one of the six numbers, in the order of the fields."""
+    """Each of the six numbers is added, in the order of the fields."""
     one, two = Counts(1, 2, 3, 4, 5, 6), Counts(10, 20, 30, 40, 50, 60)
     assert (one + two).as_tuple() == (11, 22, 33, 44, 55, 66)
     assert [field.name for field in dataclasses.fields(Counts)] == [
@@ -74,12 +74,12 @@ def test_counts_add_field_by_field() -> None:
     ],
 )
 def test_rows_are_written_skipped_or_failed(counts: Counts, adds_up: bool) -> None:
-    """Every row read is accounted for exactly once; bytes do not matter."""
+    """Every row read is counted exactly once; bytes do not matter."""
     assert counts.adds_up() is adds_up
 
 
 def test_the_numbers_of_outcomes_are_fixed() -> None:
-    """They travel in messages between processes: renumbering them needs a new magic."""
+    """They are sent between processes: to renumber them, change the magic of the messages."""
     assert {outcome.name: int(outcome) for outcome in Outcome} == {
         "DONE": 1, "HANDED_BACK": 2, "UNREACHABLE": 3, "CONNECTION_LOST": 4, "REFUSED": 5,
         "JOB_REFUSED": 6, "TOO_MANY_CONNECTIONS": 7,
@@ -87,7 +87,7 @@ def test_the_numbers_of_outcomes_are_fixed() -> None:
 
 
 def test_nouns_are_frozen() -> None:
-    """What crosses rooms cannot be changed on the way."""
+    """Objects that pass between folders cannot be changed."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         PlannedRange(KeyRange(0, 1), 1).estimated_rows = 2  # type: ignore[misc]  # the assignment is the subject
 
@@ -104,5 +104,5 @@ def test_nouns_are_frozen() -> None:
     ],
 )
 def test_a_range_outside_of_bounds(bounds: KeyRange | None, outside: bool) -> None:
-    """Both are half-open."""
+    """Range and bounds are half-open."""
     assert KeyRange(10, 20).is_outside(bounds) == outside

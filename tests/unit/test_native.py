@@ -1,4 +1,4 @@
-"""Both encoders write the same bytes, whatever the rows, the form and the pieces in which the stream arrives."""
+"""Both encoders write the same bytes for any rows, any form, and a stream cut anywhere."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROWS = st.lists(st.tuples(*[VALUES] * len(NAMES)), max_size=6)
 
 
 def test_a_layout_that_uses_more_columns_than_it_has_is_refused() -> None:
-    """The native encoder looks nothing up twice: what it is given must hold."""
+    """The native encoder trusts its layout while it encodes, so it checks the layout when it is made."""
     for layout in (
         Layout(("id",), 2, (0,), 0, False),
         Layout(("id",), 1, (1,), 0, False),
@@ -54,7 +54,7 @@ def test_a_layout_that_uses_more_columns_than_it_has_is_refused() -> None:
 
 
 def length_encoded(length: int) -> bytes:
-    """A length of MySQL's protocol."""
+    """A length as MySQL's protocol encodes it."""
     if length < 0xFB:
         return bytes([length])
     if length < 1 << 16:
@@ -65,7 +65,7 @@ def length_encoded(length: int) -> bytes:
 
 
 def wire(rows: Sequence[Sequence[bytes | None]], sequence: int) -> bytes:
-    """The rows, and a clean end, as MySQL sends them."""
+    """The rows and a clean end, as MySQL sends them."""
     stream = b""
     payloads = [b"".join(b"\xfb" if v is None else length_encoded(len(v)) + v for v in row) for row in rows]
     for payload in [*payloads, b"\xfe\x00\x00\x02\x00"]:
@@ -79,7 +79,7 @@ def wire(rows: Sequence[Sequence[bytes | None]], sequence: int) -> bytes:
 
 
 def fed(encoder: Encoder, stream: bytes, sequence: int, cuts: Sequence[int]) -> tuple[object, ...]:
-    """Everything that comes of the stream, given in pieces that end at these places."""
+    """Everything that an encoder makes of the stream, which it gets in pieces that end at `cuts`."""
     encoder.begin(sequence)
     commands, rows, skipped, keys, told, ended = b"", 0, 0, 0, [], False
     start = 0
@@ -101,7 +101,7 @@ def fed(encoder: Encoder, stream: bytes, sequence: int, cuts: Sequence[int]) -> 
 def test_the_same_bytes(
     rows: list[tuple[bytes | None, ...]], form: Form, empty: bool, written: int, sequence: int, cuts: list[int]
 ) -> None:
-    """Any rows, any form, any cut: commands, counts and rows set aside are equal."""
+    """Commands, counts and rows set aside are equal for any rows, any form, and any cuts."""
     layout = Layout(NAMES, written, (b"k:", 0, b":", 1), 0, empty)
     stream = wire(rows, sequence)
     reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
@@ -115,7 +115,7 @@ def test_the_same_bytes(
 def test_the_same_errors(
     rows: list[tuple[bytes | None, ...]], form: Form, damage: list[tuple[int, int]], length: int
 ) -> None:
-    """Damaged and cut-off streams: both refuse, with the same offset, or both take the same."""
+    """Both encoders accept a damaged stream with the same result, or refuse it with the same error."""
     layout = Layout(NAMES, 3, (b"k:", 0), 0, False)
     damaged = bytearray(wire(rows, 0))
     for at, byte in damage:
@@ -133,7 +133,7 @@ def test_the_same_errors(
 
 @pytest.mark.parametrize("native", [False, True])
 def test_an_end_that_announces_another_result(native: bool) -> None:
-    """SERVER_MORE_RESULTS_EXISTS: nothing that was asked for has two results."""
+    """SERVER_MORE_RESULTS_EXISTS is refused: no query of shardload's has two results."""
     encoder = make_encoder(Layout(NAMES, 3, (b"k:", 0), 0, False), FORMS[0], native=native)
     encoder.begin(0)
     with pytest.raises(MalformedPacket, match="the end at offset 4 announces another result set"):
@@ -142,7 +142,7 @@ def test_an_end_that_announces_another_result(native: bool) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_continued_packets(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of exactly 16 MiB - 1, of more, and a first value of 16 MiB, which starts with 0xFE."""
+    """Both agree on rows of 16 MiB - 1 and more, and on a first value of 16 MiB, which starts with 0xFE."""
     # Over so many bytes the reference's checksum takes half a minute; test_both_checksums holds that this one is equal.
     from shardload.encoding.native._native import checksums
 
@@ -160,7 +160,7 @@ def test_continued_packets(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_fields_than_a_listpack_takes() -> None:
-    """512 fields are a listpack, 513 are not; both encoders agree."""
+    """Both write 512 fields as a listpack, and 513 as a plain hash."""
     for count in (511, 512, 513):
         names = tuple(f"f{n}" for n in range(count))
         layout = Layout(names, count, (b"k",), 0, False)
@@ -171,7 +171,7 @@ def test_more_fields_than_a_listpack_takes() -> None:
 
 
 def test_a_batch_outlives_the_next() -> None:
-    """Whoever keeps a batch's commands keeps its bytes."""
+    """The commands of a batch that is still referenced do not change with the next batch."""
     encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(), native=True)
     encoder.begin(0)
     first = encoder.encode(wire([[b"1"]], 0)[:6])
@@ -183,7 +183,7 @@ def test_a_batch_outlives_the_next() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_both_checksums(data: bytes) -> None:
-    """Folding and slicing give what the reference's table gives."""
+    """Folding and slicing give the same checksum as the reference's table."""
     from shardload.encoding.native._native import checksums
 
     assert checksums(data) == (crc64(data), crc64(data))

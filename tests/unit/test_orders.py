@@ -1,4 +1,4 @@
-"""Orders: every form that is accepted, what is refused and how, and what signals mean."""
+"""Orders: every accepted form, every refusal, and the orders that signals give."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shardload.model.orders import Order, order_of_signal, parse_order
     ],
 )
 def test_orders(words: str, order: Order) -> None:
-    """Words mean orders."""
+    """Each line gives the order."""
     assert parse_order(words) == order
 
 
@@ -48,7 +48,7 @@ def test_orders(words: str, order: Order) -> None:
     ],
 )
 def test_what_is_no_order(words: str, told: str) -> None:
-    """The refusal says what is accepted."""
+    """The error says what is wrong, or what is accepted."""
     with pytest.raises(ValueError, match=r".*") as caught:
         parse_order(words)
     assert told in str(caught.value)
@@ -69,16 +69,16 @@ def test_what_is_no_order(words: str, told: str) -> None:
     ],
 )
 def test_signals_mean_orders(number: int, order: Order | None) -> None:
-    """Those of the design, for a job with four workers that belongs to no terminal."""
+    """The signals of a job with four workers that belongs to no terminal."""
     assert order_of_signal(number, 4, stops_at_hangup=False) == order
 
 
 def test_a_terminal_that_hangs_up_ends_its_job() -> None:
-    """A daemon reloads instead."""
+    """SIGHUP stops a job that belongs to a terminal, and makes a daemon reload."""
     assert order_of_signal(signal.SIGHUP, 4, stops_at_hangup=True) == Order("stop")
 
 
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTTIN, 64), (signal.SIGTTOU, 1)])
 def test_there_are_never_too_many_workers_nor_none(number: int, workers: int) -> None:
-    """One more than the most, or one fewer than one, is not asked for."""
+    """TTIN at the maximum and TTOU at one worker give no order."""
     assert order_of_signal(number, workers, stops_at_hangup=False) is None

@@ -1,4 +1,4 @@
-"""MySQL's text protocol, taken apart: every row whole, and nothing taken for a row that is none."""
+"""MySQL's text protocol: every row is found whole, and nothing else is taken for a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ values = st.none() | st.binary(max_size=40) | st.sampled_from(LENGTHS).map(bytes
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[int, list[list[bytes | None]]]:
-    """A number of columns, and rows of so many values."""
+    """A number of columns, and rows with that many values."""
     columns = draw(st.integers(1, 4))
     return columns, draw(st.lists(st.lists(values, min_size=columns, max_size=columns), max_size=6))
 
@@ -26,7 +26,7 @@ def tables(draw: st.DrawFn) -> tuple[int, list[list[bytes | None]]]:
 @given(tables(), st.integers(0, 255))
 @settings(deadline=None, max_examples=150)
 def test_every_value_comes_back(table: tuple[int, list[list[bytes | None]]], sequence: int) -> None:
-    """Rows and the end, whatever the values and wherever the packets' numbers begin."""
+    """Rows and the end are found for any values and any first packet number."""
     columns, rows = table
     data, _, after = wire.stream([*map(wire.row, rows), wire.END], sequence)
     found = split_rows(data, columns, sequence)
@@ -36,7 +36,7 @@ def test_every_value_comes_back(table: tuple[int, list[list[bytes | None]]], seq
 
 @pytest.mark.parametrize("size", LENGTHS)
 def test_each_class_of_length(size: int) -> None:
-    """One, three and four bytes of length, and the borders between them; NULL is none of them."""
+    """Lengths of one, three and four bytes are read, at their borders too; none of them is taken for NULL."""
     row = [bytes([size % 256]) * size, None, b""]
     found = split_rows(wire.stream([wire.row(row)])[0], 3, 0)
     assert found.rows == [row]
@@ -48,7 +48,7 @@ def test_each_class_of_length(size: int) -> None:
         (b"\xfc\x03\x00abc", b"abc"),
         (b"\xfd\x03\x00\x00abc", b"abc"),
         (b"\xfe\x03\x00\x00\x00\x00\x00\x00\x00abc", b"abc"),
-        (b"\xfe\x00\x00\x00\x00\x00\x00\x00\x00", b""),  # nine bytes: the shortest row that begins as an end does
+        (b"\xfe\x00\x00\x00\x00\x00\x00\x00\x00", b""),  # nine bytes: the shortest row that starts like an end
     ],
 )
 def test_lengths_longer_than_needed(payload: bytes, value: bytes) -> None:
@@ -59,13 +59,13 @@ def test_lengths_longer_than_needed(payload: bytes, value: bytes) -> None:
 
 @pytest.mark.parametrize("size", range(1, 9))
 def test_a_short_packet_that_begins_with_fe_is_the_end(size: int) -> None:
-    """Below nine bytes it cannot be a row."""
+    """A packet of fewer than nine bytes that starts with 0xFE cannot be a row."""
     found = split_rows(wire.stream([b"\xfe" + bytes(size - 1)])[0], 1, 0)
     assert (found.rows, found.ended) == ([], True)
 
 
 def test_packet_numbers_wrap() -> None:
-    """After 255 comes 0."""
+    """The number after 255 is 0."""
     rows = [[b"%d" % number] for number in range(600)]
     data, _, after = wire.stream([wire.row(row) for row in rows], 250)
     found = split_rows(data, 1, 250)
@@ -74,7 +74,7 @@ def test_packet_numbers_wrap() -> None:
 
 
 def test_a_row_of_exactly_one_full_packet() -> None:
-    """Its continuation is an empty packet, which belongs to the row and is not one of its own."""
+    """An empty packet continues it; that packet is part of the row, not a row of its own."""
     value = b"x" * (wire.CONTINUED - 4)  # and four bytes of length
     data, ends, after = wire.stream([wire.row([value]), wire.row([b"next"]), wire.END])
     assert data[ends[0] - 4 : ends[0]] == b"\0\0\0\x01"
@@ -88,8 +88,8 @@ def test_a_row_of_exactly_one_full_packet() -> None:
 
 
 def test_a_row_that_begins_like_an_end() -> None:
-    """A first value of 16 MiB or more has 0xFE before its length; its packet is long, so it is a row, and goes on in
-    a second packet."""
+    """A row whose first value has 16 MiB or more starts with 0xFE like an end. Its packet is long, so it is a row; a
+    second packet continues it."""
     value = b"\xfe" * (1 << 24)
     data, ends, _ = wire.stream([wire.row([value, b"tail"]), wire.END], 7)
     assert data[4] == 0xFE
@@ -101,7 +101,7 @@ def test_a_row_that_begins_like_an_end() -> None:
 
 
 def test_cut_off_anywhere() -> None:
-    """Of a stream that breaks off, exactly the whole packets are consumed, and the rest can follow later."""
+    """Of a stream that is cut anywhere, exactly the whole packets are consumed; the rest can follow later."""
     rows: list[list[bytes | None]] = [[b"1", None, b""], [b"22", b"x" * 300, None], [None, None, None]]
     data, ends, after = wire.stream([*map(wire.row, rows), wire.END], 254)
     for cut in range(len(data) + 1):
@@ -116,7 +116,7 @@ def test_cut_off_anywhere() -> None:
 
 
 def test_an_error_in_the_middle_of_a_result() -> None:
-    """The rows before it are given, then the packet itself; what follows it is nobody's."""
+    """The rows before it are returned, then the error packet; nothing after it is consumed."""
     error = b"\xff\x25\x07#70100Query execution was interrupted"
     data, ends, _ = wire.stream([wire.row([b"1"]), error, wire.row([b"2"])])
     found = split_rows(data, 1, 0)
@@ -150,7 +150,7 @@ def raw(payload: bytes, sequence: int = 0) -> bytes:
     ],
 )  # fmt: skip
 def test_what_the_protocol_does_not_allow(data: bytes, columns: int, message: str) -> None:
-    """It is refused with its offset, never guessed at."""
+    """It is refused with an error that has the offset."""
     with pytest.raises(MalformedPacket) as caught:
         split_rows(data, columns, 0)
     assert caught.value.message == message
@@ -159,7 +159,7 @@ def test_what_the_protocol_does_not_allow(data: bytes, columns: int, message: st
 @given(st.binary(max_size=60), st.integers(1, 3))
 @settings(deadline=None, max_examples=300)
 def test_any_bytes_are_rows_or_refused(data: bytes, columns: int) -> None:
-    """Nothing else happens: no other error, and never more consumed than there is."""
+    """Any bytes give rows or MalformedPacket, no other error, and never consume more than there is."""
     try:
         found = split_rows(data, columns, data[3] if len(data) > 3 else 0)
     except MalformedPacket:

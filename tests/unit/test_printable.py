@@ -1,4 +1,4 @@
-"""What is shown of foreign text: one line, nothing that a terminal would obey, and no doubt what was meant."""
+"""Text from outside is shown as one line that cannot control the terminal and has one meaning."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ HOSTILE = [
     ("one\ntwo\r\tthree\x0b\x0c", r"one\ntwo\r\tthree\x0b\x0c"),
     ("\u2028\u2029", r"\xe2\x80\xa8\xe2\x80\xa9"),
     ("user\u202egnp\u2066", r"user\xe2\x80\xaegnp\xe2\x81\xa6"),
-    ("\udcff\ud800", r"\xff\xed\xa0\x80"),  # a byte that was no UTF-8, and half a character
+    ("\udcff\ud800", r"\xff\xed\xa0\x80"),  # a byte that was not UTF-8, and a lone surrogate
 ]
 HARMLESS = ["", "an Ünïcode text, 日本語 🚀", r"a back\slash", "'quotes'"]
 
 
 @pytest.mark.parametrize(("text", "shown"), [*HOSTILE, *((text, text) for text in HARMLESS)])
 def test_text_is_one_line_that_prints(text: str, shown: str) -> None:
-    """And is not escaped again if it was already."""
+    """Text that is printable stays the same, so nothing is escaped twice."""
     assert printable(text) == shown
     assert printable(shown) == shown
 
 
 def test_bytes_have_one_form_each() -> None:
-    """So that a key that is shown is that key: every pair of bytes comes back."""
+    """Different bytes are shown differently, so a key on the screen is exactly that key."""
     every = [bytes((first, second)) for first in range(256) for second in range(256)]
     every += ["ü\u202e\\x1b".encode(), b"\xf0\x9f\x9a", b"\\n", b"\n", b"\xed\xa0\x80"]
     shown = [shown_bytes(value) for value in every]
@@ -45,14 +45,14 @@ def test_bytes_have_one_form_each() -> None:
 
 @pytest.mark.parametrize(("encoding", "shown"), [("latin-1", r"ü\xe2\x82\xac"), ("ascii", r"\xc3\xbc\xe2\x82\xac")])
 def test_what_a_terminal_lacks_is_escaped_too(encoding: str, shown: str) -> None:
-    """In the same form, and it is no error."""
+    """Characters that the terminal's encoding lacks are escaped the same way, without an error."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=ENCODING_ERRORS)
     echo("ü€", file=stream)
     assert stream.buffer.getvalue().decode(encoding) == shown + "\n"
 
 
 def test_a_long_text_is_cut_in_its_middle() -> None:
-    """Where a server's text becomes an error of ours."""
+    """Errors shorten long text from a server."""
     text = "begin " + 15_000_000 * "x" + " end"
     error = ShardloadError(text, text)
     assert len(str(error)) < 2200
@@ -64,14 +64,14 @@ def test_a_long_text_is_cut_in_its_middle() -> None:
 
 
 def test_a_command_prints_lines() -> None:
-    """As many as it means to; tabulators between columns are its own."""
+    """A command may print several lines, with tabs between columns."""
     stream = io.StringIO()
     echo("a\nb\x1b[2J", "key\treason", file=stream)
     assert stream.getvalue() == "a\\nb\\x1b[2J\nkey\treason\n"
 
 
 def test_a_note_is_one_line() -> None:
-    """Above a bar as well."""
+    """A note above a progress bar is one line too."""
     for kind in ("plain", "bar", "none"):
         stream = io.StringIO()
         display = make_display(kind, stream)
@@ -81,7 +81,7 @@ def test_a_note_is_one_line() -> None:
 
 
 def prints(path: Path) -> list[str]:
-    """How a file prints."""
+    """The calls by which a file prints."""
     calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     names = [ast.unparse(call) for call in calls]
     return [
@@ -92,6 +92,6 @@ def prints(path: Path) -> list[str]:
 
 
 def test_commands_print_in_one_place() -> None:
-    """No other module of the command line has a way to a person of its own."""
+    """Only one module of the command line prints."""
     for path in Path(shardload.cli.__file__).parent.glob("*.py"):
         assert not prints(path) or path.name == "output.py", path

@@ -15,7 +15,7 @@ from tests.unit import wire
 
 
 def encoder(columns: str, key: str = "u:{id}", null: str = "omit") -> ReferenceEncoder:
-    """One for these columns, separated by commas, of a table whose primary key is `id`."""
+    """An encoder for these columns, separated by commas, of a table whose primary key is `id`."""
     return ReferenceEncoder(make_layout(columns.split(","), parse_template(key), "id", null))
 
 
@@ -66,7 +66,7 @@ def resp(*words: bytes) -> bytes:
     ],
 )  # fmt: skip
 def test_one_row(columns: str, key: str, null: str, row: list[bytes | None], commands: bytes) -> None:
-    """The key is deleted, then written whole, with the values' own bytes."""
+    """The commands delete the key, then write all its fields with the bytes of the row's values."""
     data, _, _ = wire.stream([wire.row(row)], 9)
     one = encoder(columns, key, null)
     one.begin(9)
@@ -89,7 +89,7 @@ def test_one_row(columns: str, key: str, null: str, row: list[bytes | None], com
 def test_a_null_in_the_key_sets_the_row_aside(
     columns: str, key: str, null: str, row: list[bytes | None], told: SetAside
 ) -> None:
-    """No command for it; the row's primary key and the first column that is NULL are told."""
+    """No command is written; the row's primary key and the first NULL column of its key are reported."""
     one = encoder(columns, key, null)
     one.begin(0)
     batch = one.encode(wire.stream([wire.row(row)])[0])
@@ -99,7 +99,7 @@ def test_a_null_in_the_key_sets_the_row_aside(
 
 @pytest.mark.parametrize(("ttl_ms", "lines"), [(0, 6), (5000, 8)])
 def test_a_transaction_makes_a_key_whole(ttl_ms: int, lines: int) -> None:
-    """Nobody sees it between its commands, which are those without a transaction; each line of reply is known."""
+    """The same commands stand between MULTI and EXEC, and the number of reply lines is right."""
     data = wire.stream([wire.row([b"x", None, b"1"])])[0]
     commands = {}
     for whole in (False, True):
@@ -112,7 +112,7 @@ def test_a_transaction_makes_a_key_whole(ttl_ms: int, lines: int) -> None:
 
 
 def test_a_row_without_a_field_is_skipped() -> None:
-    """A hash without fields does not exist in Redis: nothing is sent, and the row is counted as skipped."""
+    """Redis has no hash without fields: no command is written, and the row counts as skipped."""
     one = encoder("a,b")
     one.begin(0)
     batch = one.encode(wire.stream([wire.row([None, None, b"1"]), wire.row([b"x", None, b"2"])])[0])
@@ -121,7 +121,7 @@ def test_a_row_without_a_field_is_skipped() -> None:
 
 
 def test_begin_sets_the_next_packets_number() -> None:
-    """An encoder serves one result set after another; a number out of turn is refused."""
+    """After `begin`, the first packet must have the given number; any other is refused."""
     one = encoder("id")
     for sequence in (3, 200, 0):
         one.begin(sequence)
@@ -132,7 +132,7 @@ def test_begin_sets_the_next_packets_number() -> None:
 
 
 def test_an_error_packet_is_handed_on() -> None:
-    """With the rows that came before it."""
+    """The batch has the error packet, and the rows before it."""
     one = encoder("id")
     one.begin(0)
     batch = one.encode(wire.stream([wire.row([b"1"]), b"\xff\x25\x07oh"])[0])
@@ -141,7 +141,7 @@ def test_an_error_packet_is_handed_on() -> None:
 
 @dataclass
 class Sum:
-    """Batches, added up."""
+    """The sum of several batches."""
 
     commands: bytes = b""
     rows_read: int = 0
@@ -152,7 +152,7 @@ class Sum:
 
 
 def fed(one: ReferenceEncoder, data: bytes, cuts: list[int]) -> Sum:
-    """Feed a stream in pieces that end at these offsets, as a worker does: what was not consumed comes again."""
+    """Feed a stream in pieces that end at these offsets, as a worker does: it passes unconsumed bytes again."""
     total, start = Sum(), 0
     one.begin(0)
     for end in [*sorted(cuts), len(data)]:
@@ -174,7 +174,7 @@ values = st.none() | st.binary(max_size=20) | st.sampled_from([250, 251, 300]).m
 @given(st.lists(st.tuples(values, values, st.binary(min_size=1, max_size=4)), max_size=8), st.data())
 @settings(deadline=None, max_examples=80)
 def test_the_pieces_of_the_stream_do_not_matter(rows: list[wire.Row], data: st.DataObject) -> None:
-    """Wherever reads end, the commands and the counts are the same, and every row is in exactly one of them."""
+    """Commands and counts are the same wherever reads end, and each row is in exactly one count."""
     encoded, _, _ = wire.stream([*map(wire.row, rows), wire.END])
     cuts = data.draw(st.lists(st.integers(0, len(encoded) - 1), max_size=8))
     one = encoder("a,b", "k:{b}:{id}")

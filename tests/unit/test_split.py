@@ -1,4 +1,4 @@
-"""The planner, over synthetic sets of keys: ranges that cover everything once, about even, for few questions."""
+"""The planner, on synthetic sets of keys: ranges cover all keys once, are about even, and take few estimates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shardload.ranges.split import split
 
 
 class Keys:
-    """A table's keys. `estimate` turns the true number of rows of a range into what the server says."""
+    """The keys of a table. `estimate` turns the true number of rows of a range into what the server estimates."""
 
     def __init__(self, keys: Sequence[int], estimate: Callable[[int], int] = lambda rows: rows) -> None:
         self.keys = keys if isinstance(keys, range) else sorted(keys)
@@ -24,22 +24,22 @@ class Keys:
         self.asked: list[KeyRange] = []
 
     def bounds(self) -> KeyRange | None:
-        """From the smallest key to one past the largest."""
+        """The range from the smallest to the largest key."""
         return KeyRange(self.keys[0], self.keys[-1] + 1) if self.keys else None
 
     def rows(self, keys: KeyRange) -> int:
-        """How many there really are."""
+        """The true number of rows."""
         return bisect.bisect_left(self.keys, keys.high) - bisect.bisect_left(self.keys, keys.low)
 
     def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
-        """What the server says."""
+        """The number that the server estimates."""
         self.calls += 1
         self.asked += ranges
         return [self._estimate(self.rows(keys)) for keys in ranges]
 
 
 def assert_covers(plan: list[PlannedRange], keys: Sequence[int]) -> None:
-    """From the first key to one past the last, in order, without gap or overlap."""
+    """Assert that the ranges go from the first key to the last, in order, without gap or overlap."""
     assert plan[0].keys.low == keys[0]
     assert plan[-1].keys.high == keys[-1] + 1
     for one, next_one in pairwise(plan):
@@ -47,7 +47,7 @@ def assert_covers(plan: list[PlannedRange], keys: Sequence[int]) -> None:
 
 
 def test_an_empty_table_has_no_ranges() -> None:
-    """And no estimate is asked for."""
+    """No estimate is asked for either."""
     space = Keys([])
     assert split(space, 100) == []
     assert space.calls == 0
@@ -88,7 +88,7 @@ key_sets = st.one_of(
 @given(key_sets, st.integers(1, 40))
 @settings(deadline=None, max_examples=150)
 def test_exact_estimates_make_even_ranges(keys: list[int], range_rows: int) -> None:
-    """Everything is covered once; no range has twice the wish; neighbours are not both small; the sums agree."""
+    """Every key is covered once, no range has twice the wanted rows, and no two neighbours are both small."""
     space = Keys(keys)
     plan = split(space, range_rows)
     assert_covers(plan, space.keys)
@@ -102,7 +102,7 @@ def test_exact_estimates_make_even_ranges(keys: list[int], range_rows: int) -> N
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=100, unique=True), st.integers(1, 50), st.data())
 @settings(deadline=None, max_examples=100)
 def test_estimates_that_lie_lose_no_row(keys: list[int], range_rows: int, data: st.DataObject) -> None:
-    """Zero for a full range, millions for an empty one: ranges may be uneven, but every key is in exactly one."""
+    """With estimates of zero for full ranges and millions for empty ones, every key is still in exactly one range."""
     lies = data.draw(st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
     turn = iter(range(10**9))
     space = Keys(keys, lambda _: lies[next(turn) % len(lies)])
@@ -115,7 +115,7 @@ def test_estimates_that_lie_lose_no_row(keys: list[int], range_rows: int, data: 
     "estimate", [lambda rows: 0, lambda rows: 10**9, lambda rows: rows // 2, lambda rows: rows * 3]
 )
 def test_one_lie_for_everything(estimate: Callable[[int], int]) -> None:
-    """Always none, always a milliard, half, thrice: covered all the same."""
+    """All keys are covered if every estimate is zero, a milliard, half or three times the truth."""
     assert_covers(split(Keys(range(5, 5005), estimate), 100), range(5, 5005))
 
 
@@ -124,8 +124,8 @@ FAR = 9 * 10**18
 
 @pytest.mark.parametrize(("range_rows", "most"), [(50_000, 1), (1000, 2), (500, 6), (100, 25)])
 def test_one_stray_key_far_away(range_rows: int, most: int) -> None:
-    """Ids 1 to 1000 and one at 9 * 10**18: a handful of ranges and questions, although most of the space is empty. An
-    estimate of an empty range is 1, as InnoDB's is."""
+    """Ids 1 to 1000 and one at 9 * 10**18 take a handful of ranges and estimates, although most of the space is empty.
+    An empty range is estimated as one row, as InnoDB does."""
     keys = [*range(1, 1001), FAR]
     space = Keys(keys, lambda rows: max(1, rows))
     plan = split(space, range_rows)
@@ -136,7 +136,7 @@ def test_one_stray_key_far_away(range_rows: int, most: int) -> None:
 
 
 def test_twenty_million_rows_take_few_questions() -> None:
-    """400 ranges of 50 000 dense rows, in 65 questions and two round trips."""
+    """400 ranges of 50,000 dense rows take 65 estimates in two queries."""
     space = Keys(range(1, 20_000_001))
     plan = split(space, 50_000)
     assert_covers(plan, space.keys)
@@ -146,7 +146,7 @@ def test_twenty_million_rows_take_few_questions() -> None:
 
 
 def test_no_round_trip_asks_for_much() -> None:
-    """One statement never grows beyond 64 estimates, however large the table is."""
+    """One query never has more than 64 estimates, however large the table is."""
     space = Keys(range(1, 2_000_000))
     most = 0
     for_each_call = space.estimated_rows
@@ -174,7 +174,7 @@ def test_the_ends_of_the_key_space(low: int, high: int) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 2**64), (-(2**63), 2**63)])
 def test_a_full_key_space(low: int, high: int) -> None:
-    """All 2**64 keys are there: equal ranges, by integer arithmetic that loses nothing."""
+    """If all 2**64 keys exist, the ranges are equal; the integer arithmetic loses nothing."""
     space = Keys(range(0))
     space.bounds = lambda: KeyRange(low, high)  # type: ignore[method-assign]  # len() of such a range object overflows
     space.rows = lambda keys: keys.span_keys  # type: ignore[method-assign]
@@ -184,12 +184,12 @@ def test_a_full_key_space(low: int, high: int) -> None:
 
 
 class TooManyQuestions(Exception):
-    """The planner does not come to an end."""
+    """The planner does not end."""
 
 
 @pytest.mark.parametrize("range_rows", [1, 2])
 def test_an_estimate_that_does_not_fall_ends_as_well(range_rows: int) -> None:
-    """Three rows in a wide space, each part of which is said to hold three: cut a while, then left as it is."""
+    """Every part of a wide space with three rows is estimated as three rows: the planner gives up cutting."""
     asked = 0
 
     def estimate(_: int) -> int:
@@ -204,7 +204,7 @@ def test_an_estimate_that_does_not_fall_ends_as_well(range_rows: int) -> None:
 
 
 def test_short_ranges_are_estimated_rightly_and_long_ones_twice() -> None:
-    """As InnoDB does: small ranges have as many rows as was wished, whatever the long ones seemed to hold."""
+    """As in InnoDB: the small ranges get the wanted number of rows, whatever the estimates of long ones were."""
     keys = [island * 10_000_000 + 2 * n for island in range(10) for n in range(20_000)]
     space = Keys(keys, lambda rows: rows if rows <= 1000 or rows == len(keys) else 2 * rows)
     plan = split(space, 1000)
@@ -215,7 +215,7 @@ def test_short_ranges_are_estimated_rightly_and_long_ones_twice() -> None:
 
 
 def test_dense_keys_take_hardly_a_question() -> None:
-    """Where every key is a row, equal spans need none; half of the first parts full and half empty changes nothing."""
+    """Where every key is a row, equal spans need no estimate, even if half of the first parts are empty."""
     space = Keys([*range(1_000_000), *range(10_000_000, 11_000_000)])
     plan = split(space, 1000)
     assert_covers(plan, space.keys)
@@ -226,7 +226,7 @@ def test_dense_keys_take_hardly_a_question() -> None:
 
 
 def test_estimates_of_twice_the_truth_do_not_halve_the_ranges() -> None:
-    """InnoDB counts long ranges up to twice, and the table about right: the ranges come out as wished all the same."""
+    """InnoDB doubles the rows of long ranges, but not of the table: the ranges still get the wanted size."""
     space = Keys(range(1_000_000), lambda rows: 2 * rows if rows < 900_000 else rows)
     plan = split(space, 50_000)
     assert 18 <= len(plan) <= 28

@@ -1,4 +1,4 @@
-"""Key templates."""
+"""Key templates: parsing, errors, and whether keys are distinct."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_templates(text: str, parts: list[tuple[str, str]]) -> None:
     ],
 )  # fmt: skip
 def test_keys_that_tell_values_apart(text: str, apart: bool) -> None:
-    """i and j are integers; t and u may hold anything, a digit or a colon too."""
+    """i and j are integers; t and u may hold any text, digits and colons too."""
     assert parse_template(text).gives_distinct_keys({"i", "j"}) is apart
 
 
@@ -53,7 +53,7 @@ def test_keys_that_tell_values_apart(text: str, apart: bool) -> None:
     ],
 )
 def test_refused_templates(text: str, what: str) -> None:
-    """The place is given as a person counts, from 1, and the rule is said."""
+    """The error gives the position, counted from 1, and the rule."""
     with pytest.raises(SpecError) as caught:
         parse_template(text)
     assert caught.value.message == f"--key {text!r}: {what}"
@@ -61,12 +61,12 @@ def test_refused_templates(text: str, what: str) -> None:
 
 
 def test_the_columns_of_a_template() -> None:
-    """Each once, in the order of the text."""
+    """Each column is listed once, in the order of the text."""
     assert parse_template("{b}:{a}:{b}").columns == ("b", "a")
 
 
 def test_a_scratch_key_looks_like_a_real_one() -> None:
-    """Every column replaced, all literal text kept: the same access rules cover it."""
+    """Every column is replaced, and all literal text stays, so that the same access rules cover the key."""
     assert parse_template("a{{:{x}:{y}").filled("probe") == "a{:probe:probe"
 
 
@@ -75,7 +75,7 @@ def test_a_scratch_key_looks_like_a_real_one() -> None:
     [("user", ("id",), "user:7"), ("t", ("a", "b"), "t:7:7"), ("odd{na}me", ("i{d}",), "odd{na}me:7")],
 )
 def test_the_default_template(table: str, key: tuple[str, ...], filled: str) -> None:
-    """Table and primary key, separated by colons, whatever characters are in the names."""
+    """It has the table and the primary key, separated by colons, whatever characters the names have."""
     template = default_template(table, key)
     assert template.columns == key
     assert template.filled("7") == filled

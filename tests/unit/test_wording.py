@@ -23,12 +23,12 @@ from shardload.model.wording import a_few_jobs, duration
     ],
 )
 def test_durations(seconds: float, exactly: str, roughly: str) -> None:
-    """Two units; what is an estimate has no tenths."""
+    """Two units at most; estimates have no tenths."""
     assert (duration(seconds), duration(seconds, roughly=True)) == (exactly, roughly)
 
 
 def test_a_few_names() -> None:
-    """All of a few; of many those that were meant, and how many more there are."""
+    """A few names are all shown; of many, the similar ones and the number of the others."""
     many = [f"job-{number:04}" for number in range(2000)] + ["users"]
     assert a_few_jobs(["a", "b"], "c") == "a, b"
     assert a_few_jobs(many, "usres").startswith("users, job-0000, ")
