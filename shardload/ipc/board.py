@@ -49,7 +49,7 @@ _RECORD = struct.Struct(
     f"<QQQdII{_RANGE_COUNTS_NUMBERS * CREDITS}Q"
 )  # sequence, pid, start, heartbeat, phase, range in hand, counts
 _BUCKET = struct.Struct("<3d")  # the bucket in the orders
-_BEAT = struct.Struct("<dII")  # in a record: heartbeat, phase, range in hand
+_HEARTBEAT = struct.Struct("<dII")  # in a record: heartbeat, phase, range in hand
 _SEQUENCE = struct.Struct("<Q")  # the first number of a record or of the run's state
 _FLAG = struct.Struct("<I")
 _RATE = struct.Struct("<d")
@@ -215,9 +215,9 @@ class Board:
                 self._write(at, record[:8])
         return held
 
-    def beat(self, slot: int, now_s: float, phase: Phase, range_id: int = 0) -> None:
+    def write_heartbeat(self, slot: int, now_s: float, phase: Phase, range_id: int = 0) -> None:
         """Record that the worker is alive, and what it does next with which range. Sixteen bytes, without the lock."""
-        self._write(self._record_at(slot) + _HEARTBEAT_AT, _BEAT.pack(now_s, phase, range_id & _RANGE_ID))
+        self._write(self._record_at(slot) + _HEARTBEAT_AT, _HEARTBEAT.pack(now_s, phase, range_id & _RANGE_ID))
 
     def clear(self, slot: int) -> None:
         """Erase the record of a slot whose worker is gone."""

@@ -17,8 +17,8 @@ _BOUND_S = 0.05
 class Lock:
     """A context manager: `with lock as held`.
 
-    `held` is False if the lock was not free in time, or if there is no semaphore (any more). The body runs all the
-    same: the caller decides what to do without the lock.
+    `held` is False if the lock was not free in time, or if there is no semaphore, or it was removed. The body runs
+    all the same: the caller decides what to do without the lock.
     """
 
     def __init__(self, semaphore: sysv_ipc.Semaphore | None) -> None:

@@ -93,15 +93,19 @@ def create(key_file: Path, header: BoardHeader) -> IpcSet:
         raise
     board = Board(memory, semaphore)
     board.write_header(header)
-    record = {
-        "uid": os.geteuid(),
-        "board": {"id": memory.id},
-        "queues": [{"key": q.key, "id": q.id, "changed": q.last_change_time} for q in (tasks, acks)],
-        "semaphore": {"key": semaphore.key, "id": semaphore.id},
-    }
+    record = _record_of(memory, [tasks, acks], semaphore)
     return IpcSet(
         TaskQueue(tasks, header.run_id), AckQueue(acks, header.run_id), board, record, [tasks, acks, semaphore]
     )
+
+
+def _record_of(memory: Any, queues: list[Any], semaphore: Any) -> dict[str, Any]:
+    return {
+        "uid": os.geteuid(),
+        "board": {"id": memory.id},
+        "queues": [{"key": queue.key, "id": queue.id, "changed": queue.last_change_time} for queue in queues],
+        "semaphore": {"key": semaphore.key, "id": semaphore.id},
+    }
 
 
 def _make_new(key_file: Path, projects: Iterator[int], made: list[Any], kind: Any, **options: Any) -> Any:

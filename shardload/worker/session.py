@@ -52,7 +52,7 @@ class Session:
 
     def beat(self, phase: Phase) -> None:
         """Show that this worker is alive, and what it does next."""
-        self.board.beat(self.slot, time.monotonic(), phase, self._range_id)
+        self.board.write_heartbeat(self.slot, time.monotonic(), phase, self._range_id)
 
     def shows(self, task: Task) -> bool:
         """True if the board has counts of this range."""
