@@ -225,7 +225,7 @@ def test_an_order_that_takes_too_long_is_told_as_such(
     monkeypatch.setattr("shardload.jobs.control._DONE_WITHIN_S", 0.2)
     monkeypatch.setattr(sys, "argv", ["shardload", "scale", JOB, "1", "--state-dir", str(world.state_dir)])
     assert outcome() == 3
-    assert f"job {JOB}: under way, not done after 0.2 s: workers come, or leave after the" in capsys.readouterr().err
+    assert f"job {JOB}: under way, not done after 0.2 s: workers start, or leave after their" in capsys.readouterr().err
     assert daemon.status()["workers"] == 1
     daemon.order("stop", "--wait")
 
