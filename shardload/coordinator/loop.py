@@ -15,11 +15,11 @@ from contextlib import suppress
 
 from shardload.coordinator.context import Context, Ending, Settings, reason_to_stop
 from shardload.coordinator.controls import Controls, Silent
+from shardload.coordinator.patience import Patience
 from shardload.coordinator.pool import Death
 from shardload.coordinator.publisher import Publisher
 from shardload.coordinator.watchdog import Watchdog
-from shardload.errors import GaveUp, IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
-from shardload.model import backoff
+from shardload.errors import IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
 from shardload.model.counts import SetAside
 from shardload.model.orders import Answer, Order, order_of_signal, parse_order
 from shardload.model.tasks import Ack, Outcome
@@ -48,8 +48,7 @@ class Coordinator:
         self._context = context
         self._tracker, self._pool, self._ipc = context.tracker, context.pool, context.ipc
         self._guard = context.guard
-        self._trouble_since_s: float | None = None
-        self._rows_at_trouble = 0
+        self._patience = Patience(settings.give_up_after_s, context.directory.name)
         self._interrupts = 0
         self._is_confirmed = self._is_ready = False
         self._clock_noted_s = self._now_s = context.started_s
@@ -146,7 +145,7 @@ class Coordinator:
             if order.verb == "reload":
                 self._read_limits()
             if order.verb == "unpause":
-                self._trouble_since_s = None
+                self._patience.renew()
             self.controls.apply(order, answer)
             self._publisher.is_due_now()
 
@@ -211,7 +210,7 @@ class Coordinator:
         slot = self._pool.slots[ack.slot]
         if ack.outcome is Outcome.DONE:
             slot.note_done()
-            self._trouble_since_s = None
+            self._patience.renew()
         elif ack.outcome in _LOST:
             if self.ending is None:  # otherwise everything is taken back already, and a STOP has to stay
                 self._take_back(ack.slot)
@@ -221,18 +220,10 @@ class Coordinator:
             if ack.outcome is Outcome.TOO_MANY_CONNECTIONS and self.ending is None:
                 self._watchdog.note_up()
                 self.controls.go_on_with_fewer(reason)
-            self._give_up_if_hopeless(reason)
+            self._note_trouble(reason)
 
-    def _give_up_if_hopeless(self, reason: str) -> None:
-        """GaveUp if nothing has succeeded for as long as --give-up-after allows."""
-        rows = self._publisher.progress().rows
-        if self._trouble_since_s is None or rows > self._rows_at_trouble:  # another worker makes progress
-            self._trouble_since_s, self._rows_at_trouble = self._now_s, rows
-        if backoff.should_give_up(self._now_s, self._trouble_since_s, self._settings.give_up_after_s):
-            raise GaveUp(
-                f"nothing has succeeded for {self._settings.give_up_after_s:g} s, the last reason: {reason}",
-                f"fix the cause, then run: shardload resume {self._context.directory.name}",
-            )
+    def _note_trouble(self, reason: str) -> None:
+        self._patience.note_trouble(reason, self._now_s, self._publisher.progress().rows)
 
     def _handle_deaths(self) -> None:
         for death in self._pool.reap():
@@ -288,7 +279,7 @@ class Coordinator:
         except (TargetLost, NoProcess) as error:
             if isinstance(error, (TargetFull, NoProcess)):
                 self._pool.renew()  # the workers hold connections and processes, and have nothing to do
-            self._give_up_if_hopeless(str(error))
+            self._note_trouble(str(error))
             return
         if target is None:
             return

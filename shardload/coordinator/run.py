@@ -56,30 +56,16 @@ def run(
     started_s = time.monotonic()
     run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     directory.remove_reports()
-    run_id = int.from_bytes(os.urandom(8), "little") >> 1
-    me = _Record(directory, about, run_id)
+    me = _Record(directory, about)
     with ExitStack() as made:
-        bell, doorbell = os.pipe()
-        for end in (bell, doorbell):
-            os.set_blocking(end, False)
-            made.callback(os.close, end)
         control = _control(directory)
         made.callback(control.close)
-        ipc = _make_objects(directory, run_id, me)
-        made.callback(ipc.board.detach)
-        made.callback(ipc.remove)
-        me.write(ipc=ipc.record)
+        ipc = _make_objects(made, directory, me)
         set_title(f"shardload: coordinator {directory.name}")
-        guard = TargetGuard(
-            settings.ask_target,
-            target,
-            keys_stay=settings.keys_stay,
-            fork=lambda body, keep: pool.fork("guard", body, [keep]),
-            end=lambda pid: pool.end_other(pid),
-        )
-        made.callback(guard.close)
-        private = (lock, bell, *signals.descriptors(), control.fileno(), *guard.descriptors())
-        pool = Pool(directory.name, ipc, worker_body, doorbell=doorbell, private=private, before_fork=journal.close)
+        pool, guard, bell = _make_children(
+            made, settings, target, ipc, worker_body, journal,
+            job=directory.name, private=(lock, *signals.descriptors(), control.fileno()),
+        )  # fmt: skip
         tracker = Tracker(
             journal,
             job=directory.name,
@@ -109,13 +95,43 @@ def run(
     return coordinator.ending, coordinator.controls.workers
 
 
+def _make_children(
+    made: ExitStack,
+    settings: Settings,
+    target: TargetFacts,
+    ipc: IpcSet,
+    worker_body: WorkerBody,
+    journal: Journal,
+    *,
+    job: str,
+    private: tuple[int, ...],
+) -> tuple[Pool, TargetGuard, int]:
+    """The pool, the guard, and the end of the doorbell that the coordinator listens to."""
+    bell, doorbell = os.pipe()
+    for end in (bell, doorbell):
+        os.set_blocking(end, False)
+        made.callback(os.close, end)
+    guard = TargetGuard(
+        settings.ask_target,
+        target,
+        keys_stay=settings.keys_stay,
+        fork=lambda body, keep: pool.fork("guard", body, [keep]),
+        end=lambda pid: pool.end_other(pid),
+    )
+    made.callback(guard.close)
+    kept_back = (*private, bell, *guard.descriptors())
+    pool = Pool(job, ipc, worker_body, doorbell=doorbell, private=kept_back, before_fork=journal.close)
+    return pool, guard, bell
+
+
 class _Record:
     """This run in `run.json`."""
 
-    def __init__(self, directory: JobDirectory, about: RunRecord, run_id: int) -> None:
-        pid = os.getpid()
+    def __init__(self, directory: JobDirectory, about: RunRecord) -> None:
         self._directory = directory
-        self._run = replace(about, pid=pid, start=start_time(pid), run_id=run_id, ipc_namespace=ipc_namespace())
+        self.pid, self.start = os.getpid(), start_time(os.getpid())
+        self.run_id = int.from_bytes(os.urandom(8), "little") >> 1
+        self._run = replace(about, pid=self.pid, start=self.start, run_id=self.run_id, ipc_namespace=ipc_namespace())
 
     def write(self, *, ipc: dict[str, Any] | None) -> None:
         """Write the record, with these SysV objects. JobError if it cannot be written."""
@@ -130,17 +146,20 @@ class _Record:
             self._directory.write_run(self._run)
 
 
-def _make_objects(directory: JobDirectory, run_id: int, me: _Record) -> IpcSet:
+def _make_objects(made: ExitStack, directory: JobDirectory, me: _Record) -> IpcSet:
     """The run's SysV objects. They are announced in `run.json` first, so that what a kill in the middle leaves is
     found."""
     me.write(ipc=announce())
     try:
-        pid = os.getpid()
-        return create(directory.key_file, BoardHeader(MOST_WORKERS, run_id, pid, start_time(pid)))
+        ipc = create(directory.key_file, BoardHeader(MOST_WORKERS, me.run_id, me.pid, me.start))
     except IpcError:
         with suppress(JobError):
             me.write(ipc=None)
         raise
+    made.callback(ipc.board.detach)
+    made.callback(ipc.remove)
+    me.write(ipc=ipc.record)
+    return ipc
 
 
 def _loop_and_end(coordinator: Coordinator, context: Context) -> None:
@@ -168,7 +187,9 @@ def _control(directory: JobDirectory) -> ControlInbox:
     try:
         return ControlInbox(directory.path)
     except OSError as error:
-        raise DirectoryLost(f"cannot make a FIFO in {directory.path}: {error.strerror}", "see --state-dir") from None
+        raise DirectoryLost(
+            f"cannot make a FIFO in {directory.path}: {error.strerror}", "choose another --state-dir"
+        ) from None
 
 
 def _note_range(text: str, range_id: int) -> None:

@@ -91,7 +91,7 @@ def _silence(directory: JobDirectory) -> JobError | NotAnswered:
 
 def _not_running(directory: JobDirectory) -> JobError:
     state = look(directory).state
-    hint = f"go on with it: shardload resume {directory.name}"
+    hint = f"to continue it, run: shardload resume {directory.name}"
     if state in ("starting", "stopping"):
         hint = "try again in a moment"
     elif state == "complete":

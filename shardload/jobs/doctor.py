@@ -142,7 +142,7 @@ def _remove_ipc_is_off() -> bool:
 def _state(state_dir: Path) -> Iterator[Finding]:
     there = next(path for path in (state_dir, *state_dir.parents) if os.access(path, os.F_OK))
     if not os.access(there, os.W_OK | os.X_OK):
-        yield Finding("problem", "state directory", f"{there} cannot be written", "see --state-dir")
+        yield Finding("problem", "state directory", f"{there} cannot be written", "choose another --state-dir")
         return
     free_bytes = shutil.disk_usage(there).free
     room = Finding("ok", "state directory", f"{state_dir}, {free_bytes // 2**20:,} MiB free")
@@ -151,7 +151,7 @@ def _state(state_dir: Path) -> Iterator[Finding]:
         room = replace(room, level=level, hint="a job's journal and log need room there")
     yield room
     if others := other_writers(state_dir):
-        hint = f"chmod go-w {state_dir}, or see --state-dir"
+        hint = f"chmod go-w {state_dir}, or choose another --state-dir"
         yield Finding("warning", "state directory", f"{others} may write it, too: jobs may vanish from there", hint)
     elif there == state_dir and state_dir.stat().st_mode & 0o077:
         yield Finding("warning", "state directory", "others may look into it", f"chmod 700 {state_dir}")
@@ -173,7 +173,7 @@ def _jobs(state_dir: Path) -> Iterator[Finding]:
     if died:
         yield Finding("warning", "jobs", f"died: {a_few_jobs(died)}", "shardload resume JOB, or shardload clean JOB")
     if foreign := [directory.name for directory in JobDirectory.foreign(state_dir)]:
-        hint = "ask that user, or root; or see --state-dir"
+        hint = "ask that user, or root; or choose another --state-dir"
         yield Finding("warning", "jobs", f"belong to another user: {a_few_jobs(foreign)}", hint)
 
 

@@ -73,7 +73,7 @@ def the_job(state_dir: Path, name: str | None) -> JobDirectory:
         return become_owner(running[0])
     if running:
         raise JobError(f"{len(running)} jobs are running", f"name one: {a_few_jobs([job.name for job in running])}")
-    known = f"name one of those that ended: {a_few_jobs([job.name for job in every])}" if every else "see --state-dir"
+    known = f"name one of those that ended: {a_few_jobs([job.name for job in every])}" if every else "check --state-dir"
     raise JobError(f"no job is running in {state_dir}", known)
 
 

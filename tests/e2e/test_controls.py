@@ -305,7 +305,7 @@ def test_a_coordinator_that_is_stopped_or_dead_is_told_apart(world: World, many_
     wait_until(lambda: not processes_named("shardload: "), "nothing is left")
     dead = world.run("pause", JOB)
     assert dead.code == 2
-    assert f"job {JOB} is not running: died (go on with it: shardload resume {JOB})" in dead.err
+    assert f"job {JOB} is not running: died (to continue it, run: shardload resume {JOB})" in dead.err
     assert list((world.state_dir / JOB).glob("answer.*")) == []
 
 
