@@ -220,10 +220,7 @@ class Coordinator:
             if ack.outcome is Outcome.TOO_MANY_CONNECTIONS and self.ending is None:
                 self._watchdog.note_up()
                 self.controls.go_on_with_fewer(reason)
-            self._note_trouble(reason)
-
-    def _note_trouble(self, reason: str) -> None:
-        self._patience.note_trouble(reason, self._now_s, self._publisher.progress().rows)
+            self._patience.note_trouble(reason, self._now_s, self._publisher.progress().rows)
 
     def _handle_deaths(self) -> None:
         for death in self._pool.reap():
@@ -279,7 +276,7 @@ class Coordinator:
         except (TargetLost, NoProcess) as error:
             if isinstance(error, (TargetFull, NoProcess)):
                 self._pool.renew()  # the workers hold connections and processes, and have nothing to do
-            self._note_trouble(str(error))
+            self._patience.note_trouble(str(error), self._now_s, self._publisher.progress().rows)
             return
         if target is None:
             return
