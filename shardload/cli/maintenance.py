@@ -54,7 +54,7 @@ def doctor(
     )
     rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), public_key or None)
     worst = EXIT_COMPLETE
-    for finding in examine(state_dir_from(state_dir), mysql, redis, table, key, rules):
+    for finding in examine(state_dir_from(state_dir), mysql=mysql, redis=redis, table=table, key=key, passwords=rules):
         echo(f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint)))
         if finding.level == "problem":
             worst = EXIT_CANNOT_START

@@ -32,7 +32,9 @@ from shardload.model.limits import (
     range_rows_under,
 )
 
-_NO_REDIS = TargetUrl("none", 0, "", None, "0")  # a placeholder, where no Redis is needed
+_NO_REDIS = TargetUrl(
+    host="none", port=0, user="", password=None, database="0"
+)  # a placeholder, where no Redis is needed
 _LONGEST_TTL_S = 100 * 366 * 86400.0
 _MOST_SHOWN = 80  # characters of a wrong value
 

@@ -90,7 +90,11 @@ def parse_mysql(text: str) -> SourceUrl:
     if not user:
         raise ValueError(f"names no user; write {MYSQL_FORM}")
     return SourceUrl(
-        _host(parts, MYSQL_FORM), _port(parts, MYSQL_PORT, MYSQL_FORM), user, _password(parts, MYSQL_FORM), database
+        host=_host(parts, MYSQL_FORM),
+        port=_port(parts, MYSQL_PORT, MYSQL_FORM),
+        user=user,
+        password=_password(parts, MYSQL_FORM),
+        database=database,
     )
 
 
@@ -104,7 +108,13 @@ def parse_redis(text: str) -> TargetUrl:
     password = _password(parts, REDIS_FORM)
     if user and password is None:
         raise ValueError(f"has a user but no password; write {REDIS_FORM}, or redis://:PASSWORD@HOST")
-    return TargetUrl(_host(parts, REDIS_FORM), _port(parts, REDIS_PORT, REDIS_FORM), user, password, str(int(number)))
+    return TargetUrl(
+        host=_host(parts, REDIS_FORM),
+        port=_port(parts, REDIS_PORT, REDIS_FORM),
+        user=user,
+        password=password,
+        database=str(int(number)),
+    )
 
 
 def add_password(text: str, password: str) -> str:

@@ -38,7 +38,15 @@ class ReferenceEncoder:
         layout, add = self._layout, self._add_hset if self._form.payload is None else self._add_restore
         found = split_rows(bytes(data), len(layout.columns), self._sequence)
         self._sequence = found.sequence
-        batch = Batch(found.consumed_bytes, len(found.rows), 0, 0, b"", [], found.ended, found.error_packet)
+        batch = Batch(
+            consumed_bytes=found.consumed_bytes,
+            rows_read=len(found.rows),
+            rows_skipped=0,
+            keys=0,
+            commands=b"",
+            ended=found.ended,
+            error_packet=found.error_packet,
+        )
         pieces: list[bytes] = []
         for values in found.rows:
             key = layout.key_of(values)

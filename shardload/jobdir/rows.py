@@ -22,8 +22,18 @@ def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[An
     seconds = [value for (value,) in runs]
     if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in seconds):
         raise ValueError("the duration of a run is not a number")
-    counts, six = Counts(*numbers[:6]), numbers[6:12]
-    return Totals(counts, six[0], six[1], six[2], six[3], six[4], six[5], sum(seconds), _count(vanished_rows))
+    ranges, done, set_aside, retried, estimated_rows, estimated_rows_done = numbers[6:12]
+    return Totals(
+        counts=Counts(*numbers[:6]),
+        ranges=ranges,
+        ranges_done=done,
+        ranges_set_aside=set_aside,
+        ranges_retried=retried,
+        estimated_rows=estimated_rows,
+        estimated_rows_done=estimated_rows_done,
+        seconds=sum(seconds),
+        rows_vanished=_count(vanished_rows),
+    )
 
 
 def record_of(row: Sequence[Any]) -> RangeRecord:

@@ -49,6 +49,7 @@ class Finding:
 
 def examine(
     state_dir: Path,
+    *,
     mysql: str | None,
     redis: str | None,
     table: str | None = None,

@@ -142,11 +142,11 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
     worked_s = run_state.worked_s(now_s)
     in_hand = [(c.rows_read, held.estimated_rows) for slot in shown.slots for held, c in slot.in_hand()]
     share = share_done(
-        run_state.estimated_rows,
-        run_state.estimated_rows_done,
         in_hand,
-        run_state.ranges,
-        run_state.ranges_done + run_state.ranges_set_aside,
+        estimated_rows=run_state.estimated_rows,
+        estimated_done=run_state.estimated_rows_done,
+        ranges=run_state.ranges,
+        ranges_done=run_state.ranges_done + run_state.ranges_set_aside,
     )
     gained = share - run_state.share_before
     state = "stopping" if shown.is_stopping else "paused" if shown.is_paused else "running"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shardload.model.shortfall import is_large_loss
 
@@ -74,14 +74,26 @@ class Totals:
 
     def with_done(self, estimated_rows: int, counts: Counts) -> Totals:
         """The totals after one more range is done. Saves reading the journal again."""
-        return Totals(
-            self.counts + counts, self.ranges, self.ranges_done + 1, self.ranges_set_aside, self.ranges_retried,
-            self.estimated_rows, self.estimated_rows_done + estimated_rows, self.seconds, self.rows_vanished,
-        )  # fmt: skip
+        return replace(
+            self,
+            counts=self.counts + counts,
+            ranges_done=self.ranges_done + 1,
+            estimated_rows_done=self.estimated_rows_done + estimated_rows,
+        )
+
+    def share(self, in_hand: Iterable[tuple[int, int]] = ()) -> float:
+        """The share of the plan that is done, 0 to 1; `in_hand` as for `share_done`."""
+        return share_done(
+            in_hand,
+            estimated_rows=self.estimated_rows,
+            estimated_done=self.estimated_rows_done,
+            ranges=self.ranges,
+            ranges_done=self.ranges_done + self.ranges_set_aside,
+        )
 
 
 def share_done(
-    estimated_rows: int, estimated_done: int, in_hand: Iterable[tuple[int, int]], ranges: int, ranges_done: int
+    in_hand: Iterable[tuple[int, int]], *, estimated_rows: int, estimated_done: int, ranges: int, ranges_done: int
 ) -> float:
     """The share of the plan that is done, 0 to 1. It is 1 only when every range is done.
 

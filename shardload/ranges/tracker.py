@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from shardload.errors import GaveUp, Hopeless
-from shardload.model.counts import SetAside, share_done
+from shardload.model.counts import SetAside
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.shortfall import is_short
 from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
@@ -164,13 +164,7 @@ class Tracker:
     def share(self, in_hand: Iterable[tuple[int, int]]) -> float:
         """The share of the plan that is done, 0 to 1. `in_hand` has, for each current range, its rows read and its
         estimate."""
-        return share_done(
-            self.totals.estimated_rows,
-            self.totals.estimated_rows_done,
-            in_hand,
-            self.totals.ranges,
-            self.totals.ranges_done + self.totals.ranges_set_aside,
-        )
+        return self.totals.share(in_hand)
 
     def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
         if ack.epoch in self._past_epochs:

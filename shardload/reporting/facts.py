@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shardload.model.counts import Counts, Totals, share_done
+from shardload.model.counts import Counts, Totals
 from shardload.reporting.progress import Progress
 
 RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that a process runs
@@ -77,7 +77,12 @@ class JobFacts:
     def progress(self) -> Progress:
         """The same, as a display wants it."""
         return Progress(
-            self.share, self.counts.rows_read, self.rows_per_second, self.eta_s, len(self.slots), self.retries
+            share=self.share,
+            rows=self.counts.rows_read,
+            rows_per_second=self.rows_per_second,
+            eta_s=self.eta_s,
+            workers=len(self.slots),
+            retries=self.retries,
         )
 
     def summary_json(self) -> dict[str, Any]:
@@ -130,12 +135,6 @@ def settled_facts(job: str, state: str, totals: Totals, *, encoder: str, workers
         rows_per_second=totals.counts.rows_read / totals.seconds if totals.seconds else 0.0,
         encoder=encoder,
         workers=workers,
-        share=share_done(
-            totals.estimated_rows,
-            totals.estimated_rows_done,
-            [],
-            totals.ranges,
-            totals.ranges_done + totals.ranges_set_aside,
-        ),
+        share=totals.share(),
         rows_lost=totals.rows_lost,
     )

@@ -47,4 +47,11 @@ class Meter:
         rate = self._rows_sum / self._weight if self._weight else 0.0
         share_rate = self._share_sum / self._weight if self._weight else 0.0
         eta_s = 0.0 if self._share >= 1 else (1 - self._share) / share_rate if share_rate > 1e-9 else None
-        return Progress(self._share, self._rows, rate, eta_s, workers, retries)
+        return Progress(
+            share=self._share,
+            rows=self._rows,
+            rows_per_second=rate,
+            eta_s=eta_s,
+            workers=workers,
+            retries=retries,
+        )

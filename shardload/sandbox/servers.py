@@ -98,7 +98,9 @@ class MysqlServer(_Server):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._program = find_program(MYSQL_PROGRAMS, "mariadb-server-core")
-        self.url = SourceUrl("127.0.0.1", self.port, "shardload", secrets.token_hex(12), "app")
+        self.url = SourceUrl(
+            host="127.0.0.1", port=self.port, user="shardload", password=secrets.token_hex(12), database="app"
+        )
         self._data = directory / "data"
 
     def start(self) -> MysqlServer:
@@ -164,7 +166,7 @@ class RedisServer(_Server):
         super().__init__(directory)
         self._program = find_program(REDIS_PROGRAMS, "redis-server")
         self._options = list(options)
-        self.url = TargetUrl("127.0.0.1", self.port, "", None, "0")
+        self.url = TargetUrl(host="127.0.0.1", port=self.port, user="", password=None, database="0")
 
     def start(self) -> RedisServer:
         """Start the server, and wait until it answers and has loaded its data."""

@@ -22,7 +22,7 @@ def _no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(state_dir: Path, subject: str) -> list[Finding]:
     """What is found of a subject; the examination goes to its end."""
-    findings = list(examine(state_dir, None, None))
+    findings = list(examine(state_dir, mysql=None, redis=None))
     assert findings[-1].subject == "Redis"
     return [finding for finding in findings if finding.subject == subject]
 
@@ -84,7 +84,9 @@ def test_only_what_an_import_fails_of_is_a_problem(
     admin.acl_setuser("narrow", enabled=True, passwords=["+secret"], keys=["user:*"], commands=rights)
     url = replace(world.redis, user="narrow", password="secret").with_password()
     try:
-        server, *seen = [one for one in examine(tmp_path, None, url, key=key) if one.subject.startswith("Redis")]
+        server, *seen = [
+            one for one in examine(tmp_path, mysql=None, redis=url, key=key) if one.subject.startswith("Redis")
+        ]
     finally:
         admin.acl_deluser("narrow")
     assert (server.level, [one.level for one in seen]) == ("ok", levels)
@@ -99,7 +101,7 @@ def test_the_table_of_a_job_to_come(world: World, tmp_path: Path) -> None:
     mysql, redis = world.mysql.with_password(), world.redis.with_password()
 
     def told(table: str, key: str | None) -> list[tuple[str, str]]:
-        found = examine(tmp_path, mysql, redis, table, key)
+        found = examine(tmp_path, mysql=mysql, redis=redis, table=table, key=key)
         return [(one.level, one.text) for one in found if one.subject in ("table", "MySQL") and one.text[:5] != "mysql"]
 
     assert told("narrow", None) == [("ok", "narrow: primary key id, 2 columns that may be read")]

@@ -32,7 +32,9 @@ def test_the_share_of_the_plan(
     estimated: int, done: int, in_hand: list[tuple[int, int]], ranges: int, ranges_done: int, share: float
 ) -> None:
     """By the estimates, 1 only when every range is done, never above."""
-    assert share_done(estimated, done, in_hand, ranges, ranges_done) == pytest.approx(share, abs=1e-12)
+    assert share_done(
+        in_hand, estimated_rows=estimated, estimated_done=done, ranges=ranges, ranges_done=ranges_done
+    ) == pytest.approx(share, abs=1e-12)
 
 
 counts = st.integers(0, 10**12)
@@ -45,7 +47,7 @@ def test_the_share_stays_between_0_and_1(
 ) -> None:
     """And it is 1 if and only if every range is done."""
     ranges_done = min(ranges, ranges_done)
-    share = share_done(estimated, done, in_hand, ranges, ranges_done)
+    share = share_done(in_hand, estimated_rows=estimated, estimated_done=done, ranges=ranges, ranges_done=ranges_done)
     assert 0 <= share <= 1
     assert (share == 1) == (ranges == ranges_done)
 
