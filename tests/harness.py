@@ -62,14 +62,15 @@ def wait_for_the_dead(before: set[tuple[str, str]], deadline_s: float = DEADLINE
 
 
 def processes_named(title: str) -> list[int]:
-    """Pids of the tests' own processes whose title contains this text."""
+    """Pids of the tests' own processes whose title contains this text; not of pytest-xdist's, whose titles have the
+    names of tests."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if title in command and is_ours(entry):
+        if title in command and not command.startswith("[pytest-xdist") and is_ours(entry):
             found.append(int(entry.name))
     return found
 
