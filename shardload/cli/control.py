@@ -26,9 +26,9 @@ def _order_with_value(state_dir: Path | None, verb: str, value: str, words: tupl
 
 
 @click.command(short_help="End a job in order, resumable.")
-@running_job
 @click.option("--wait", is_flag=True, help="Return when the job has ended.")
 @click.option("--now", is_flag=True, help="Do not finish the current batches.")
+@running_job
 def stop(job: str | None, state_dir: Path | None, now: bool, wait: bool) -> int:
     """End a job in order: the current batches are finished, and `resume` goes on later."""
     from shardload.jobs.control import stop as stop_job

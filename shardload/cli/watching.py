@@ -52,8 +52,8 @@ def attach(job: str | None, state_dir: Path | None) -> int:
 
 
 @click.command(short_help="Show a job's log.")
-@one_job
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
+@one_job
 def log(job: str | None, state_dir: Path | None, follow: bool) -> int:
     """Show a job's log."""
     from shardload.jobs.watch import show_log
