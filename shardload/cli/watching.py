@@ -26,11 +26,11 @@ def jobs(state_dir: Path | None, as_json: bool) -> int:
 
 
 @click.command(short_help="Show how a job is.")
-@one_job
 @click.option(
     "--watch", is_flag=True, help="Show it every second until the job ends, with the rate of the last seconds."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the names of `run --json`, and more.")
+@one_job
 def status(job: str | None, state_dir: Path | None, as_json: bool, watch: bool) -> int:
     """Show how a job is, running or not. Without JOB: the only one that runs."""
     from shardload.jobs.watch import show_status
