@@ -274,7 +274,8 @@ def test_attach_ends_with_the_job(world: World, many_users: str) -> None:
 
 def test_the_log_is_rotated(world: World, many_users: str) -> None:
     """Moved away, it is made anew, by the next line or by USR1; the daemon's streams go along, nothing is lost."""
-    daemon = launch(world, many_users, "--log-format", "json")
+    one_range = ("--range-rows", str(ROWS), "--workers", "1")  # so that the worker that is killed has a range in hand
+    daemon = launch(world, many_users, "--log-format", "json", *one_range)
     log = world.state_dir / JOB / "log"
     log.rename(log.with_suffix(".1"))
     os.kill(daemon.pid, signal.SIGUSR1)
