@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,11 +10,22 @@ from shardload.model.counts import SetAside
 
 
 @dataclass(slots=True)
+class Part:
+    """The commands for one node: they write `keys` keys, and the node answers `keys * replies_per_key` lines.
+
+    The memory behind `commands` is the encoder's, which uses it again when nobody holds it any more.
+    """
+
+    node: int
+    keys: int
+    commands: bytes | memoryview
+
+
+@dataclass(slots=True)
 class Batch:
     """The whole rows in one piece of the stream, encoded.
 
-    - `commands` writes `keys` keys; Redis answers it with `keys * replies_per_key` lines. Release it before the next
-      call of `encode`: otherwise the encoder has to allocate new memory.
+    - `parts` has a part for each node that gets keys, in the order of the nodes; `keys` counts the keys of all.
     - `consumed_bytes` counts the bytes of the piece that are encoded; pass the rest again, with what follows it.
     - `rows_skipped` counts rows without a field; `set_aside` lists rows whose key cannot be made.
     - `ended` is True if the result set ended here; `error_packet` is MySQL's error, if one came instead of the end.
@@ -23,10 +35,23 @@ class Batch:
     rows_read: int
     rows_skipped: int
     keys: int
-    commands: bytes | memoryview
+    parts: list[Part] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     ended: bool = False
     error_packet: bytes | None = None
+
+    @property
+    def commands(self) -> bytes | memoryview:
+        """The commands for a target with one node. ValueError if there are several parts."""
+        if not self.parts:
+            return b""
+        (part,) = self.parts
+        return part.commands
+
+    @property
+    def target_bytes(self) -> int:
+        """The size of all commands in bytes."""
+        return sum([len(part.commands) for part in self.parts])
 
 
 class Encoder(Protocol):
@@ -34,6 +59,11 @@ class Encoder(Protocol):
 
     name: str
     replies_per_key: int
+
+    def route(self, routes: array[int] | None, /) -> None:
+        """Write the commands of later batches into a part for each node, by the slots of the keys (`make_routes`);
+        None: into one part for node 0."""
+        ...
 
     def begin(self, sequence: int, /) -> None:
         """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""

@@ -8,11 +8,14 @@ HSET.
 
 from __future__ import annotations
 
-from shardload.encoding.batch import Batch
+from array import array
+
+from shardload.encoding.batch import Batch, Part
 from shardload.encoding.form import Form, Payload
 from shardload.encoding.layout import Layout, Values
 from shardload.encoding.packets import split_rows
 from shardload.encoding.payload import Fields, hash_payload
+from shardload.encoding.slots import slot_of
 
 
 class ReferenceEncoder:
@@ -24,10 +27,15 @@ class ReferenceEncoder:
         self._layout = layout
         self._form = form or Form()
         self._sequence = 0
+        self._routes: array[int] | None = None
         self.replies_per_key = self._form.replies_per_key
         names = [name.encode() for name in layout.columns[: layout.written]]
         self._names = [b"$%d\r\n%b\r\n$" % (len(name), name) for name in names]
         self._heads = [b"*%d\r\n$4\r\nHSET\r\n$" % (2 + 2 * count) for count in range(len(names) + 1)]
+
+    def route(self, routes: array[int] | None) -> None:
+        """Write the commands of later batches into a part for each node; None: into one part for node 0."""
+        self._routes = routes
 
     def begin(self, sequence: int) -> None:
         """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
@@ -43,20 +51,23 @@ class ReferenceEncoder:
             rows_read=len(found.rows),
             rows_skipped=0,
             keys=0,
-            commands=b"",
             ended=found.ended,
             error_packet=found.error_packet,
         )
-        pieces: list[bytes] = []
+        pieces: dict[int, list[bytes]] = {}
+        keys: dict[int, int] = {}
         for values in found.rows:
             key = layout.key_of(values)
             if key is None:
                 batch.set_aside.append(layout.set_aside(values))
-            elif add(pieces, key, values):
-                batch.keys += 1
+                continue
+            node = self._routes[slot_of(key)] if self._routes else 0
+            if add(pieces.setdefault(node, []), key, values):
+                keys[node] = keys.get(node, 0) + 1
             else:
                 batch.rows_skipped += 1
-        batch.commands = b"".join(pieces)
+        batch.keys = sum(keys.values())
+        batch.parts = [Part(node, keys[node], b"".join(pieces[node])) for node in sorted(keys)]
         return batch
 
     def _add_hset(self, pieces: list[bytes], key: bytes, values: Values) -> bool:

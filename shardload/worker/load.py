@@ -141,7 +141,7 @@ class Load:
             rows_skipped=batch.rows_skipped,
             rows_failed=len(batch.set_aside),
             source_bytes=batch.consumed_bytes,
-            target_bytes=len(batch.commands),
+            target_bytes=batch.target_bytes,
         )
         return counts, batch.ended
 

@@ -1,3 +1,5 @@
+from array import array
+
 from shardload.encoding.batch import Batch
 from shardload.encoding.form import Form
 from shardload.encoding.layout import Layout
@@ -6,6 +8,7 @@ class NativeEncoder:
     name: str
     replies_per_key: int
     def __init__(self, layout: Layout, form: Form) -> None: ...
+    def route(self, routes: array[int] | None, /) -> None: ...
     def begin(self, sequence: int, /) -> None: ...
     def encode(self, data: bytes | bytearray | memoryview, /) -> Batch: ...
 

@@ -3,7 +3,8 @@
 
 It writes the same bytes as `reference.py`, which defines and explains them. The way of a row:
 1. `_packets.pxi` finds its values, and checks every length that comes from the wire.
-2. This module makes its key, and reserves room for the most that its commands can need.
+2. This module makes its key, finds the node that has it (`_slots.pxd`), and reserves room for the most that its commands
+   can need.
 3. `_commands.pxd` writes HSET or RESTORE into that room, `_payloads.pxd` RESTORE's payload, both with the basic writers
    of `_writers.pxd`. None of them checks bounds.
 """
@@ -11,7 +12,7 @@ It writes the same bytes as `reference.py`, which defines and explains them. The
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from shardload.encoding.native._commands cimport COMMANDS_OVERHEAD, put_hset, put_restore, ttl_of
@@ -19,22 +20,25 @@ from shardload.encoding.native._payloads cimport (
     FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, PAYLOAD_OVERHEAD, Name, Row, Value, crc64_of, crc64_prepare,
     put_listpack_payload, put_plain_payload,
 )
+from shardload.encoding.native._slots cimport sl_crc16_prepare, slot_of
 from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_rdb_length
 
-from shardload.encoding.batch import Batch
+from shardload.encoding.batch import Batch, Part
 from shardload.encoding.form import Payload
+from shardload.encoding.slots import SLOTS
 from shardload.errors import MalformedPacket
 
 cdef extern from *:
     """
     #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
-    enum { OUT_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250 };
+    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250 };
     #else
-    enum { OUT_BYTES = 1 << 20, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
+    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 15, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
     #endif
     """
     enum:
         OUT_BYTES
+        NODE_BYTES
         BODY_BYTES
         KEY_BYTES
         SPARE_PERCENT
@@ -42,8 +46,10 @@ cdef extern from *:
 
 CONTINUED_BYTES = CONTINUED
 crc64_prepare()
+sl_crc16_prepare()
 
 include "_room.pxi"
+include "_outputs.pxi"
 include "_packets.pxi"
 
 
@@ -73,7 +79,7 @@ cdef class NativeEncoder:
     cdef Value *_key_texts  # a literal piece of the key; of no use where `_key_columns` names a column
     cdef int *_key_columns  # the column that is a piece of the key, or -1 for a literal
     cdef Py_ssize_t _names_bytes
-    cdef _Room _out  # the commands of the batch
+    cdef _Outputs _outputs  # the commands of the batch
     cdef _Room _body  # the payload of the row in hand
     cdef _Room _key  # the key of the row in hand
     cdef _Room _joined  # a payload that came in several packets
@@ -105,7 +111,7 @@ cdef class NativeEncoder:
             raise MemoryError
         self._prepare_names()
         self._prepare_key_parts()
-        self._out = _Room(OUT_BYTES)
+        self._outputs = _Outputs()
         self._body = _Room(BODY_BYTES)
         self._key = _Room(KEY_BYTES)
         self._joined = _Room(16)
@@ -152,6 +158,10 @@ cdef class NativeEncoder:
                 self._keep(&self._key_texts[at], part)
         return 0
 
+    def route(self, routes):
+        """Write the commands of later batches into a part for each node; None: into one part for node 0."""
+        self._outputs.route(routes)
+
     def begin(self, int sequence):
         """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
         self._sequence = <uint8_t>sequence
@@ -183,17 +193,13 @@ cdef class NativeEncoder:
         if ended and at != end:
             raise MalformedPacket(f"{end - at} bytes after the end of the result set")
         self._joined.settle(16)
-        cdef _Output output = _Output.__new__(_Output)
-        output.room = self._out
-        commands = memoryview(output)
         return Batch(
-            at, self._rows_read, self._rows_skipped, self._keys, commands, self._set_aside, ended, error_packet
+            at, self._rows_read, self._rows_skipped, self._keys, self._outputs.parts(), self._set_aside, ended,
+            error_packet,
         )
 
     cdef int _begin_batch(self) except -1:
-        if self._out.views:
-            self._out = _Room(OUT_BYTES)  # the caller still holds the commands of the last batch
-        self._out.settle(OUT_BYTES)
+        self._outputs.begin_batch()
         self._body.settle(BODY_BYTES)
         self._rows_read = self._rows_skipped = self._keys = 0
         self._set_aside = []
@@ -203,6 +209,7 @@ cdef class NativeEncoder:
         """Append the commands of the row in `_values`, and count it: as written, skipped or set aside."""
         cdef Row row
         cdef int column
+        cdef _Room room
         cdef Py_ssize_t most_bytes = self._names_bytes + <Py_ssize_t>self._written * FIELD_OVERHEAD
         self._rows_read += 1
         if not self._make_key():
@@ -222,10 +229,11 @@ cdef class NativeEncoder:
             return 0
         row.key.data, row.key.size = self._key.data, self._key.used
         row.names, row.values, row.columns = self._names, self._values, self._written
+        room = self._outputs.room_of(&row.key)
         if self._restores:
-            self._write_restore(&row, most_bytes)
+            self._write_restore(room, &row, most_bytes)
         else:
-            self._write_hset(&row, most_bytes)
+            self._write_hset(room, &row, most_bytes)
         self._keys += 1
         return 0
 
@@ -250,16 +258,16 @@ cdef class NativeEncoder:
             for column in range(self._columns)
         ]
 
-    cdef int _write_hset(self, const Row *row, Py_ssize_t most_bytes) except -1:
+    cdef int _write_hset(self, _Room room, const Row *row, Py_ssize_t most_bytes) except -1:
         """Append HSET and its companions. `most_bytes` is the most that the fields can need."""
         cdef uint64_t ttl_ms = ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
         cdef uint8_t *out
-        self._out.reserve(most_bytes + 3 * row.key.size + COMMANDS_OVERHEAD)
-        out = put_hset(self._out.data + self._out.used, row, self._ttl_ms != 0, ttl_ms, self._whole)
-        self._out.used = out - self._out.data
+        room.reserve(most_bytes + 3 * row.key.size + COMMANDS_OVERHEAD)
+        out = put_hset(room.data + room.used, row, self._ttl_ms != 0, ttl_ms, self._whole)
+        room.used = out - room.data
         return 0
 
-    cdef int _write_restore(self, const Row *row, Py_ssize_t most_bytes) except -1:
+    cdef int _write_restore(self, _Room room, const Row *row, Py_ssize_t most_bytes) except -1:
         """Append RESTORE. `most_bytes` is the most that the fields can need."""
         cdef uint64_t ttl_ms = ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
         cdef Value payload
@@ -271,7 +279,7 @@ cdef class NativeEncoder:
             payload.size = put_listpack_payload(self._body.data, row)
         if not payload.size:
             payload.size = put_plain_payload(self._body.data, row)
-        self._out.reserve(payload.size + row.key.size + COMMANDS_OVERHEAD)
-        out = put_restore(self._out.data + self._out.used, &row.key, ttl_ms, &payload)
-        self._out.used = out - self._out.data
+        room.reserve(payload.size + row.key.size + COMMANDS_OVERHEAD)
+        out = put_restore(room.data + room.used, &row.key, ttl_ms, &payload)
+        room.used = out - room.data
         return 0

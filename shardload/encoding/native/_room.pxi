@@ -46,7 +46,7 @@ cdef class _Room:
 
 
 cdef class _Output:
-    """The commands of one batch, as a read-only buffer."""
+    """The commands in a room, as a read-only buffer."""
 
     cdef _Room room
 
