@@ -86,7 +86,7 @@ class JobSpec(BaseModel):
     def stored(self) -> dict[str, Any]:
         """The content of `spec.json`: settings without secrets, and `passwords`, which tells which URL had one."""
         kept = self.model_dump(mode="json", by_alias=True, exclude={"state_dir", "progress", "json_summary", "verbose"})
-        kept["passwords"] = {name: getattr(self, name).password is not None for name in ("mysql", "redis")}
+        kept["passwords"] = {name: getattr(self, name).has_secret for name in ("mysql", "redis")}
         return kept
 
     def identity(self) -> dict[str, Any]:
@@ -96,8 +96,8 @@ class JobSpec(BaseModel):
 
 
 def without_user(url: str) -> str:
-    """The URL without its user: a job may be resumed as another user of the same server."""
-    return re.sub(r"//[^@/]*@", "//", url)
+    """The URL without its users: a job may be resumed as another user of the same server."""
+    return re.sub(r"\?sentinel_user=[^&]*$", "", re.sub(r"//[^@/]*@", "//", url))
 
 
 def load(
@@ -136,7 +136,7 @@ def passwords_to_repeat(spec: JobSpec) -> list[str]:
     return [
         name
         for name in ("mysql", "redis")
-        if getattr(spec, name).password is not None and environment.url_from_environment(name) is None
+        if getattr(spec, name).has_secret and environment.url_from_environment(name) is None
     ]
 
 

@@ -45,6 +45,8 @@ class TargetConnection:
         `timeout_s` limits each wait for Redis; `form` is that of the keys to be sent. TargetLost if the server cannot
         be reached or is not a Redis, TargetDenied if it refuses the login.
         """
+        if url.tls or url.path:
+            raise TargetDenied(f"cannot connect to {url}: TLS and unix sockets are not supported yet")
         connect_s = min(CONNECT_TIMEOUT_S, timeout_s)  # also for the login: a Redis that hangs accepts connections
         with _Translated(f"cannot connect to {url}"):
             self._socket = socket.create_connection((url.host, url.port), connect_s)

@@ -198,7 +198,7 @@ def test_true_is_not_one(tmp_path: Path, key: str) -> None:
     ("origin", "flags", "environ"),
     [
         ("--mysql", {"mysql": "mysql://u:hunter2@h"}, {}),
-        ("--redis", {"redis": "rediss://:hunter2@h"}, {}),
+        ("--redis", {"redis": "rediss+tls://:hunter2@h"}, {}),
         ("SHARDLOAD_MYSQL_URL", {"mysql": None}, {"SHARDLOAD_MYSQL_URL": "hunter2"}),
         ("SHARDLOAD_REDIS_URL", {"redis": None}, {"SHARDLOAD_REDIS_URL": "redis://:hunter2@h:x"}),
     ],
