@@ -7,6 +7,7 @@ running.
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from shardload import source
 from shardload.config.urls import SourceUrl, TargetUrl
@@ -27,7 +29,11 @@ from shardload.target import TargetConnection
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
+_CALL_TIMEOUT_S = 10.0
 _POLL_S = 0.05
+# Below the ports that Linux gives to outgoing connections, so that a server that was stopped finds its port free again.
+_PORTS = range(12_000, 22_000)
+_BUS_OFFSET = 10_000  # from a Redis Cluster node's port to that of its bus
 # Searched after PATH.
 _MORE_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin", "/usr/local/bin")
 
@@ -58,6 +64,11 @@ class _Server:
         directory.mkdir(mode=0o700, exist_ok=True)
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """False before start(), and after the server has ended in whatever way."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -179,17 +190,24 @@ class RedisServer(_Server):
         )  # fmt: skip
         return self
 
-    def _answers(self) -> bool:
+    def call(self, *words: bytes | str | int) -> Any:
+        """The reply to one command, on a connection of its own. Errors as those of TargetConnection."""
+        connection = TargetConnection(self.url, timeout_s=_CALL_TIMEOUT_S)
         try:
-            connection = TargetConnection(self.url)
-        except TargetLost:
-            return False
-        try:
-            connection.call("PING")
-        except TargetLost:
-            return False
+            return connection.call(*words)
         finally:
             connection.close()
+
+    def info(self, section: str) -> dict[str, str]:
+        """A section of INFO, by name."""
+        lines = self.call("INFO", section).decode().splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+    def _answers(self) -> bool:
+        try:
+            self.call("PING")
+        except TargetLost:
+            return False
         return True
 
 
@@ -231,7 +249,23 @@ def _is_mariadb(program: str) -> bool:
     return "mariadb" in shown.stdout.lower()
 
 
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Return when the condition is true. ShardloadError if it has not become so in time."""
+    give_up_s = time.monotonic() + START_DEADLINE_S
+    while not condition():
+        if time.monotonic() > give_up_s:
+            raise ShardloadError(f"not within {START_DEADLINE_S:.0f} s: {what}", "see server.log of each server")
+        time.sleep(_POLL_S)
+
+
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free, and so is the one that a cluster's bus would have beside it."""
+    while True:
+        port = random.choice(_PORTS)
+        try:
+            for number in (port, port + _BUS_OFFSET):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
