@@ -85,6 +85,8 @@ class TargetError(ShardloadError):
 
     is_reply = True
     """True if Redis sent this error as the reply to a command."""
+    word = ""
+    """The first word of that reply, such as NOAUTH."""
 
 
 class TargetLost(TargetError):
@@ -105,6 +107,18 @@ class TargetFull(TargetBusy):
 
 class TargetDenied(TargetError):
     """Redis does not let this user log in or use the command. Trying again will not help, and no row is at fault."""
+
+
+class TargetMoved(TargetDenied):
+    """A node of a Redis Cluster answered that another one has the key's slot: for good (MOVED), or, with `asks`, for
+    this command only (ASK). `host` is empty if it is the same as that of the node that was asked."""
+
+    def __init__(self, message: str, hint: str, *, slot: int, host: str, port: int, asks: bool) -> None:
+        super().__init__(message, hint)
+        self.slot = slot
+        self.host = host
+        self.port = port
+        self.asks = asks
 
 
 class MalformedPacket(SourceLost):

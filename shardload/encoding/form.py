@@ -31,12 +31,18 @@ class Form:
     whole: bool = False
 
     @property
-    def replies_per_key(self) -> int:
-        """How many lines Redis answers to the commands of one key."""
+    def commands_per_key(self) -> int:
+        """How many commands write one key."""
         if self.payload is not None:
             return 1
-        commands = 3 if self.ttl_ms else 2
-        return 2 + 2 * commands if self.whole else commands  # OK, a QUEUED each; the array's head, a reply each
+        return (3 if self.ttl_ms else 2) + (2 if self.whole else 0)
+
+    @property
+    def replies_per_key(self) -> int:
+        """How many lines Redis answers to the commands of one key."""
+        if not self.whole or self.payload is not None:
+            return self.commands_per_key
+        return 2 * self.commands_per_key - 2  # OK, a QUEUED each; the array's head, a reply each
 
     def ttl_of(self, key: bytes) -> int:
         """The key's TTL in ms: evenly distributed over `ttl_ms` ± `jitter_ms`, and always the same for the same key.

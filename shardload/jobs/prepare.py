@@ -34,7 +34,7 @@ from shardload.jobs.cleanup import clean_up
 from shardload.jobs.owner import become_owner
 from shardload.model.keys import PlannedRange
 from shardload.ranges.split import split
-from shardload.target import Choice, TargetConnection, TargetFacts, choose_payload, describe_server
+from shardload.target import Choice, TargetFacts, choose_for_target, open_target
 
 _ANSWER_WITHIN_S = 3.0
 _MOST_TOLD = 5
@@ -131,22 +131,28 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
     layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
     is_slow = spec.encoding == "auto" and not uses_native(spec)
     encoding = "commands" if is_slow else spec.encoding
-    target = TargetConnection(spec.redis)
+    target = open_target(spec.redis)
     try:
-        scratch = template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}")
-        choice = choose_payload(target, scratch.encode(), encoding, layouts, expires=spec.ttl is not None)
+        choice = choose_for_target(
+            target, lambda: _scratch_key(template), encoding, layouts, expires=spec.ttl is not None
+        )
         if is_slow:
             choice = replace(choice, reason="Python takes longer for RESTORE's payloads than they save")
-        return describe_server(target), choice
+        return target.describe(), choice
     finally:
         target.close()
 
 
+def _scratch_key(template: KeyTemplate) -> bytes:
+    """A new key that no row has, which Redis's access rules cover like a real one."""
+    return template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}").encode()
+
+
 def ask_target(spec: JobSpec) -> TargetFacts:
     """Ask what the target is now. TargetLost if it does not answer soon: the caller asks again."""
-    target = TargetConnection(spec.redis, _ANSWER_WITHIN_S)
+    target = open_target(spec.redis, _ANSWER_WITHIN_S)
     try:
-        return describe_server(target)
+        return target.describe()
     finally:
         target.close()
 

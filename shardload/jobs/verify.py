@@ -16,7 +16,7 @@ from shardload.jobs.owner import become_owner
 from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
 from shardload.reporting.output import echo
-from shardload.target import TargetConnection
+from shardload.target import Target, open_target
 from shardload.worker.verify import MOST_SHOWN, Differences, compare
 
 _PIPELINE_ROWS = 500
@@ -44,12 +44,12 @@ def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differenc
     subject = prepare.examine(connection, wanted)
     prepare.check_unchanged(directory.name, "table", journal.fact("table"), subject.description())
     journal.close()
-    target = TargetConnection(wanted.redis)
+    target = open_target(wanted.redis)
     return _compare_table(connection, target, wanted.table, subject.key_column, subject.layout)
 
 
 def _compare_table(
-    connection: source.Connection[Any], target: TargetConnection, table: str, key_column: str, layout: Layout
+    connection: source.Connection[Any], target: Target, table: str, key_column: str, layout: Layout
 ) -> Differences:
     """Compare the whole table, as it is now. Rows are read and counted in one snapshot, if the storage engine has them.
     SourceError if MySQL sends fewer rows than it counts."""

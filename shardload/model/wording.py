@@ -1,4 +1,4 @@
-"""Durations and lists of jobs, in words for a person. Pure."""
+"""Durations, numbers of things and lists of jobs, in words for a person. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def duration(seconds: float, *, roughly: bool = False) -> str:
     if days > _LONGEST_DAYS:
         return "more than a year"
     return f"{days} day{'' if days == 1 else 's'} {whole_s % _DAY_S // _HOUR_S} h"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 node`, `1,234 nodes`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def a_few_jobs(names: Sequence[str], like: str = "") -> str:

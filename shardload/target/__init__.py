@@ -1,15 +1,20 @@
-"""Redis and Valkey: connections, replies, errors and a probe. Only this folder imports hiredis."""
+"""Redis and Valkey: connections, replies, errors, clusters and Sentinels. Only this folder imports hiredis."""
 
+from shardload.target.choice import Choice, choose_for_target, choose_payload, parse_hash
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
-from shardload.target.probe import Choice, TargetFacts, choose_payload, describe_server, parse_hash
+from shardload.target.probe import TargetFacts, describe_server
+from shardload.target.target import Target, open_target
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "IO_TIMEOUT_S",
     "Choice",
+    "Target",
     "TargetConnection",
     "TargetFacts",
+    "choose_for_target",
     "choose_payload",
     "describe_server",
+    "open_target",
     "parse_hash",
 ]

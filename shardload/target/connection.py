@@ -19,7 +19,7 @@ from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, Translation
 from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt
-from shardload.target.replies import WRITING, Replies
+from shardload.target.replies import WRITING, Refusal, Replies
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
@@ -31,7 +31,7 @@ _LOGIN = "check user, password and database in --redis"
 _ASKING = "asking Redis"
 _NOTHING_YET = object()
 
-_ONE_OK = Form(Payload.PLAIN)
+ONE_OK = Form(Payload.PLAIN)
 
 Words = tuple[bytes | str | int, ...]
 
@@ -39,11 +39,20 @@ Words = tuple[bytes | str | int, ...]
 class TargetConnection:
     """One socket to Redis. `send` writes keys, `confirm` reads the replies; each reply is counted exactly once."""
 
-    def __init__(self, url: TargetUrl, timeout_s: float = IO_TIMEOUT_S, form: Form = _ONE_OK) -> None:
+    def __init__(
+        self,
+        url: TargetUrl,
+        timeout_s: float = IO_TIMEOUT_S,
+        form: Form = ONE_OK,
+        *,
+        follows: bool = False,
+        name: str = "",
+    ) -> None:
         """Connect, log in and select the database.
 
-        `timeout_s` limits each wait for Redis; `form` is that of the keys to be sent. TargetLost if the server cannot
-        be reached or is not a Redis, TargetDenied if it refuses the login.
+        `timeout_s` limits each wait for Redis; `form` is that of the keys to be sent; `follows` says that the caller
+        follows refusals of a cluster (see `Replies`). TargetLost if the server cannot be reached or is not a Redis,
+        TargetDenied if it refuses the login.
         """
         if url.tls or url.path:
             raise TargetDenied(f"cannot connect to {url}: TLS and unix sockets are not supported yet")
@@ -52,7 +61,7 @@ class TargetConnection:
             self._socket = socket.create_connection((url.host, url.port), connect_s)
         self._least_read_bytes = 1
         self._reader = hiredis.Reader(notEnoughData=_NOTHING_YET)
-        self._replies = Replies(form)
+        self._replies = Replies(form, follows=follows)
         self._fences = int.from_bytes(os.urandom(7), "little")  # the number in the last fence
         self._has_fences = True
         try:
@@ -64,9 +73,23 @@ class TargetConnection:
             raise
 
     @property
+    def tls_version(self) -> str:
+        return ""
+
+    @property
     def outstanding_replies(self) -> int:
         """Reply lines that are still to come for the keys that were sent."""
         return self._replies.outstanding
+
+    @property
+    def batches_done(self) -> int:
+        """How many of the batches that were sent are answered."""
+        return self._replies.batches_done
+
+    def take_refused(self) -> list[Refusal]:
+        """Take out the keys that a node of a cluster did not write, with `follows`."""
+        refused, self._replies.refused = self._replies.refused, []
+        return refused
 
     def send(self, commands: bytes | memoryview, replies: int) -> None:
         """Send the packed commands of whole keys; `replies` is how many lines Redis will answer. TargetLost if the
@@ -124,6 +147,11 @@ class TargetConnection:
         replies = self._exchange(command, [name])
         _raise_first(replies)
         return replies[0]
+
+    def exchange(self, packed: bytes, names: list[str], most_bytes: int = MOST_ANSWER_BYTES) -> list[Any]:
+        """Send packed commands, of which `names` are the first words, and read their replies. An error reply is an item
+        of the result, as a TargetError. TargetLost as for `call_many`."""
+        return self._exchange(packed, names, most_bytes=most_bytes)
 
     def close(self) -> None:
         """Close the socket. Outstanding replies are lost."""

@@ -1,41 +1,64 @@
-"""Ask a Redis what it is, and try how keys can be written to it."""
+"""Ask a Redis what it is."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from shardload.encoding import Payload, restore_command
+from shardload.config.redisurl import Kind
 from shardload.errors import TargetBusy, TargetError, TargetLost
-from shardload.model.tasks import UNKNOWN_EPOCH
-from shardload.target.connection import TargetConnection, Words
+from shardload.model.nodes import ALL_SLOTS, NodeFacts, epoch_of
+from shardload.model.wording import counted
+from shardload.target.connection import TargetConnection
 from shardload.target.refusals import NO_REDIS, excerpt
 
-_SCRATCH_TTL_MS = 60_000  # it expires if this process dies before it removes the key
 _MOST_DIGITS = 20  # of a number in INFO
 
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """What a Redis says about itself. A fact that it does not tell has the value for "unknown"."""
+    """What a target says about itself. A fact that it does not tell has the value for "unknown"."""
 
     server: str
     """Name and version, such as `redis 7.0.15`."""
     epoch: int
-    """Changes when the server process restarts, or when it has been a replica; UNKNOWN_EPOCH if not told."""
+    """Stands for the server processes and their data (see `epoch_of`); UNKNOWN_EPOCH if not told."""
     evicted_keys: int
     """Keys removed because memory ran out, since the server started; 0 if not told."""
     evicts: str = ""
     """The policy by which Redis removes keys when memory runs out; empty if it removes none, or if not told."""
     keys: int | None = None
     """Keys in the database; None if not told."""
+    nodes: tuple[NodeFacts, ...] = ()
+    """Each server that is written to."""
+    kind: Kind = "standalone"
+    is_clustered: bool = False
+    """True if the server is a node of a cluster."""
+    replicas: int = 0
+    """How many replicas there are, in all."""
+    tls: str = ""
+    """The version of TLS; empty without TLS."""
+
+    @property
+    def described(self) -> str:
+        """The target in words, such as `redis 7.0.15, cluster of 3 masters and 3 replicas, TLSv1.3`."""
+        replicas = f" and {counted(self.replicas, 'replica')}" if self.replicas else ""
+        roles = {
+            "standalone": f"a master{replicas}" if replicas else "",
+            "sentinel": f"a master{replicas}, found by Sentinel",
+            "cluster": f"cluster of {counted(len(self.nodes), 'master')}{replicas}",
+        }
+        return ", ".join(part for part in (self.server, roles[self.kind], self.tls) if part)
 
 
-def describe_server(connection: TargetConnection) -> TargetFacts:
-    """Ask with INFO and DBSIZE; if the ACL forbids one, its facts are unknown. TargetBusy if Redis cannot answer now,
-    TargetLost if the answer is not one that a Redis gives."""
+def describe_server(
+    connection: TargetConnection, address: str = "", slots: tuple[tuple[int, int], ...] = ALL_SLOTS
+) -> TargetFacts:
+    """Ask one server with INFO and DBSIZE; if the ACL forbids one, its facts are unknown.
+
+    `address` and `slots` are what is known of it. TargetBusy if Redis cannot answer now, TargetLost if the answer is
+    not one that a Redis gives.
+    """
     text, size = connection.call_many([("INFO",), ("DBSIZE",)], errors=True)
     for reply, kind in ((text, bytes), (size, int)):
         if isinstance(reply, TargetBusy):
@@ -43,7 +66,9 @@ def describe_server(connection: TargetConnection) -> TargetFacts:
         if not isinstance(reply, (TargetError, kind)):
             raise TargetLost("asking Redis: INFO or DBSIZE got an answer of the wrong type", NO_REDIS)
     keys = size if isinstance(size, int) else None
-    return parse_info(text.decode("utf-8", "replace") if isinstance(text, bytes) else "", keys)
+    facts = parse_info(text.decode("utf-8", "replace") if isinstance(text, bytes) else "", keys)
+    nodes = tuple(replace(node, address=address, slots=slots) for node in facts.nodes)
+    return replace(facts, nodes=nodes, tls=connection.tls_version)
 
 
 def parse_info(info: str, keys: int | None) -> TargetFacts:
@@ -52,104 +77,46 @@ def parse_info(info: str, keys: int | None) -> TargetFacts:
     name = "valkey" if "valkey_version" in facts else "redis"
     version = excerpt(facts.get(f"{name}_version", ""))
     policy = facts.get("maxmemory_policy", "noeviction")
-    evicts = excerpt(policy) if _number(facts, "maxmemory") and policy != "noeviction" else ""
-    return TargetFacts(f"{name} {version}".strip(), _epoch(facts), _number(facts, "evicted_keys"), evicts, keys)
+    node = NodeFacts(
+        address="",
+        run_id=excerpt(facts.get("run_id", "")),
+        replid=excerpt(facts.get("master_replid", "")),
+        offset=_number(facts, "master_repl_offset"),
+        replid2=excerpt(facts.get("master_replid2", "")),
+        second_offset=_number(facts, "second_repl_offset"),
+        is_master=facts.get("role", "master") == "master",
+        replicas=_number(facts, "connected_slaves"),
+    )
+    return TargetFacts(
+        server=f"{name} {version}".strip(),
+        epoch=epoch_of([node]),
+        evicted_keys=_number(facts, "evicted_keys"),
+        evicts=excerpt(policy) if _number(facts, "maxmemory") and policy != "noeviction" else "",
+        keys=keys,
+        nodes=(node,),
+        is_clustered=facts.get("cluster_enabled") == "1",
+        replicas=node.replicas,
+    )
 
 
-def _epoch(facts: dict[str, str]) -> int:
-    """A number made of the server process's id (run_id) and its data's replication id (master_replid).
-
-    master_replid changes when the server becomes a replica, because its data are then replaced by its master's. It also
-    changes when the first replica connects; then keys are loaded again although they are still there.
-    """
-    ids = [facts[name] for name in ("run_id", "master_replid") if facts.get(name)]
-    if not ids:
-        return UNKNOWN_EPOCH
-    return int.from_bytes(hashlib.sha256(" ".join(ids).encode()).digest()[:7], "little") + 1
+def join_facts(found: Sequence[TargetFacts], *, replicas: int) -> TargetFacts:
+    """The facts of a cluster, from those of its masters (at least one)."""
+    nodes = tuple(node for facts in found for node in facts.nodes)
+    sizes = [facts.keys for facts in found if facts.keys is not None]
+    return TargetFacts(
+        server=" and ".join(dict.fromkeys(facts.server for facts in found)),
+        epoch=epoch_of(nodes),
+        evicted_keys=sum(facts.evicted_keys for facts in found),
+        evicts=next((facts.evicts for facts in found if facts.evicts), ""),
+        keys=sum(sizes) if len(sizes) == len(found) else None,
+        nodes=nodes,
+        kind="cluster",
+        is_clustered=True,
+        replicas=replicas,
+        tls=found[0].tls,
+    )
 
 
 def _number(facts: dict[str, str], name: str) -> int:
     text = facts.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else 0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How keys will be written."""
-
-    payload: Payload | None
-    """RESTORE's payload; None for DEL, HSET and PEXPIRE."""
-    reason: str
-    """Why this way, in words."""
-    whole: bool = False
-    """True if the commands of a key go into one transaction."""
-
-
-def choose_payload(
-    connection: TargetConnection,
-    scratch_key: bytes,
-    encoding: str,
-    layouts: Sequence[Payload],
-    *,
-    expires: bool = False,
-) -> Choice:
-    """Find the fastest way to write that this server accepts. A scratch key is written, read, compared and removed.
-
-    `encoding` is `auto`, `restore` or `commands`; `layouts` are the RESTORE payloads to try, the best first; `expires`
-    is true if the keys will have a TTL. TargetError, TargetDenied or TargetBusy, with Redis's reason, if no allowed way
-    works.
-    """
-    connection.call("DEL", scratch_key)
-    if encoding == "commands":
-        return _commands(connection, scratch_key, "as asked", expires=expires)
-    refusal = "no payload was tried"
-    for payload in layouts:
-        try:
-            if _restores(connection, scratch_key, payload):
-                return Choice(payload, "a scratch key came back equal")
-            refusal = "a scratch key came back different"
-        except TargetLost:
-            raise
-        except TargetError as error:
-            refusal = error.message
-    if encoding == "restore":
-        hint = "use --encoding auto, or grant RESTORE in Redis's ACL"
-        raise TargetError(f"Redis does not accept RESTORE: {refusal}", hint)
-    return _commands(connection, scratch_key, f"RESTORE is unavailable: {refusal}", expires=expires)
-
-
-def _commands(connection: TargetConnection, scratch_key: bytes, reason: str, *, expires: bool) -> Choice:
-    """Try HSET, PEXPIRE (if keys expire) and DEL: in a transaction, or without one if MULTI is refused.
-
-    A proxy or the ACL may refuse MULTI. Without it the scratch key stays in Redis if the connection breaks before DEL;
-    it then expires only if PEXPIRE was sent.
-    """
-    expiry: list[Words] = [("PEXPIRE", scratch_key, _SCRATCH_TTL_MS)] if expires else []
-    work: list[Words] = [("HSET", scratch_key, "shardload", "probe"), *expiry, ("DEL", scratch_key)]
-    expected = [1] * len(work)
-    replies = connection.call_many([("MULTI",), *work, ("EXEC",)], errors=True)
-    refusal = next((reply for reply in replies if isinstance(reply, TargetError)), None)
-    if refusal is None and replies == [b"OK", *[b"QUEUED"] * len(work), expected]:
-        return Choice(None, reason, whole=True)
-    if isinstance(refusal, TargetBusy):
-        raise refusal
-    if connection.call_many(work) != expected:
-        raise TargetError("Redis gives wrong answers to HSET, PEXPIRE or DEL", NO_REDIS)
-    return Choice(None, f"{reason}; no MULTI: {refusal.message if refusal else 'its answer is wrong'}")
-
-
-def _restores(connection: TargetConnection, scratch_key: bytes, payload: Payload) -> bool:
-    """True if a hash written by RESTORE with this payload has the right fields when it is read."""
-    fields = [(b"shardload", b"probe"), (b"number", b"-12345"), (b"long", b"x" * 100), (b"empty", b"")]
-    answer = connection.call_packed(restore_command(scratch_key, fields, payload, _SCRATCH_TTL_MS), "RESTORE")
-    try:
-        return answer == b"OK" and parse_hash(connection.call("HGETALL", scratch_key)) == dict(fields)
-    finally:
-        connection.call("DEL", scratch_key)
-
-
-def parse_hash(reply: Any) -> dict[bytes, bytes]:
-    """HGETALL's reply as a dict of fields and values. TargetLost if the reply is not a hash."""
-    if not isinstance(reply, list) or len(reply) % 2 or not all(isinstance(part, bytes) for part in reply):
-        raise TargetLost("asking Redis: the answer to HGETALL is not a hash", NO_REDIS)
-    return dict(zip(reply[::2], reply[1::2], strict=True))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull
+import re
+
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull, TargetMoved
 
 NO_REDIS = "this may not be a Redis: check host and port in --redis"
 MOST_TEXT_CHARS = 300  # of a server's text in a message; some are pages long
@@ -10,6 +12,9 @@ MOST_TEXT_CHARS = 300  # of a server's text in a message; some are pages long
 # Redis cannot do it now, but will accept the same command later.
 _BUSY = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "MISCONF", "NOREPLICAS")
 _DENIED = ("NOAUTH", "WRONGPASS", "DENIED", "MOVED", "ASK", "CROSSSLOT")
+# A node of a cluster cannot do this one command; another node can, or the same one can soon.
+FOLLOWED = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
+_MOVED = re.compile(r"(MOVED|ASK) (\d{1,5}) (.{0,255}):(\d{1,5})")
 _FULL = "max number of clients"  # part of the text of an ERR reply
 _HINTS = {
     "NOAUTH": "give user and password in --redis",
@@ -19,7 +24,8 @@ _HINTS = {
     "OOM": "raise maxmemory, or choose an evicting maxmemory-policy",
     "READONLY": "this is a replica: name the primary in --redis",
     "LOADING": "wait until Redis has read its data from disk, then try again",
-    "MOVED": "this is a node of a Redis Cluster, which is not supported yet: name a Redis that has all keys",
+    "MOVED": "this is a node of a Redis Cluster, and its CLUSTER SLOTS is not allowed: grant it (ACL SETUSER)",
+    "CLUSTERDOWN": "wait until the cluster has a master for every slot: see CLUSTER INFO and CLUSTER NODES",
     _FULL: "raise Redis's maxclients, or use fewer --workers",
 }
 _HINTS["ASK"] = _HINTS["CROSSSLOT"] = _HINTS["MOVED"]
@@ -38,12 +44,22 @@ def error_word(reply: str) -> str:
 
 
 def error_from_reply(operation: str, reply: str) -> TargetError:
-    """Our error for an error reply: TargetFull or TargetBusy if waiting helps, TargetDenied if the job as a whole is
-    refused, else TargetError, which is about one key."""
+    """Our error for an error reply: TargetFull or TargetBusy if waiting helps, TargetMoved if another node has the key,
+    TargetDenied if the job as a whole is refused, else TargetError, which is about one key."""
     word = error_word(reply)
+    error = _error(f"{operation}: {excerpt(reply)}", _HINTS.get(word, ""), word, reply)
+    error.word = word
+    return error
+
+
+def _error(message: str, hint: str, word: str, reply: str) -> TargetError:
+    if moved := _MOVED.fullmatch(reply):
+        host = "" if moved[3] == "?" else moved[3]
+        return TargetMoved(message, hint, slot=int(moved[2]), host=host, port=int(moved[4]), asks=word == "ASK")
+    if word == _FULL:
+        return TargetFull(message, hint)
+    if word in _BUSY:
+        return TargetBusy(message, hint)
     is_one_key = "permissions to access" in reply  # NOPERM for a key is about its row
     is_denied = word in _DENIED or (word == "NOPERM" and not is_one_key)
-    if word == _FULL:
-        return TargetFull(f"{operation}: {excerpt(reply)}", _HINTS[_FULL])
-    kind = TargetBusy if word in _BUSY else TargetDenied if is_denied else TargetError
-    return kind(f"{operation}: {excerpt(reply)}", _HINTS.get(word, ""))
+    return TargetDenied(message, hint) if is_denied else TargetError(message, hint)

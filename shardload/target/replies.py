@@ -4,6 +4,9 @@ All possible replies to a key's commands are known, so nothing is parsed. If man
 compared at once with its repeated bytes; else one regular expression matches them. After each batch comes a fence: the
 answer to a PING with a unique text. If a reply is missing or there is one too many, the fence does not match, and the
 batch does not count as confirmed.
+
+A node of a cluster may refuse a key because another node has it, or because it cannot write it yet. With `follows` such
+a key is noted in `refused`, and the replies to the others count.
 """
 
 from __future__ import annotations
@@ -13,8 +16,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from shardload.encoding import Form
-from shardload.errors import TargetLost
-from shardload.target.refusals import error_from_reply, excerpt
+from shardload.errors import TargetError, TargetLost
+from shardload.target.refusals import FOLLOWED, error_from_reply, error_word, excerpt
 
 WRITING = "writing to Redis"
 _MOST_LINE_BYTES = 8 * 1024  # an error reply; all others are short
@@ -28,19 +31,32 @@ class _Batch:
     fence: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A key that a node did not write: the number of its batch (of all that were ever expected), its place there, and
+    why."""
+
+    batch: int
+    key: int
+    error: TargetError
+
+
 class Replies:
-    """The replies that are still to come on one connection.
+    """The replies that are still to come on one connection. `batches_done` counts those that were answered.
 
     `outstanding` is their number of lines. It goes down by whole batches; after an error reply also by the lines of its
     batch that came before it, and by the error itself.
     """
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, *, follows: bool = False) -> None:
         lines = _lines_of(form)
+        self._refused_key = re.compile(_refused_key_of(form)) if follows else None
+        self.refused: list[Refusal] = []
+        self.batches_done = 0
         self._lines = [re.compile(line) for line in lines]
         self._key = re.compile(b"".join(lines))
         self._keys = re.compile(b"(?:%b)*" % b"".join(lines))
-        self._least_bytes = _least_bytes_of(form)
+        self._least_bytes = _least_bytes_of(form, follows=follows)
         self._batches: deque[_Batch] = deque()
         self._rest = b""  # the first part of a key's replies, or of a fence
         self.outstanding = 0
@@ -73,11 +89,14 @@ class Replies:
             if batch.keys_left:
                 keys, at = self._match_keys(data, at, batch)
                 if not keys:
+                    keys, at = self._match_refused(data, at, batch)
+                if not keys:
                     break
                 batch.keys_left -= keys
             elif data.startswith(batch.fence, at):
                 at += len(batch.fence)
                 done += batch.replies
+                self.batches_done += 1
                 self._batches.popleft()
             else:
                 break
@@ -106,6 +125,19 @@ class Replies:
             end = len(data) - len(data[at:].split(b"\n", keys * len(self._lines))[-1])
         return keys, end
 
+    def _match_refused(self, data: bytes, at: int, batch: _Batch) -> tuple[int, int]:
+        """1 and the end of its replies, if the key at `at` was refused for a reason that can be followed."""
+        match = self._refused_key.match(data, at) if self._refused_key else None
+        if match is None:
+            return 0, at
+        errors = [line.decode("utf-8", "replace") for line in match.group().split(b"\r\n") if line.startswith(b"-")]
+        error = next((error for error in errors if error_word(error) != "-EXECABORT"), "")
+        if error_word(error[1:]) not in FOLLOWED:
+            return 0, at
+        key = batch.replies // len(self._lines) - batch.keys_left
+        self.refused.append(Refusal(self.batches_done, key, error_from_reply(WRITING, error[1:])))
+        return 1, match.end()
+
     def _first_error(self) -> bytes | None:
         """The first error line in the unmatched rest; None if the rest is the beginning of expected replies.
 
@@ -122,6 +154,8 @@ class Replies:
             wrong = None if batch.fence.startswith(self._rest) or not whole else whole[0]
         if wrong is None and len(last) > _MOST_LINE_BYTES:
             raise TargetLost(f"Redis sent a line without an end: '{excerpt(last)}'", _HINT)
+        if wrong is not None and self._refused_key and error_word(wrong[1:].decode("utf-8", "replace")) in FOLLOWED:
+            return None  # the rest of this key's replies is still to come
         if wrong is not None and not wrong.startswith(b"-"):
             raise TargetLost(f"Redis answered a write with '{excerpt(wrong)}'", _HINT)
         return wrong
@@ -142,9 +176,25 @@ def _lines_of(form: Form) -> list[bytes]:
     return [rb"\+OK\r\n", *[rb"\+QUEUED\r\n"] * len(numbers), rb"\*%d\r\n" % len(numbers), *numbers]
 
 
-def _least_bytes_of(form: Form) -> int:
+def _refused_key_of(form: Form) -> bytes:
+    """A regular expression for the replies to one key of which one or several are errors."""
+    error = rb"-[^\r\n]*\r\n"
+    if not form.whole or form.payload is not None:
+        return b"".join(rb"(?:%b|%b)" % (line, error) for line in _lines_of(form))
+    commands = form.commands_per_key - 2
+    queued = rb"(?:\+OK\r\n|%b)(?:\+QUEUED\r\n|%b){%d}" % (error, error, commands)
+    return queued + rb"(?:\*%d\r\n(?::\d{1,5}\r\n|%b){%d}|%b)" % (commands, error, commands, error)
+
+
+def _least_bytes_of(form: Form, *, follows: bool) -> int:
     """The length of the shortest possible replies to one key."""
     if form.payload is not None:
         return len("+OK\r\n")
-    numbers = (3 if form.ttl_ms else 2) * len(":0\r\n")
-    return numbers if not form.whole else len("+OK\r\n*2\r\n") + numbers + numbers // 4 * len("+QUEUED\r\n")
+    commands = 3 if form.ttl_ms else 2
+    numbers = commands * len(":0\r\n")
+    if not form.whole:
+        return numbers
+    executed = len("*2\r\n") + numbers
+    if follows:
+        executed = min(executed, len("-ASK 0 :1\r\n"))
+    return len("+OK\r\n") + commands * len("+QUEUED\r\n") + executed

@@ -1,4 +1,4 @@
-"""A worker's batches in flight: sent to Redis, and not confirmed yet. Pure.
+"""A worker's batches in flight: sent to the target's nodes, and not confirmed by all of them yet. Pure.
 
 Redis works while MySQL is read and rows are encoded. Several small batches are confirmed in one wait, because each wait
 costs a context switch. The oldest batch comes first, and a range's batches are next to each other.
@@ -7,6 +7,7 @@ costs a context switch. The oldest batch comes first, and a range's batches are 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shardload.model.counts import Counts
@@ -18,18 +19,22 @@ SLOW_S = 0.1  # a batch that was sent this long ago is waited for, so that progr
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One batch. `counts` are the range's, up to the batch's end; `ended` means that it is the range's last one."""
+    """One batch. `counts` are the range's, up to the batch's end; `ended` means that it is the range's last one.
+
+    `replies` are the lines that each node will answer. `epoch` is the target's when the range was begun.
+    """
 
     task: Task
     counts: Counts
     ended: bool
-    replies: int
+    replies: Mapping[int, int]
     size_bytes: int
     sent_s: float
+    epoch: int
 
 
 class Inflight:
-    """All batches in flight on one connection."""
+    """All batches of one worker that are in flight. Their size is bounded, however many nodes there are."""
 
     def __init__(self) -> None:
         self._batches: deque[Sent] = deque()
@@ -56,9 +61,14 @@ class Inflight:
             count += 1
         return count
 
-    def replies_behind(self, count: int) -> int:
-        """How many replies are outstanding when the oldest `count` batches are confirmed."""
-        return sum([sent.replies for place, sent in enumerate(self._batches) if place >= count])
+    def replies_behind(self, count: int) -> dict[int, int]:
+        """How many replies of each node are outstanding when the oldest `count` batches are confirmed."""
+        behind: dict[int, int] = {}
+        for place, sent in enumerate(self._batches):
+            if place >= count:
+                for node, replies in sent.replies.items():
+                    behind[node] = behind.get(node, 0) + replies
+        return behind
 
     def take(self, count: int) -> list[Sent]:
         """Take out the oldest `count` batches, which are confirmed."""
@@ -66,15 +76,27 @@ class Inflight:
         self._bytes -= sum([sent.size_bytes for sent in taken])
         return taken
 
-    def take_confirmed(self, replies: int) -> list[Sent]:
-        """Take out the oldest batches that `replies` replies confirm wholly."""
+    def take_confirmed(self, unconfirmed: Mapping[int, int]) -> list[Sent]:
+        """Take out the oldest batches that are wholly confirmed, if so many replies of each node are not."""
+        left = self.replies_behind(0)
         count = 0
         for sent in self._batches:
-            replies -= sent.replies
-            if replies < 0:
+            for node, replies in sent.replies.items():
+                left[node] -= replies
+            if any(unconfirmed.get(node, 0) > left[node] for node in sent.replies):
                 break
             count += 1
         return self.take(count)
+
+    def first_unconfirmed(self, unconfirmed: Mapping[int, int], node: int) -> Task | None:
+        """The range whose batch is the first that this node did not confirm wholly; the oldest range if there is none.
+        None if nothing is in flight."""
+        left = self.replies_behind(0).get(node, 0)
+        for sent in self._batches:
+            left -= sent.replies.get(node, 0)
+            if node in sent.replies and unconfirmed.get(node, 0) > left:
+                return sent.task
+        return self._batches[0].task if self._batches else None
 
     def give_up(self) -> list[Task]:
         """Take out everything. Gives the ranges that were in flight, the oldest first."""

@@ -12,13 +12,13 @@ from shardload.ipc import Phase
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange
 from shardload.model.tasks import Outcome, Task
-from shardload.worker.channel import Channel
 from shardload.worker.inflight import Inflight, Sent
 from shardload.worker.outcome import Interrupted, Unconfirmed
 from shardload.worker.reader import Reader
 from shardload.worker.session import Session
 from shardload.worker.settings import WorkerSettings
 from shardload.worker.throttle import Throttle
+from shardload.worker.writer import Writer
 
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 
@@ -30,7 +30,7 @@ class Load:
         self._settings = settings
         self._session = session
         self._reader = Reader(settings)
-        self._channel = Channel(settings)
+        self._writer = Writer(settings, f"shardload:{settings.directory.name}:{session.slot}")
         self._inflight = Inflight()
         self._has_written = False  # keys of the current range
         self._is_up = False  # both servers were reached once
@@ -39,7 +39,7 @@ class Load:
             beat=lambda: session.beat(Phase.HELD_BACK),
             must_stop=session.must_hand_back,
             settle=lambda: self._confirm(len(self._inflight)),
-            renew=lambda: self._channel.renew(has_written=self._has_written),
+            renew=lambda: self._writer.renew(has_written=self._has_written),
         )
 
     @property
@@ -50,12 +50,12 @@ class Load:
     @property
     def is_connected(self) -> bool:
         """True if there are connections to both servers."""
-        return self._reader.is_connected and self._channel.connection is not None
+        return self._reader.is_connected and self._writer.is_connected
 
     @property
     def epoch(self) -> int:
         """The target's, as the newest connection saw it."""
-        return self._channel.epoch
+        return self._writer.epoch
 
     def do(self, task: Task) -> None:
         """Load one range. Its ack follows when Redis has confirmed it, while the next range is begun."""
@@ -66,17 +66,17 @@ class Load:
         self._session.beat(Phase.READING)
         self._reader.begin()
         counts, ended, self._has_written = Counts(), False, False
+        epoch = self.epoch
         while not ended:
             if self._session.must_hand_back():
                 self._confirm(len(self._inflight))
                 raise Interrupted(counts)
-            batch, ended = self._send_batch(task)
+            batch, replies, ended = self._send_batch(task)
             counts += batch
             if ended:
                 self._check(task, counts)
             now_s = time.monotonic()
-            replies = batch.keys_written * self._reader.replies_per_key
-            self._inflight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s))
+            self._inflight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s, epoch))
             self._confirm(self._inflight.due(now_s))
 
     def finish(self) -> None:
@@ -96,20 +96,20 @@ class Load:
     def close(self) -> None:
         """Close both connections, and give up what is in flight."""
         self._reader.close()
-        self._channel.close()
+        self._writer.close()
         self._inflight.give_up()
 
     def _connect(self) -> None:
         """Both connections, kept from range to range. The coordinator is told the first time: this worker is up."""
         is_old = time.monotonic() - self._session.idle_since_s > _RECONNECT_AFTER_S
-        if not self._inflight and (is_old or not self._channel.is_open() or not self._reader.is_alive()):
+        if not self._inflight and (is_old or not self._writer.is_open() or not self._reader.is_alive()):
             self.close()
         if self.is_connected:
             return
         self._session.beat(Phase.CONNECTING)
         if not self._reader.is_connected:
             self._reader.connect()
-        self._channel.connect()
+        self._writer.connect()
         if not self._is_up:
             self._is_up = True
             self._session.beat(Phase.READING)
@@ -123,18 +123,18 @@ class Load:
         if told := self._reader.check_length(task, counts):
             self._settings.directory.write_report(task.range_id, task.attempt, [told])
 
-    def _send_batch(self, task: Task) -> tuple[Counts, bool]:
-        """Read, encode and send what has arrived. Its counts, not confirmed yet, and whether the range ended."""
+    def _send_batch(self, task: Task) -> tuple[Counts, dict[int, int], bool]:
+        """Read, encode and send what has arrived. Its counts, not confirmed yet, the replies that will come from each
+        node, and whether the range ended."""
         self._session.beat(Phase.READING)
+        self._reader.route(self._writer.routes)
         batch = self._reader.batch(self._throttle.piece_bytes())
         if batch.set_aside:
             self._settings.directory.write_report(task.range_id, task.attempt, batch.set_aside)
         self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
         self._session.beat(Phase.WRITING)
-        if batch.keys:
-            assert self._channel.connection is not None
-            self._channel.connection.send(batch.commands, batch.keys * self._reader.replies_per_key)
-            self._has_written = True
+        replies = self._writer.send(batch)
+        self._has_written |= batch.keys > 0
         counts = Counts(
             rows_read=batch.rows_read,
             keys_written=batch.keys,
@@ -143,22 +143,22 @@ class Load:
             source_bytes=batch.consumed_bytes,
             target_bytes=batch.target_bytes,
         )
-        return counts, batch.ended
+        return counts, replies, batch.ended
 
     def _confirm(self, count: int) -> None:
         """Wait until Redis has confirmed the oldest `count` batches in flight; acknowledge the ranges that end in them.
 
-        Unconfirmed if it does not: the first range that it did not confirm is to blame.
+        Unconfirmed if it does not: the first range that the node with the error did not confirm is to blame.
         """
-        target = self._channel.connection
-        if target is None or count < 1:
+        if count < 1 or not self._writer.is_connected:
             return
         try:
-            target.confirm(self._inflight.replies_behind(count), lambda: self._session.beat(Phase.WRITING))
+            self._writer.confirm(self._inflight.replies_behind(count), lambda: self._session.beat(Phase.WRITING))
         except TargetError as error:
-            confirmed = self._inflight.replies_behind(0) - target.outstanding_replies - error.is_reply
-            self._note_confirmed(self._inflight.take_confirmed(confirmed))
-            raise Unconfirmed(self._inflight.give_up(), error) from error
+            unconfirmed, node = self._writer.unconfirmed(error)
+            self._note_confirmed(self._inflight.take_confirmed(unconfirmed))
+            blamed = self._inflight.first_unconfirmed(unconfirmed, node)
+            raise Unconfirmed(self._inflight.give_up(), error, blamed=blamed) from error
         self._note_confirmed(self._inflight.take(count))
 
     def _note_confirmed(self, confirmed: list[Sent]) -> None:
@@ -166,6 +166,6 @@ class Load:
             if sent.ended:
                 if self._session.shows(sent.task):  # one that was never shown is counted by its ack
                     self._session.show(sent.task, sent.counts)  # until it is settled
-                self._session.acknowledge(sent.task, Outcome.DONE, self.epoch, sent.counts)
+                self._session.acknowledge(sent.task, Outcome.DONE, sent.epoch, sent.counts)
             elif sent is confirmed[-1]:
                 self._session.show(sent.task, sent.counts)

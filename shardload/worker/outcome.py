@@ -28,17 +28,20 @@ class Interrupted(Exception):
 
 
 class Unconfirmed(Exception):
-    """Ranges that were sent could not be confirmed, the oldest first. The first is to blame, or with `blames_all` every
-    one: the others are interrupted, because the connection is of no more use."""
+    """Ranges that were sent could not be confirmed, the oldest first. `blamed` is to blame (by default the first), or
+    with `blames_all` every one: the others are interrupted, because the connection is of no more use."""
 
-    def __init__(self, tasks: Sequence[Task], error: Exception, *, blames_all: bool = False) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], error: Exception, *, blamed: Task | None = None, blames_all: bool = False
+    ) -> None:
         self.tasks = list(tasks)
         self.error = error
+        self._blamed = blamed or next(iter(tasks), None)
         self._blames_all = blames_all
 
     def blames(self, task: Task) -> bool:
         """True if this range is to blame."""
-        return self._blames_all or task == self.tasks[0]
+        return self._blames_all or task == self._blamed
 
 
 def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from shardload import source
 from shardload.encoding import Batch, make_encoder
 from shardload.errors import SourceError
@@ -24,7 +26,7 @@ class Reader:
         self._is_open = False  # a result was asked for and has not ended
         self._has_snapshot = False  # the connection reads, and counts, the table as it was at one moment
         self._proven = Proven()
-        self.replies_per_key = self._encoder.replies_per_key
+        self._routes: array[int] | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -61,6 +63,12 @@ class Reader:
         settings = self._settings
         self._stream.send_query(source.select_sql(settings.table, settings.layout.columns, settings.key_column, keys))
         self._is_open = True
+
+    def route(self, routes: array[int] | None) -> None:
+        """Encode later batches for the nodes of these routes (see `Encoder.route`)."""
+        if routes is not self._routes:
+            self._routes = routes
+            self._encoder.route(routes)
 
     def begin(self) -> None:
         """Wait for the answer. SourceLost or SourceError if it is no result, SourceDoubtful if the last result goes on

@@ -9,7 +9,7 @@ from shardload.encoding import Layout
 from shardload.errors import ShardloadError
 from shardload.model.printable import shown_bytes
 from shardload.source import Values
-from shardload.target import TargetConnection, parse_hash
+from shardload.target import Target, parse_hash
 
 _MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: the keys may hold anything now
 MOST_SHOWN = 20
@@ -37,7 +37,7 @@ class Differences:
             self.shown.append(what)
 
 
-def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], found: Differences) -> None:
+def compare(target: Target, layout: Layout, rows: Sequence[Values], found: Differences) -> None:
     """Look up these rows' keys in one pipeline, and add what differs to `found`."""
     expected = []
     for values in rows:
@@ -48,7 +48,7 @@ def compare(target: TargetConnection, layout: Layout, rows: Sequence[Values], fo
         else:
             expected.append((key, fields))
     hgetalls = [("HGETALL", key) for key, _ in expected]
-    replies = target.call_many(hgetalls, errors=True, most_bytes=_MOST_ANSWER_BYTES)
+    replies = target.call_keys(hgetalls, errors=True, most_bytes=_MOST_ANSWER_BYTES)
     for (key, fields), reply in zip(expected, replies, strict=True):
         shown = shown_bytes(key)
         if isinstance(reply, ShardloadError):

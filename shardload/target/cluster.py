@@ -1,0 +1,230 @@
+"""A Redis Cluster as a target: a connection to every master, and keys by their slots.
+
+A master refuses a key whose slot it does not have, or cannot write now. Just these keys are sent again: where the
+refusal says (MOVED, ASK), or to the same node after a pause (TRYAGAIN, CLUSTERDOWN, LOADING). A lost connection, or a
+refusal that lasts, ends the connection to the whole cluster: the worker's ranges are then loaded again.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import hiredis
+
+from shardload.config.redisurl import Address, TargetUrl
+from shardload.encoding import Form, Part, make_routes
+from shardload.errors import TargetBusy, TargetError, TargetMoved
+from shardload.model import backoff
+from shardload.model.nodes import epoch_of
+from shardload.target.connection import MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
+from shardload.target.node import Node, Request, check_written, request_for
+from shardload.target.probe import TargetFacts, describe_server, join_facts
+from shardload.target.topology import Topology, ask_topology
+
+_QUICK_HOPS = 3  # from node to node, without a pause
+_FOLLOW_FOR_S = 5.0  # a refusal that lasts longer is told to the coordinator, which waits with patience
+_UNKNOWN = 1 << 62  # more reply lines than can be outstanding
+
+
+class Cluster:
+    """One process's connections to a cluster. `routes` are the nodes' numbers by slot; a number never changes its node.
+
+    `epoch` is that of the masters as they were connected to.
+    """
+
+    def __init__(self, url: TargetUrl, timeout_s: float, form: Form = ONE_OK, *, name: str = "") -> None:
+        """Connect to every master.
+
+        TargetLost if one cannot be reached, TargetBusy if a slot has no master, TargetDenied if the cluster refuses the
+        login or has no such database.
+        """
+        self._url = url
+        self._timeout_s = timeout_s
+        self._form = form
+        self._name = name
+        self._nodes: list[Node | None] = []  # None: not connected
+        self._addresses: list[Address] = []
+        self._topology = Topology(())
+        self._has_refused = False  # keys that were refused and are not written yet
+        self.failed_node = 0
+        self.routes: array[int] = make_routes([])
+        self.epoch = 0
+        try:
+            self._refresh(url.addresses)
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, parts: Iterable[Part]) -> None:
+        """Send a batch's parts, each to its node. TargetLost if a connection breaks."""
+        for part in parts:
+            self._node(part.node).send(part)
+
+    def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None] = lambda: None) -> None:
+        """Read replies until at most so many lines are outstanding at each node; none at a node that is not named. Keys
+        that were refused for a reason that can be followed are written elsewhere, or later, before this returns.
+
+        Errors as for `TargetConnection.confirm`; then `unconfirmed` says what they leave open, and `failed_node` whose
+        error it was.
+        """
+        requests: list[Request] = []
+        for number, node in enumerate(self._nodes):
+            if node is not None:
+                requests += self._confirm_node(number, leave.get(number, 0), on_wait)
+        if requests:
+            self._has_refused = True
+            for request in self._follow(requests, on_wait):
+                check_written(request)
+            self._has_refused = False
+
+    def unconfirmed(self, error: TargetError) -> dict[int, int]:
+        """How many reply lines at each node have not confirmed a key; `error` was raised last."""
+        left = {number: node.connection.outstanding_replies for number, node in enumerate(self._nodes) if node}
+        left[self.failed_node] = left.get(self.failed_node, 0) + error.is_reply
+        return dict.fromkeys(left, _UNKNOWN) if self._has_refused else left
+
+    def is_open(self) -> bool:
+        """False if a node has closed its connection. Ask only while nothing is in flight."""
+        return all(node.connection.is_open() for node in self._nodes if node is not None)
+
+    def describe(self) -> TargetFacts:
+        """Ask every master what it is now. Nothing may be in flight. TargetError if one does not answer."""
+        found = []
+        for number, address in enumerate(self._addresses):
+            if slots := self._topology.slots_of(address):
+                found.append(describe_server(self._node(number).connection, str(address), slots))
+        return join_facts(found, replicas=len(self._topology.replicas))
+
+    def masters(self) -> list[tuple[int, TargetConnection]]:
+        """The number of each master that has slots, and the connection to it."""
+        numbers = [self._addresses.index(address) for address in self._topology.masters]
+        return [(number, self._node(number).connection) for number in numbers]
+
+    def call_keys(
+        self, commands: Sequence[Words], *, errors: bool = False, most_bytes: int = MOST_ANSWER_BYTES
+    ) -> list[Any]:
+        """Send commands whose second word is their key. Gives their replies, in order, as `call_many` does."""
+        requests = [request_for([hiredis.pack_command(words)]) for words in commands]  # type: ignore[arg-type]
+        self._follow(requests, lambda: None, most_bytes)
+        replies = [request.replies[0] for request in requests]
+        if not errors:
+            for reply in replies:
+                if isinstance(reply, TargetError):
+                    raise reply
+        return replies
+
+    def close(self) -> None:
+        """Close every connection. What is in flight is lost."""
+        for node in self._nodes:
+            if node is not None:
+                node.close()
+        self._nodes = [None] * len(self._nodes)
+
+    def _node(self, number: int) -> Node:
+        if number >= len(self._nodes) or (node := self._nodes[number]) is None:
+            node = self._connect(number)
+        return node
+
+    def _connect(self, number: int) -> Node:
+        address = self._addresses[number]
+        self.failed_node = number
+        connection = TargetConnection(self._url.at(address), self._timeout_s, self._form, follows=True, name=self._name)
+        try:
+            facts = describe_server(connection, str(address), self._topology.slots_of(address))
+        except BaseException:
+            connection.close()
+            raise
+        node = self._nodes[number] = Node(address, connection, facts, self._form)
+        return node
+
+    def _number_of(self, address: Address) -> int:
+        if address not in self._addresses:
+            self._addresses.append(address)
+            self._nodes.append(None)
+        return self._addresses.index(address)
+
+    def _refresh(self, first: Sequence[Address]) -> None:
+        """Ask for the topology, at these addresses first, and connect to every master."""
+        topology = ask_topology(self._url, [*first, *self._topology.masters, *self._url.addresses], self._timeout_s)
+        self._topology = topology
+        self.routes = make_routes((low, high, self._number_of(address)) for low, high, address in topology.owners)
+        nodes = [self._node(self._number_of(address)) for address in topology.masters]
+        self.epoch = epoch_of(fact for node in nodes for fact in node.facts.nodes)
+        for number, node in enumerate(self._nodes):
+            if node is not None and node not in nodes and not node.connection.outstanding_replies:
+                node.close()
+                self._nodes[number] = None
+
+    def _confirm_node(self, number: int, leave: int, on_wait: Callable[[], None]) -> list[Request]:
+        self.failed_node = number
+        return self._node(number).confirm(leave, on_wait)
+
+    def _follow(
+        self, requests: Sequence[Request], on_wait: Callable[[], None], most_bytes: int = MOST_ANSWER_BYTES
+    ) -> list[Request]:
+        """Send requests, and again where refusals lead to, until each has its replies. Other errors are left in them.
+        The result: all that were sent, which includes keys of batches in flight that were refused meanwhile.
+
+        TargetBusy if a key is refused for too long.
+        """
+        done: list[Request] = []
+        left = list(requests)
+        give_up_s = time.monotonic() + _FOLLOW_FOR_S
+        hops = 0
+        while left:
+            errors = [request.error for request in left if request.error is not None]
+            if errors:
+                hops += 1
+                if time.monotonic() > give_up_s:
+                    raise _too_long(errors[0])
+                if hops > _QUICK_HOPS or any(not isinstance(error, TargetMoved) for error in errors):
+                    _pause(hops, on_wait)
+                if not all(isinstance(error, TargetMoved) and error.asks for error in errors):
+                    self._refresh(self._hints(errors))
+            refused = self._ask_once(left, on_wait, most_bytes)
+            done += [request for request in left if request.error is None]
+            left = refused
+        return done
+
+    def _ask_once(self, requests: list[Request], on_wait: Callable[[], None], most_bytes: int) -> list[Request]:
+        """Send each request to its node. The result: those that were refused again, and keys of batches that were in
+        flight there, which were refused meanwhile."""
+        left: list[Request] = []
+        by_node: dict[int, list[Request]] = {}
+        for request in requests:
+            by_node.setdefault(self._number_for(request), []).append(request)
+        for number, several in by_node.items():
+            left += self._confirm_node(number, 0, on_wait)
+            left += self._node(number).ask(several, most_bytes)
+        return left
+
+    def _number_for(self, request: Request) -> int:
+        if isinstance(request.error, TargetMoved) and request.error.asks:
+            return self._number_of(self._named(request.error))
+        return self.routes[request.slot]
+
+    def _hints(self, errors: Sequence[TargetError]) -> list[Address]:
+        """The addresses that refusals name: their nodes know the newest topology."""
+        return [self._named(error) for error in errors[:1] if isinstance(error, TargetMoved)]
+
+    def _named(self, error: TargetMoved) -> Address:
+        """The address in a refusal. Without a host it is the host of the node that sent it."""
+        host = error.host or self._addresses[self.routes[error.slot]].host
+        return Address(host, error.port)
+
+
+def _pause(pauses: int, on_wait: Callable[[], None]) -> None:
+    on_wait()
+    time.sleep(min(0.5, backoff.delay_s(pauses, 0.5)))
+
+
+def _too_long(error: TargetError) -> TargetError:
+    if not isinstance(error, TargetMoved):
+        return error
+    return TargetBusy(
+        f"the cluster's nodes do not agree who has slot {error.slot}: {error.message}",
+        "see CLUSTER SLOTS on each node; redis-cli --cluster fix repairs it",
+    )

@@ -1,0 +1,63 @@
+"""One Redis as a target: the case of one node."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from shardload.config.redisurl import Kind
+from shardload.encoding import Part
+from shardload.errors import TargetError
+from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection, Words
+from shardload.target.probe import TargetFacts, describe_server
+
+
+class Standalone:
+    """One process's connection to a Redis. `routes` is None, because there is one node. See `Target`."""
+
+    routes: array[int] | None = None
+    failed_node = 0
+
+    def __init__(self, connection: TargetConnection, facts: TargetFacts, form_replies: int, kind: Kind) -> None:
+        self._connection = connection
+        self._replies_per_key = form_replies
+        self._kind = kind
+        self._address = facts.nodes[0].address
+        self.epoch = facts.epoch
+
+    def send(self, parts: Iterable[Part]) -> None:
+        """Send a batch. TargetLost if the connection breaks."""
+        for part in parts:
+            self._connection.send(part.commands, part.keys * self._replies_per_key)
+
+    def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None] = lambda: None) -> None:
+        """Read replies until at most `leave[0]` lines are outstanding. Errors as for `TargetConnection.confirm`."""
+        self._connection.confirm(leave.get(0, 0), on_wait)
+
+    def unconfirmed(self, error: TargetError) -> dict[int, int]:
+        """How many reply lines have not confirmed a key; `error` was raised last."""
+        return {0: self._connection.outstanding_replies + error.is_reply}
+
+    def is_open(self) -> bool:
+        """False if Redis has closed the connection. Ask only while nothing is in flight."""
+        return self._connection.is_open()
+
+    def describe(self) -> TargetFacts:
+        """Ask what the server is now. Nothing may be in flight. TargetError if it does not answer."""
+        return replace(describe_server(self._connection, self._address), kind=self._kind)
+
+    def masters(self) -> list[tuple[int, TargetConnection]]:
+        """The only node's number, and the connection to it."""
+        return [(0, self._connection)]
+
+    def call_keys(
+        self, commands: Sequence[Words], *, errors: bool = False, most_bytes: int = MOST_ANSWER_BYTES
+    ) -> list[Any]:
+        """Send commands whose second word is their key. Gives their replies, in order, as `call_many` does."""
+        return self._connection.call_many(commands, errors=errors, most_bytes=most_bytes)
+
+    def close(self) -> None:
+        """Close the connection. What is in flight is lost."""
+        self._connection.close()

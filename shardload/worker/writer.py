@@ -1,0 +1,91 @@
+"""A worker's connections to Redis: it writes batches, and knows which epoch they belong to."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+
+from shardload.encoding import Batch
+from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.model.tasks import UNKNOWN_EPOCH
+from shardload.target import Target, open_target
+from shardload.worker.settings import WorkerSettings
+
+
+class Writer:
+    """One worker's writer, which connects again and again. `epoch` is that of the newest connections, and
+    `replies_per_key` the lines that Redis answers to a key's commands."""
+
+    def __init__(self, settings: WorkerSettings, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._target: Target | None = None
+        self._epoch = UNKNOWN_EPOCH
+        self.replies_per_key = settings.form.replies_per_key
+
+    @property
+    def is_connected(self) -> bool:
+        """True between `connect` and `close`."""
+        return self._target is not None
+
+    @property
+    def epoch(self) -> int:
+        """The target's, as the newest connections saw it."""
+        if self._target is not None:
+            self._epoch = self._target.epoch
+        return self._epoch
+
+    @property
+    def routes(self) -> array[int] | None:
+        """Each slot's node, for the encoder; None if there is one node."""
+        return self._target.routes if self._target is not None else None
+
+    def connect(self) -> None:
+        """Connect, unless that was done. TargetLost or TargetError if Redis cannot be reached, or refuses."""
+        if self._target is None:
+            self._target = open_target(self._settings.redis, form=self._settings.form, name=self._name)
+
+    def close(self) -> None:
+        """Close the connections, whatever their state."""
+        if self._target is not None:
+            self._epoch = self._target.epoch
+            self._target.close()
+        self._target = None
+
+    def is_open(self) -> bool:
+        """False if there is no connection, or if Redis has closed it. Ask only while nothing is in flight."""
+        return self._target is not None and self._target.is_open()
+
+    def renew(self, *, has_written: bool) -> None:
+        """Connect again if Redis has closed the connection because it was idle for too long.
+
+        TargetBusy if that fails, or if the current range `has_written` keys and the new connection may lead to a Redis
+        that does not have them.
+        """
+        if self.is_open():
+            return
+        epoch = self.epoch
+        self.close()
+        try:
+            self.connect()
+        except TargetLost as error:
+            raise TargetBusy(error.message, error.hint) from error
+        if self.epoch != epoch or (has_written and epoch == UNKNOWN_EPOCH):
+            raise TargetBusy("Redis was perhaps restarted while a worker waited for the rate limit")
+
+    def send(self, batch: Batch) -> dict[int, int]:
+        """Send a batch. The result: how many reply lines each node will answer. TargetLost if a connection breaks."""
+        assert self._target is not None
+        self._target.send(batch.parts)
+        return {part.node: part.keys * self.replies_per_key for part in batch.parts}
+
+    def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None]) -> None:
+        """Read replies until at most so many lines of each node are outstanding. TargetError if something was not
+        written; then ask `unconfirmed`."""
+        if self._target is not None:
+            self._target.confirm(leave, on_wait)
+
+    def unconfirmed(self, error: TargetError) -> tuple[dict[int, int], int]:
+        """After an error: how many reply lines of each node have not confirmed a key, and the node that it is about."""
+        assert self._target is not None
+        return self._target.unconfirmed(error), self._target.failed_node
