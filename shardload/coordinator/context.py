@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shardload.coordinator.guards import TargetGuard
@@ -11,6 +11,7 @@ from shardload.coordinator.pool import Pool
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir.directory import JobDirectory
+from shardload.model.nodes import NodeFacts
 from shardload.model.orders import Limits
 from shardload.process import ControlInbox, SignalInbox
 from shardload.ranges.tracker import Tracker
@@ -49,9 +50,9 @@ def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
 class Settings:
     """What a run is told beside its job.
 
-    `ask_target` raises TargetLost if the target cannot be reached. `keys_stay` says that each row has a key of its own,
-    for good. `read_limits` gives the limits that a reload should apply, and a text that says where they come from.
-    `clock` gives seconds, and never goes back.
+    `ask_target` is told the nodes that the target had, and raises TargetLost if it cannot be reached. `keys_stay` says
+    that each row has a key of its own, for good. `read_limits` gives the limits that a reload should apply, and a text
+    that says where they come from. `clock` gives seconds, and never goes back.
     """
 
     key_name: str
@@ -59,7 +60,7 @@ class Settings:
     give_up_after_s: float
     hung_after_s: float
     stops_at_hangup: bool
-    ask_target: Callable[[], TargetFacts]
+    ask_target: Callable[[Sequence[NodeFacts]], TargetFacts]
     keys_stay: bool
     read_limits: Callable[[], tuple[Limits | None, str]]
     on_ready: Callable[[], None]

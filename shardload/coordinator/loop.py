@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from shardload.coordinator.context import Context, Ending, Settings, reason_to_stop
 from shardload.coordinator.controls import Controls, Silent
+from shardload.coordinator.lookout import Lookout
 from shardload.coordinator.patience import Patience
 from shardload.coordinator.pool import Death
 from shardload.coordinator.publisher import Publisher
@@ -47,7 +48,7 @@ class Coordinator:
         self._settings = settings
         self._context = context
         self._tracker, self._pool, self._ipc = context.tracker, context.pool, context.ipc
-        self._guard = context.guard
+        self._lookout = Lookout(context.guard, context.tracker)
         self._patience = Patience(settings.give_up_after_s, context.directory.name)
         self._interrupts = 0
         self._is_confirmed = self._is_ready = False
@@ -65,7 +66,7 @@ class Coordinator:
     def loop(self) -> None:
         """Run until every range is settled and the target still has them, or until something ends the run before."""
         with selectors.DefaultSelector() as selector:
-            for source in (self._context.signals, self._context.control, self._context.bell, self._guard):
+            for source in (self._context.signals, self._context.control, self._context.bell, self._context.guard):
                 selector.register(source, selectors.EVENT_READ)
             while not self._is_over():
                 is_troubled = False
@@ -90,8 +91,8 @@ class Coordinator:
         self._handle_deaths()
         self._end_hung()
         self.controls.advance()
+        self._look_at_target()
         self._dispatch()
-        self._confirm_target()
         self._publisher.show_if_due(self._now_s)
 
     def _is_over(self) -> bool:
@@ -107,8 +108,8 @@ class Coordinator:
             due.append(self.ending.since_s + STOP_GRACE_S)
         elif (show_s := self._publisher.due_s()) is not None:
             due.append(show_s)
-        if self._is_all_acknowledged():
-            due.append(self._guard.due_s())
+        if self.ending is None and (look_s := self._lookout.due_s(at_end=self._is_all_acknowledged())) is not None:
+            due.append(look_s)
         if not self._tracker.is_committed:
             due.append(self._clock_noted_s + COMMIT_AT_LAST_S)
         if (look_s := self._watchdog.due_s()) is not None:
@@ -267,12 +268,12 @@ class Coordinator:
         if not self._is_ready and self._watchdog.is_up(wanted):
             self._tell_ready()
 
-    def _confirm_target(self) -> None:
-        """When every range is acknowledged, have the guard ask whether the Redis that confirmed them is still there."""
-        if not self._is_all_acknowledged():
+    def _look_at_target(self) -> None:
+        """See whether the target still has what it confirmed; at the end that is the last thing to do."""
+        if self.ending is not None:
             return
         try:
-            target = self._guard.answer(self._now_s)
+            target = self._lookout.look(self._now_s, at_end=self._is_all_acknowledged())
         except (TargetLost, NoProcess) as error:
             if isinstance(error, (TargetFull, NoProcess)):
                 self._pool.renew()  # the workers hold connections and processes, and have nothing to do
@@ -280,12 +281,8 @@ class Coordinator:
             return
         if target is None:
             return
-        self._tracker.note_epoch(target.epoch)
-        if self._tracker.open_ranges:
-            self._dispatch()
-            return
         self._is_confirmed = True
-        for doubt in self._guard.doubts(target, self._tracker.totals.counts.keys_written):
+        for doubt in self._context.guard.doubts(target, self._tracker.totals.counts.keys_written):
             self._say(f"warning: {doubt}")
             self._context.note_trouble(doubt)
 

@@ -71,6 +71,7 @@ def run(
             job=directory.name,
             key_name=settings.key_name,
             epoch=target.epoch,
+            nodes=target.nodes,
             say=lambda text: _say(text, display),
             note=_note_range,
             renew=pool.renew,

@@ -13,44 +13,24 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from shardload.errors import JournalError
-from shardload.files.ownfile import check_own_file, open_own
-from shardload.jobdir.rows import fact_of, failure_of, record_of, totals_of
+from shardload.files.ownfile import open_own
+from shardload.jobdir.database import make_tables, open_database
+from shardload.jobdir.rows import checkpoint_of, fact_of, failure_of, record_of, totals_of
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import PlannedRange, RangeRecord
+from shardload.ranges.lineage import Checkpoint
 
-_VERSION = 2
-_COMPANIONS = ("", "-wal", "-shm", "-journal")
-_BUSY_TIMEOUT_S = 10
-_CHECKPOINT_PAGES = 10_000  # keeps checkpoints rare: each waits for the disk, and the workers wait meanwhile
-# Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Epochs are text for the same reason.
+_LAST_LOOK = 2**62
 _CHECK_DISK = "check that the disk has space and is writable"
-_SCHEMA = """
-CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE run (id INTEGER PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL);
-CREATE TABLE range (
-    id INTEGER PRIMARY KEY,
-    low TEXT NOT NULL,
-    high TEXT NOT NULL,
-    estimated_rows INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('todo', 'done', 'split', 'set aside')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    epoch TEXT NOT NULL DEFAULT '0',
-    rows_read INTEGER NOT NULL DEFAULT 0,
-    keys_written INTEGER NOT NULL DEFAULT 0,
-    rows_skipped INTEGER NOT NULL DEFAULT 0,
-    rows_failed INTEGER NOT NULL DEFAULT 0,
-    source_bytes INTEGER NOT NULL DEFAULT 0,
-    target_bytes INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE INDEX failure_range ON failure (range_id);
-"""
 _COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, target_bytes"
-_FINISH = f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
+_FINISH = (
+    f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, look = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
+)
 _SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
 _PENDING_AGAIN = (
     "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
@@ -77,9 +57,7 @@ class Journal:
             raise JournalError(f"cannot make the journal {path}: {error.strerror}", _CHECK_DISK) from None
         journal = cls(new)
         with journal._writing(create=True) as db:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_VERSION}")
+            make_tables(db)
             db.executemany("INSERT INTO job VALUES (?, ?)", [(name, json.dumps(fact)) for name, fact in facts.items()])
             db.executemany(
                 "INSERT INTO range (low, high, estimated_rows, state) VALUES (?, ?, ?, 'todo')",
@@ -142,12 +120,15 @@ class Journal:
         with self._writing() as db:
             db.execute("UPDATE run SET seconds = ? WHERE id = ?", (seconds, run))
 
-    def finish(self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside]) -> None:
-        """Record a done range: each of its rows is written and confirmed, skipped, or listed in `set_aside`.
+    def finish(
+        self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside], *, look: int = 0
+    ) -> None:
+        """Record a done range: each of its rows is written and confirmed, skipped, or listed in `set_aside`. `look` is
+        the number of the last look at the target that was begun before.
 
         The range is buffered until `commit`, unless rows were set aside.
         """
-        self._done.append((attempt, str(epoch), *counts.as_tuple(), range_id))
+        self._done.append((attempt, str(epoch), look, *counts.as_tuple(), range_id))
         if set_aside:
             with self._writing() as db:
                 _replace_failures(db, range_id, set_aside)
@@ -191,14 +172,34 @@ class Journal:
                 halves.append(RangeRecord(int(cursor.lastrowid or 0), keys, estimate, 0))
         return halves
 
-    def reopen_other_epochs(self, epoch: int) -> int:
-        """Make the ranges pending that another epoch of the target confirmed. Returns how many.
+    def adopt_epoch(self, epoch: int, known: int, before_look: int | None) -> int:
+        """Let ranges belong to `epoch` that `known` confirmed, and that were settled before this look (None: any). Make
+        the others pending that another epoch confirmed. Returns how many.
 
         Does nothing if an epoch is unknown (0): neither if `epoch` is, nor to ranges whose epoch is.
         """
         if not epoch:
             return 0
+        before = _LAST_LOOK if before_look is None else before_look
+        with self._writing() as db:
+            db.execute(
+                "UPDATE range SET epoch = ? WHERE state = 'done' AND epoch = ? AND look < ?",
+                (str(epoch), str(known), before),
+            )
         return self._reopen("state = 'done' AND keys_written > 0 AND epoch NOT IN (?, '0')", (str(epoch),))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Every checkpoint that is kept, the oldest first."""
+        with self._reading() as db:
+            return [checkpoint_of(row) for row in db.execute("SELECT look, epoch, nodes FROM checkpoint ORDER BY look")]
+
+    def note_checkpoint(self, checkpoint: Checkpoint, dropped: Sequence[int]) -> None:
+        """Record a checkpoint, and forget those with the numbers in `dropped`."""
+        nodes = json.dumps([asdict(node) for node in checkpoint.nodes])
+        with self._writing() as db:
+            db.executemany("DELETE FROM checkpoint WHERE look = ?", [(number,) for number in dropped])
+            values = (checkpoint.number, str(checkpoint.epoch), nodes)
+            db.execute("INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?)", values)
 
     def reopen_failures(self) -> int:
         """Make the ranges pending that shrank or had rows set aside. Returns how many."""
@@ -238,57 +239,17 @@ class Journal:
     @contextmanager
     def _asking(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
         try:
-            yield self._opened(create=create)
+            if self._connection is None:
+                self._connection = open_database(self.path, create=create, hint=self._hint)
+            yield self._connection
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"the journal {self.path} failed: {error}", f"{_CHECK_DISK}; if so, the file is damaged"
             ) from error
 
-    def _opened(self, *, create: bool) -> sqlite3.Connection:
-        if self._connection is None:
-            for ending in _COMPANIONS:  # SQLite follows symbolic links
-                check_own_file(self.path.with_name(self.path.name + ending))
-            is_read_only = not create and _is_read_only(self.path.parent)
-            mode = self._read_only_mode() if is_read_only else "rwc" if create else "rw"
-            db = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_S
-            )
-            try:
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-            except sqlite3.Error:
-                db.close()
-                raise
-            if version != _VERSION and not create:
-                db.close()
-                if not version:
-                    raise JournalError(f"{self.path} is not a shardload journal", self._hint)
-                raise JournalError(
-                    f"the journal {self.path} has version {version}, not {_VERSION}",
-                    "resume it with the version of shardload that started it, or start a new job",
-                )
-            if not create and not is_read_only:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-                db.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last ranges: they are loaded again
-            self._connection = db
-        return self._connection
-
     @property
     def _hint(self) -> str:
         return f"run shardload clean {self.path.parent.name}, then start a new job"
-
-    def _read_only_mode(self) -> str:
-        """How to open a journal that cannot be written. SQLite reads one without a log only if called immutable."""
-        has_log = self.path.with_name(self.path.name + "-wal").exists()
-        return "ro" if has_log else "ro&immutable=1"
-
-
-def _is_read_only(directory: Path) -> bool:
-    """True on a read-only file system; Linux remounts many as such after a disk error."""
-    try:
-        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False  # it is gone: SQLite reports that
 
 
 def _replace_failures(db: sqlite3.Connection, range_id: int, failures: Sequence[SetAside]) -> None:

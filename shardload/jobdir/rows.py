@@ -9,6 +9,8 @@ from typing import Any
 
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import KeyRange, RangeRecord
+from shardload.model.nodes import NodeFacts
+from shardload.ranges.lineage import Checkpoint
 
 _LOWEST, _ABOVE_HIGHEST = -(2**63), 2**64
 
@@ -49,6 +51,15 @@ def failure_of(row: Sequence[Any]) -> SetAside:
     if not all(isinstance(value, str) for value in row):
         raise ValueError("the key or reason of a failure is not text")
     return SetAside(*row)
+
+
+def checkpoint_of(row: Sequence[Any]) -> Checkpoint:
+    """From look, epoch and the nodes as JSON. ValueError, TypeError or RecursionError if a value is impossible."""
+    try:
+        nodes = tuple(NodeFacts.from_json(node) for node in json.loads(row[2]))
+    except KeyError:
+        raise ValueError("a node of a checkpoint has no slots") from None
+    return Checkpoint(_count(row[0]), int(row[1]), nodes)
 
 
 def fact_of(text: Any) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
         give_up_after_s=job.spec.give_up_after,
         hung_after_s=job.spec.hung_after,
         stops_at_hangup=frame.stops_at_hangup,
-        ask_target=lambda: ask_target(job.spec),
+        ask_target=lambda known: ask_target(job.spec, known),
         keys_stay=job.keys_stay,
         read_limits=frame.read_limits,
         on_ready=frame.on_ready,

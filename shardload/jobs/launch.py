@@ -21,6 +21,7 @@ from shardload.jobs.prepare import Job
 from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.printable import printable
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
+from shardload.ranges.lineage import Lineage
 from shardload.reporting.display import LogDisplay, ServiceDisplay, silence_if_dead
 from shardload.reporting.facts import JobFacts
 from shardload.reporting.output import echo
@@ -51,16 +52,26 @@ def resume(name: str, state_dir: Path | None, flags: Mapping[str, Any], *, daemo
     with stop_by_exception(STOP_SIGNALS):
         job = prepare.reopen(environment.state_dir_from(state_dir), name, flags)
         retried = job.journal.reopen_failures()
-        gone = job.journal.reopen_other_epochs(job.target.epoch)
+        gone = _adopt_epoch(job)
     if retried:
         echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
-        told = f"Redis was restarted since, or was a replica: loading {gone} ranges again that it had confirmed"
-        echo(told, err=True)
+        since = "Redis was restarted since, was a replica, or another server took its place"
+        echo(f"{since}: loading {gone} ranges again that it had confirmed", err=True)
     totals = job.journal.totals()
     if totals.ranges_done == totals.ranges:
         echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)
     return _run(job, _limits_from(None, {}), daemon=daemon, chdir=chdir)
+
+
+def _adopt_epoch(job: Job) -> int:
+    """Keep the ranges whose keys the target still has since the last run. The result: how many it may have lost."""
+    lineage = Lineage(job.journal.checkpoints())
+    if lineage.last is None:
+        return job.journal.adopt_epoch(job.target.epoch, job.target.epoch, None)
+    is_same = job.target.epoch == lineage.last.epoch
+    until = None if is_same else lineage.survives_until(job.target.nodes, after_a_gap=True)
+    return job.journal.adopt_epoch(job.target.epoch, lineage.last.epoch, until)
 
 
 def warn_of_collisions(subject: prepare.Subject) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
 from shardload.jobs.owner import become_owner
 from shardload.model.keys import PlannedRange
+from shardload.model.nodes import NodeFacts
 from shardload.ranges.split import split
 from shardload.target import Choice, TargetFacts, choose_for_target, open_target
 
@@ -148,11 +149,12 @@ def _scratch_key(template: KeyTemplate) -> bytes:
     return template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}").encode()
 
 
-def ask_target(spec: JobSpec) -> TargetFacts:
-    """Ask what the target is now. TargetLost if it does not answer soon: the caller asks again."""
+def ask_target(spec: JobSpec, known: Sequence[NodeFacts]) -> TargetFacts:
+    """Ask what the target, which had the `known` nodes, is now. TargetLost if it does not answer soon: the caller asks
+    again."""
     target = open_target(spec.redis, _ANSWER_WITHIN_S)
     try:
-        return target.describe()
+        return target.describe(known)
     finally:
         target.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from shardload.model.tasks import UNKNOWN_EPOCH
 
@@ -39,6 +40,11 @@ class NodeFacts:
         """True if it has no slot that the other one did not have."""
         others = {slot for first, last in before.slots for slot in range(first, last + 1)}
         return all(slot in others for first, last in self.slots for slot in range(first, last + 1))
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> NodeFacts:
+        """From what `dataclasses.asdict` and JSON make of it. TypeError, ValueError or KeyError if it is not that."""
+        return cls(**{**told, "slots": tuple((int(first), int(last)) for first, last in told["slots"])})
 
 
 def epoch_of(nodes: Iterable[NodeFacts]) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import RangeRecord
+from shardload.ranges.lineage import Checkpoint
 
 
 class RangeStore(Protocol):
@@ -25,8 +26,11 @@ class RangeStore(Protocol):
         """What is settled."""
         ...
 
-    def finish(self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside]) -> None:
-        """A range is done; `set_aside` are the rows of it that could not be loaded."""
+    def finish(
+        self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside], *, look: int
+    ) -> None:
+        """A range is done; `set_aside` are the rows of it that could not be loaded, `look` is the number of the last
+        look at the target that was begun before."""
         ...
 
     def set_aside(self, range_id: int, attempt: int, failure: SetAside) -> None:
@@ -41,6 +45,16 @@ class RangeStore(Protocol):
         """The range's two halves, which take its place."""
         ...
 
-    def reopen_other_epochs(self, epoch: int) -> int:
-        """Ranges that another epoch of the target confirmed are to be done again; the result is their number."""
+    def adopt_epoch(self, epoch: int, known: int, before_look: int | None) -> int:
+        """The target has a new epoch. It has the keys of done ranges that the epoch `known` confirmed and that were
+        settled before this look (None: any): these belong to the new epoch now. Other ranges that another epoch
+        confirmed are to be done again; the result is their number."""
+        ...
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints that were noted, the oldest first."""
+        ...
+
+    def note_checkpoint(self, checkpoint: Checkpoint, dropped: Sequence[int]) -> None:
+        """Note a checkpoint, and forget those with the numbers in `dropped`."""
         ...

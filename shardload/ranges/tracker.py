@@ -11,19 +11,24 @@ from collections.abc import Callable, Iterable
 from shardload.errors import GaveUp, Hopeless
 from shardload.model.counts import SetAside
 from shardload.model.limits import MOST_WORKERS
+from shardload.model.nodes import NodeFacts
 from shardload.model.shortfall import is_short
 from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
 from shardload.ranges.dispatch import Dispatcher
+from shardload.ranges.lineage import Checkpoint, Lineage
 from shardload.ranges.store import RangeStore
 
 MOST_SINGLE_FAILURES = 1000  # if more rows fail one by one, each after several attempts, something else is wrong
 MOST_RETURNS = 3  # of a past epoch: a name may lead to an old primary for a moment, while it changes
 
+MOST_STRANGE_LOOKS = 20  # that find ranges which other servers confirmed; a cluster that changes has a few
+
 
 class Tracker:
     """The ranges of one run. It calls `say` with what a person should know, `note` with what the log should have of a
     range (text, range id), and `renew` when the workers have to be replaced, because connections that are older than a
-    new epoch report the old one. `epoch` is the target's at the beginning, `job` and `key_name` are for texts."""
+    new epoch report the old one. `epoch` and `nodes` are the target's at the beginning, `job` and `key_name` are for
+    texts. `wants_look` is true if a worker met servers that the last look at the target did not see."""
 
     def __init__(
         self,
@@ -32,6 +37,7 @@ class Tracker:
         job: str,
         key_name: str,
         epoch: int,
+        nodes: tuple[NodeFacts, ...],
         say: Callable[[str], None],
         note: Callable[[str, int], None],
         renew: Callable[[], None],
@@ -39,12 +45,16 @@ class Tracker:
         self._store = store
         self._job = job
         self._key_name = key_name
+        self._lineage = Lineage(store.checkpoints())
+        self._look = self._lineage.last.number if self._lineage.last else 0
         self._epoch = epoch
+        self._same_epochs = {epoch}  # others with the same data: the first replica of a master makes a new one
         self._past_epochs: set[int] = set()
         self._out_at_change: set[tuple[int, int]] = (
             set()
         )  # range and attempt, of what older workers held when the epoch began
-        self._returns = 0
+        self._returns = self._strange_looks = 0
+        self.wants_look = False
         self._say = say
         self._note = note
         self._renew = renew
@@ -55,6 +65,7 @@ class Tracker:
         self.retries = 0
         self.handed_back: dict[int, int] = {}  # of ranges that are not done: how many rows were written
         self.unsure: set[int] = set()  # ranges that are not done, of which nobody could say how many
+        self._note_checkpoint(self.begin_look(), nodes)
 
     @property
     def is_committed(self) -> bool:
@@ -135,31 +146,62 @@ class Tracker:
         else:
             self._set_aside(task, reason)
 
-    def note_epoch(self, epoch: int) -> None:
-        """Note the target's present epoch, as a new connection saw it. If it is a new one, what an earlier one
-        confirmed may be gone: those ranges are to do again. GaveUp if it is a past one: epochs do not return, so the
-        address leads to two servers."""
-        if epoch in (self._epoch, UNKNOWN_EPOCH):
+    def begin_look(self) -> int:
+        """Somebody begins to look at the target: ranges that are settled from now on may not be in what it sees. The
+        result is the number of the look."""
+        self._look += 1
+        self.wants_look = False
+        return self._look
+
+    def note_target(self, look: int, epoch: int, nodes: tuple[NodeFacts, ...]) -> None:
+        """Note what a look saw. Ranges whose keys may be gone, or that other servers confirmed, are to do again.
+
+        GaveUp if the epoch is a past one: epochs do not return, so the address leads to two servers.
+        """
+        if epoch == UNKNOWN_EPOCH:
             return
         if epoch in self._past_epochs:
             raise _several_servers()
-        if self._epoch != UNKNOWN_EPOCH:
-            self._past_epochs.add(self._epoch)
-        self._epoch = epoch
-        out = [task for slot in range(MOST_WORKERS) for task in self._dispatcher.held(slot)]
-        self._out_at_change = {(task.range_id, task.attempt) for task in out}
-        self.handed_back.clear()
+        if self._epoch == UNKNOWN_EPOCH:
+            self._epoch, self._same_epochs = epoch, {epoch}
+        until = self._lineage.survives_until(nodes) if epoch not in self._same_epochs else None
+        if until is None:
+            self._same_epochs.add(epoch)
+            reopened = self._adopt(self._epoch, None)
+            self._strange_looks += reopened > 0
+            if self._strange_looks >= MOST_STRANGE_LOOKS:
+                raise _several_servers()
+        else:
+            self._past_epochs |= self._same_epochs
+            self._same_epochs = {epoch}
+            was, self._epoch = self._epoch, epoch
+            reopened = self._adopt(was, until)
+        if reopened:
+            self._say(
+                "Redis was restarted, was a replica meanwhile, or another server took its place: the keys of "
+                f"{reopened} confirmed ranges may be gone; loading them again"
+            )
+        if reopened or until is not None:
+            self._renew()
+        self._note_checkpoint(look, nodes)
+
+    def _adopt(self, known: int, before_look: int | None) -> int:
+        """Take over what survived. The result: how many ranges did not."""
         before = {record.range_id for record in self._store.todo()}
-        reopened = self._store.reopen_other_epochs(epoch)
+        reopened = self._store.adopt_epoch(self._epoch, known, before_look)
         self._dispatcher.add(record for record in self._store.todo() if record.range_id not in before)
         self.totals = self._store.totals()
         self.retries += reopened
-        if reopened:
-            self._say(
-                f"Redis was restarted, or was a replica meanwhile: the keys of {reopened} confirmed ranges may be "
-                "gone; loading them again"
-            )
-        self._renew()
+        if reopened or before_look is not None:
+            out = [task for slot in range(MOST_WORKERS) for task in self._dispatcher.held(slot)]
+            self._out_at_change = {(task.range_id, task.attempt) for task in out}
+            self.handed_back.clear()
+        return reopened
+
+    def _note_checkpoint(self, look: int, nodes: tuple[NodeFacts, ...]) -> None:
+        if self._epoch != UNKNOWN_EPOCH:
+            checkpoint = Checkpoint(look, self._epoch, nodes)
+            self._store.note_checkpoint(checkpoint, self._lineage.add(checkpoint))
 
     def share(self, in_hand: Iterable[tuple[int, int]]) -> float:
         """The share of the plan that is done, 0 to 1. `in_hand` has, for each current range, its rows read and its
@@ -170,13 +212,15 @@ class Tracker:
         if ack.epoch in self._past_epochs:
             self._put_back_from_the_past(task)
             return
-        self._store.finish(ack.range_id, ack.counts, ack.epoch, ack.attempt, told)
+        is_known = ack.epoch in self._same_epochs
+        epoch = self._epoch if is_known else ack.epoch
+        self.wants_look |= not is_known and ack.epoch != UNKNOWN_EPOCH
+        self._store.finish(ack.range_id, ack.counts, epoch, ack.attempt, told, look=self._look)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)
         self.totals = self.totals.with_done(self._dispatcher.estimated_rows(task), ack.counts)
         if told and not ack.counts.rows_failed:
             self._note_shrunk(told[-1], ack.range_id)
-        self.note_epoch(ack.epoch)
 
     def _note_shrunk(self, told: SetAside, range_id: int) -> None:
         self._note(f"{told.key}: {told.reason}", range_id)

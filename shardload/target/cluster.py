@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import hiredis
@@ -18,7 +19,7 @@ from shardload.config.redisurl import Address, TargetUrl
 from shardload.encoding import Form, Part, make_routes
 from shardload.errors import TargetBusy, TargetError, TargetMoved
 from shardload.model import backoff
-from shardload.model.nodes import epoch_of
+from shardload.model.nodes import NodeFacts, epoch_of
 from shardload.target.connection import MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
 from shardload.target.node import Node, Request, check_written, request_for
 from shardload.target.probe import TargetFacts, describe_server, join_facts
@@ -90,13 +91,33 @@ class Cluster:
         """False if a node has closed its connection. Ask only while nothing is in flight."""
         return all(node.connection.is_open() for node in self._nodes if node is not None)
 
-    def describe(self) -> TargetFacts:
-        """Ask every master what it is now. Nothing may be in flight. TargetError if one does not answer."""
-        found = []
-        for number, address in enumerate(self._addresses):
-            if slots := self._topology.slots_of(address):
-                found.append(describe_server(self._node(number).connection, str(address), slots))
-        return join_facts(found, replicas=len(self._topology.replicas))
+    def describe(self, known: Sequence[NodeFacts] = ()) -> TargetFacts:
+        """Ask every master what it is now; also those of the `known` nodes that have no slots any more, if they answer.
+
+        Nothing may be in flight. TargetError if a master does not answer.
+        """
+        found = [
+            describe_server(connection, str(self._addresses[number]), self._topology.slots_of(self._addresses[number]))
+            for number, connection in self.masters()
+        ]
+        facts = join_facts(found, replicas=len(self._topology.replicas))
+        runs = {node.run_id for node in facts.nodes}
+        emptied = [node for one in known if one.run_id not in runs for node in self._emptied(one)]
+        return replace(facts, nodes=(*facts.nodes, *emptied))
+
+    def _emptied(self, node: NodeFacts) -> list[NodeFacts]:
+        """What a node without slots is now; empty if it does not answer: it may be gone."""
+        host, _, port = node.address.rpartition(":")
+        try:
+            connection = TargetConnection(self._url.at(Address(host.strip("[]"), int(port))), self._timeout_s)
+        except TargetError:
+            return []
+        try:
+            return list(describe_server(connection, node.address, ()).nodes)
+        except TargetError:
+            return []
+        finally:
+            connection.close()
 
     def masters(self) -> list[tuple[int, TargetConnection]]:
         """The number of each master that has slots, and the connection to it."""

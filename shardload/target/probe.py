@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shardload.config.redisurl import Kind
 from shardload.errors import TargetBusy, TargetError, TargetLost
@@ -38,6 +39,11 @@ class TargetFacts:
     """How many replicas there are, in all."""
     tls: str = ""
     """The version of TLS; empty without TLS."""
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> TargetFacts:
+        """From what `dataclasses.asdict` and JSON make of it."""
+        return cls(**{**told, "nodes": tuple(NodeFacts.from_json(node) for node in told["nodes"])})
 
     @property
     def described(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from shardload.config.redisurl import Kind
 from shardload.encoding import Part
 from shardload.errors import TargetError
+from shardload.model.nodes import NodeFacts
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection, Words
 from shardload.target.probe import TargetFacts, describe_server
 
@@ -44,7 +45,7 @@ class Standalone:
         """False if Redis has closed the connection. Ask only while nothing is in flight."""
         return self._connection.is_open()
 
-    def describe(self) -> TargetFacts:
+    def describe(self, known: Sequence[NodeFacts] = ()) -> TargetFacts:  # noqa: ARG002 - one server stays one
         """Ask what the server is now. Nothing may be in flight. TargetError if it does not answer."""
         return replace(describe_server(self._connection, self._address), kind=self._kind)
 

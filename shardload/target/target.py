@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from shardload.config.redisurl import TargetUrl
 from shardload.encoding import Form, Part
 from shardload.errors import TargetBusy, TargetError
+from shardload.model.nodes import NodeFacts
 from shardload.target.cluster import Cluster
 from shardload.target.connection import IO_TIMEOUT_S, MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
 from shardload.target.probe import TargetFacts, describe_server
@@ -54,8 +55,11 @@ class Target(Protocol):
         """False if a server has closed its connection. Ask only while nothing is in flight."""
         ...
 
-    def describe(self) -> TargetFacts:
-        """Ask what the target is now. Nothing may be in flight. TargetError if a server does not answer."""
+    def describe(self, known: Sequence[NodeFacts] = ()) -> TargetFacts:
+        """Ask what the target is now; also those of the `known` nodes of a cluster that have no keys any more.
+
+        Nothing may be in flight. TargetError if a server does not answer.
+        """
         ...
 
     def masters(self) -> list[tuple[int, TargetConnection]]:

@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.nodes import NodeFacts
 from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.tasks import Ack, Outcome
 from shardload.process import SignalInbox
@@ -61,10 +62,10 @@ def flaky_worker(seed: int) -> Callable[[int, IpcSet, int], int]:
     return body
 
 
-def target_that_comes_back(losses: int, counts: Path) -> Callable[[], TargetFacts]:
+def target_that_comes_back(losses: int, counts: Path) -> Callable[[Sequence[NodeFacts]], TargetFacts]:
     """Asked for the last time, it is away at first. Each question is another process's: a file counts them."""
 
-    def ask() -> TargetFacts:
+    def ask(_known: Sequence[NodeFacts]) -> TargetFacts:
         with counts.open("ab") as file:
             file.write(b".")
         if counts.stat().st_size <= losses:

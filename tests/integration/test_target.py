@@ -160,7 +160,9 @@ def test_a_node_of_a_cluster_is_recognised(cluster: RedisServer) -> None:
     """A key of another node raises TargetDenied, which ends the job and blames no row; the hint gives the reason."""
     target = TargetConnection(cluster.url)
     target.send(b"".join(resp("SET", f"k{number}", "v") for number in range(100)), 100)
-    with pytest.raises(TargetDenied, match=r"MOVED .* \(this is a node of a Redis Cluster, and its CLUSTER SLOTS is not allowed"):
+    with pytest.raises(
+        TargetDenied, match=r"MOVED .* \(this is a node of a Redis Cluster, and its CLUSTER SLOTS is not allowed"
+    ):
         target.confirm()
     target.close()
 

@@ -12,6 +12,8 @@ from shardload.errors import JournalError
 from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import KeyRange, PlannedRange, RangeRecord
+from shardload.model.nodes import NodeFacts
+from shardload.ranges.lineage import Checkpoint
 
 PLAN = [
     PlannedRange(KeyRange(0, 100), 90),
@@ -189,23 +191,39 @@ def test_reopen_failures(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epoch", "counts", "now", "reopened"),
+    ("epoch", "counts", "now", "known", "before_look", "reopened"),
     [
-        (7, Counts(5, 5), 7, 0),
-        (7, Counts(5, 5), 8, 1),
-        (0, Counts(5, 5), 8, 0),  # a Redis that does not tell its epoch
-        (7, Counts(5, 0, 5), 8, 0),  # no key was written: none can be gone
-        (2**60 - 1, Counts(5, 5), 2**60 - 2, 1),
+        (7, Counts(5, 5), 7, 7, 0, 0),
+        (7, Counts(5, 5), 8, 7, 0, 1),
+        (7, Counts(5, 5), 8, 7, 3, 1),  # settled after look 3 was begun
+        (7, Counts(5, 5), 8, 7, 4, 0),
+        (7, Counts(5, 5), 8, 7, None, 0),
+        (7, Counts(5, 5), 8, 6, None, 1),  # another server
+        (0, Counts(5, 5), 8, 7, 0, 0),  # a Redis that does not tell its epoch
+        (7, Counts(5, 0, 5), 8, 7, 0, 0),  # no key was written: none can be gone
+        (2**60 - 1, Counts(5, 5), 2**60 - 2, 1, None, 1),
     ],
 )
-def test_reopen_what_another_epoch_of_redis_confirmed(
-    journal: Journal, epoch: int, counts: Counts, now: int, reopened: int
+def test_adopt_what_another_epoch_of_redis_confirmed(
+    journal: Journal, epoch: int, counts: Counts, now: int, known: int, before_look: int | None, reopened: int
 ) -> None:
-    """Its keys may be lost: the range is pending again, and its counts are removed."""
-    journal.finish(2, counts, epoch, 1, [])
-    assert journal.reopen_other_epochs(now) == reopened
+    """Its keys may be lost: the range is pending again, and its counts are removed; or it belongs to the new epoch."""
+    journal.finish(2, counts, epoch, 1, [], look=3)
+    assert journal.adopt_epoch(now, known, before_look) == reopened
     assert len(journal.todo()) == 2 + reopened
     assert journal.totals().counts == (Counts() if reopened else counts)
+    assert journal.adopt_epoch(now, known, 0) == 0
+
+
+def test_checkpoints(journal: Journal) -> None:
+    """They come back as they were noted, the oldest first; some are dropped."""
+    nodes = (NodeFacts("h:1", "r", "d", 2**60, "e", 5, True, 2, ((0, 5), (7, 9))), NodeFacts("h:2"))
+    noted = [Checkpoint(number, 2**55 + number, nodes) for number in (3, 1, 2)]
+    for checkpoint in noted:
+        journal.note_checkpoint(checkpoint, [])
+    assert journal.checkpoints() == sorted(noted, key=lambda one: one.number)
+    journal.note_checkpoint(Checkpoint(4, 1, ()), [1, 3])
+    assert [one.number for one in journal.checkpoints()] == [2, 4]
 
 
 def test_runs_and_their_time(journal: Journal) -> None:
@@ -259,7 +277,7 @@ def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
     db.close()
     with pytest.raises(JournalError) as caught:
         other(journal).totals()
-    assert caught.value.message == f"the journal {journal.path} has version {version}, not 2"
+    assert caught.value.message == f"the journal {journal.path} has version {version}, not 3"
     assert caught.value.hint == "resume it with the version of shardload that started it, or start a new job"
 
 
@@ -368,7 +386,7 @@ def test_what_lies_on_a_read_only_file_system_can_be_read(journal: Journal, monk
     journal.close()
     before = {path.name for path in journal.path.parent.iterdir()}
     assert before == {"journal.sqlite"}
-    monkeypatch.setattr("shardload.jobdir.journal._is_read_only", lambda path: path == journal.path.parent)
+    monkeypatch.setattr("shardload.jobdir.database._is_read_only", lambda path: path == journal.path.parent)
     reader = other(journal)
     assert reader.totals().ranges_done == 1
     assert [failure.key for failure in reader.failures()] == ["id=1"]

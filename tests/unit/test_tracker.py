@@ -11,24 +11,34 @@ from shardload.errors import GaveUp
 from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
 from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.nodes import NO_ID, NodeFacts, epoch_of
 from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
-from shardload.ranges.tracker import MOST_RETURNS, Tracker
+from shardload.ranges.tracker import MOST_RETURNS, MOST_STRANGE_LOOKS, Tracker
 
-A, B, C = 1, 2, 3
 RANGES = 20
+
+
+def node(name: str, offset: int = 0, before: str = "", end: int = 0) -> NodeFacts:
+    """A server with a history of this name; it came out of the history `before` at the offset `end`."""
+    return NodeFacts("h:1", f"run {name}", name, offset, before or NO_ID, end)
+
+
+NODES = [node(name) for name in "abc"]
+A, B, C = (epoch_of([one]) for one in NODES)
 
 
 class Told:
     """A tracker, what it said, and how often it had the workers replaced."""
 
-    def __init__(self, journal: Journal, epoch: int) -> None:
+    def __init__(self, journal: Journal, seen: NodeFacts = NODES[0], *, is_known: bool = True) -> None:
         self.said: list[str] = []
         self.renewals = 0
         self.tracker = Tracker(
             journal,
             job="job",
             key_name="id",
-            epoch=epoch,
+            epoch=epoch_of([seen]) if is_known else UNKNOWN_EPOCH,
+            nodes=(seen,),
             say=self.said.append,
             note=lambda text, range_id: None,
             renew=self._renew,
@@ -36,6 +46,10 @@ class Told:
 
     def _renew(self) -> None:
         self.renewals += 1
+
+    def look(self, *seen: NodeFacts) -> None:
+        """Somebody looks at the target."""
+        self.tracker.note_target(self.tracker.begin_look(), epoch_of(seen), seen)
 
     def take(self, slot: int = 0) -> Task:
         """A range is sent to a slot."""
@@ -61,24 +75,71 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def test_a_new_epoch_takes_back_what_an_old_one_confirmed(journal: Journal) -> None:
     """Ranges of other epochs are to do again, workers are replaced, and a person is told, once."""
-    told = Told(journal, A)
+    told = Told(journal)
     first = told.take()
     told.done(first, A)
+    assert not told.tracker.wants_look
     told.done(told.take(), B)
+    assert told.tracker.wants_look
+    assert told.tracker.totals.ranges_done == 2
+    told.look(NODES[1])
     assert told.tracker.totals.ranges_done == 1
+    assert not told.tracker.wants_look
     assert told.renewals == 1
-    assert [line for line in told.said if "Redis was restarted, or was a replica" in line] == told.said
-    told.tracker.note_epoch(B)
+    assert [line for line in told.said if "the keys of 1 confirmed ranges may be gone" in line] == told.said
+    told.look(NODES[1])
     assert (told.renewals, len(told.said)) == (1, 1)
     assert first.range_id in {record.range_id for record in journal.todo()}
 
 
+def test_a_promoted_replica_keeps_what_it_had(journal: Journal) -> None:
+    """Ranges that were settled before the last look at an offset that it reached are not loaded again."""
+    told = Told(journal)
+    done = []
+    for offset in (100, 200, 300, 400):
+        done.append(told.take())
+        told.done(done[-1], A)
+        told.look(node("a", offset))
+    late = told.take(1)
+    told.look(node("b", 250, before="a", end=251))
+    assert [record.range_id for record in journal.todo() if record.range_id in {task.range_id for task in done}] == [
+        done[2].range_id,
+        done[3].range_id,
+    ]
+    assert told.renewals == 1
+    told.done(late, A, 1)  # by a worker that was still connected to the old master
+    assert told.tracker.totals.ranges_done == 2
+    told.look(node("c", 500, before="b", end=501))  # and again: what the second master had was looked at once
+    assert told.tracker.totals.ranges_done == 2
+
+
+def test_the_same_data_under_another_name(journal: Journal) -> None:
+    """A master that gets its first replica has a new history, and lost nothing: its old name and its new one count."""
+    told = Told(journal)
+    told.done(told.take(), A)
+    renamed = NodeFacts("h:1", "run a", "a2", 10, NO_ID)
+    told.look(renamed)
+    told.done(told.take(), A)
+    told.done(told.take(), epoch_of([renamed]))
+    assert told.tracker.totals.ranges_done == 3
+    assert (told.renewals, told.said) == (0, [])
+    assert not told.tracker.wants_look
+
+
+def test_a_resumed_job_knows_the_looks_of_before(journal: Journal) -> None:
+    """Numbers go on, so that no range seems older than it is."""
+    told = Told(journal)
+    told.look(node("a", 100))
+    again = Told(journal, node("a", 100))
+    assert again.tracker.begin_look() > told.tracker.begin_look()
+
+
 def test_older_workers_may_be_late(journal: Journal) -> None:
     """What was out when the epoch changed comes back with the old one's name: it is done again, and nobody gives up."""
-    told = Told(journal, A)
+    told = Told(journal)
     late = [told.take(slot) for slot in range(1, 2 + MOST_RETURNS)]
-    told.tracker.note_epoch(B)
-    told.tracker.note_epoch(C)
+    told.look(NODES[1])
+    told.look(NODES[2])
     for slot, task in enumerate(late, 1):
         told.done(task, (A, B)[slot % 2], slot)
     assert told.tracker.totals.ranges_done == 0
@@ -87,8 +148,8 @@ def test_older_workers_may_be_late(journal: Journal) -> None:
 
 def test_epochs_that_alternate_end_the_job(journal: Journal) -> None:
     """A epoch that is over is met by newer workers: not at once, but soon."""
-    told = Told(journal, A)
-    told.done(told.take(), B)
+    told = Told(journal)
+    told.look(NODES[1])
     for _ in range(MOST_RETURNS - 1):
         told.done(told.take(), A)
         told.done(told.take(), B)
@@ -96,19 +157,31 @@ def test_epochs_that_alternate_end_the_job(journal: Journal) -> None:
         told.done(told.take(), A)
 
 
+def test_servers_that_no_look_sees_end_the_job(journal: Journal) -> None:
+    """Workers confirm ranges by a server that is never there when somebody looks: these do not count."""
+    told = Told(journal)
+    for _ in range(MOST_STRANGE_LOOKS - 1):
+        told.done(told.take(), B)
+        told.look(NODES[0])
+        assert told.tracker.totals.ranges_done == 0
+    told.done(told.take(), B)
+    with pytest.raises(GaveUp, match="several servers"):
+        told.look(NODES[0])
+
+
 def test_a_past_epoch_cannot_be_the_present_one(journal: Journal) -> None:
     """The last question is answered by another server than the one that confirmed everything."""
-    told = Told(journal, A)
-    told.tracker.note_epoch(B)
+    told = Told(journal)
+    told.look(NODES[1])
     with pytest.raises(GaveUp, match=r"several servers.*lead to one server, then resume"):
-        told.tracker.note_epoch(A)
+        told.look(NODES[0])
 
 
 def test_an_unknown_epoch_is_nobodys_end(journal: Journal) -> None:
     """Before it is known, and where it is not told."""
-    told = Told(journal, UNKNOWN_EPOCH)
+    told = Told(journal, is_known=False)
     told.done(told.take(), UNKNOWN_EPOCH)
-    told.tracker.note_epoch(A)
+    told.look(NODES[0])
     for epoch in (UNKNOWN_EPOCH, A, UNKNOWN_EPOCH):
         told.done(told.take(), epoch)
     assert told.tracker.totals.ranges_done == 4

@@ -1,0 +1,100 @@
+"""What of the confirmed keys survives a restart, a failover, and a cluster that changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardload.model.nodes import NO_ID, NodeFacts
+from shardload.ranges.lineage import Checkpoint, Lineage
+
+LEFT, RIGHT, ALL = ((0, 99),), ((100, 199),), ((0, 199),)
+
+
+def node(
+    run: str,
+    history: str,
+    offset: int = 0,
+    *,
+    before: str = NO_ID,
+    end: int = 0,
+    slots: tuple[tuple[int, int], ...] = ALL,
+) -> NodeFacts:
+    """A server process with a history, which came out of the history `before` at the offset `end`."""
+    return NodeFacts("h:1", run, history, offset, before, end, slots=slots)
+
+
+def seen(*looks: tuple[NodeFacts, ...]) -> Lineage:
+    """A lineage of these looks, numbered from 1."""
+    return Lineage(Checkpoint(number, 7, nodes) for number, nodes in enumerate(looks, 1))
+
+
+GROWING = tuple((node("a", "A", offset),) for offset in (100, 200, 300))
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        (node("a", "A", 900), None),
+        (node("b", "B"), 0),  # restarted empty
+        (node("b", "B", before="A", end=301), 3),  # promoted: it has byte 300
+        (node("b", "B", before="A", end=300), 2),
+        (node("b", "B", before="A", end=100), 0),
+        (node("b", "B", before="X", end=900), 0),  # it followed another master
+        (node("b", "A", 250), 2),  # it follows A, and is not promoted yet
+        (node("a", "B", before="A", end=301), 3),  # the same process was a replica meanwhile
+        (node("a", "B", before="X", end=301), 0),
+        (node("a", "B"), None),  # its first replica came
+        (NodeFacts("h:1"), 0),  # it tells nothing
+    ],
+)
+def test_one_server(now: NodeFacts, until: int | None) -> None:
+    """Up to the last look at an offset that it has."""
+    assert seen(*GROWING).survives_until([now]) == until
+
+
+def test_nobody_has_looked() -> None:
+    """Then nothing is sure."""
+    assert Lineage().survives_until([node("a", "A")]) == 0
+
+
+def test_a_gap_makes_a_new_history_doubtful() -> None:
+    """An hour without replicas removes the trace of a promotion."""
+    assert seen(*GROWING).survives_until([node("a", "B")], after_a_gap=True) == 0
+    assert seen(*GROWING).survives_until([node("a", "A", 300)], after_a_gap=True) is None
+
+
+def test_every_master_of_a_cluster_has_to_have_it() -> None:
+    """The one that lost most decides; one that lost nothing does not count."""
+    looks = [
+        (node("a", "A", offset, slots=LEFT), node("b", "B", 10 * offset, slots=RIGHT)) for offset in (100, 200, 300)
+    ]
+    left, right = looks[-1]
+    promoted_left = node("c", "C", before="A", end=250, slots=LEFT)
+    promoted_right = node("d", "D", before="B", end=1500, slots=RIGHT)
+    lineage = seen(*looks)
+    assert lineage.survives_until([left, right]) is None
+    assert lineage.survives_until([promoted_left, right]) == 2
+    assert lineage.survives_until([left, promoted_right]) == 1
+    assert lineage.survives_until([promoted_left, promoted_right]) == 1
+    assert lineage.survives_until([left]) == 0  # the other one is gone
+    assert lineage.survives_until([left, node("b", "B", 5000, slots=())]) is None  # or has given its slots away
+    assert lineage.survives_until([left, right, node("e", "E", slots=())]) is None  # one came
+
+
+def test_slots_that_came_later_may_be_lost_whole() -> None:
+    """Keys that moved to a master after the last look that counts may be older than that look."""
+    lineage = seen((node("a", "A", 100, slots=LEFT),), (node("a", "A", 200, slots=ALL),))
+    assert lineage.survives_until([node("b", "B", before="A", end=201, slots=ALL)]) == 2
+    assert lineage.survives_until([node("b", "B", before="A", end=150, slots=ALL)]) == 0
+    assert lineage.survives_until([node("b", "B", before="A", end=150, slots=LEFT)]) == 1
+
+
+def test_old_looks_are_thinned_out() -> None:
+    """There are never very many, and the newest are all there."""
+    lineage = Lineage()
+    dropped = [
+        one for number in range(1, 3000) for one in lineage.add(Checkpoint(number, 7, (node("a", "A", number),)))
+    ]
+    assert len(set(dropped)) == len(dropped) > 2500
+    assert [lineage.survives_until([node("b", "B", before="A", end=end)]) for end in (3000, 2951)] == [2999, 2950]
+    assert 1 < (lineage.survives_until([node("b", "B", before="A", end=2000)]) or 0) < 2000
