@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
 def doctor(
     state_dir: Path | None, mysql: str | None, redis: str | None, table: str | None, key: str | None,
     mysql_server_public_key_path: str | None, mysql_get_server_public_key: bool | None,
-    mysql_enable_cleartext_plugin: bool | None,
+    mysql_enable_cleartext_plugin: bool | None, **reach: Any,
 ) -> int:  # fmt: skip
     """Examine this machine and, if URLs are given, the servers. Each line says ok, warning or problem, and what to do.
 
@@ -54,7 +55,10 @@ def doctor(
     )
     rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), public_key or None)
     worst = EXIT_COMPLETE
-    for finding in examine(state_dir_from(state_dir), mysql=mysql, redis=redis, table=table, key=key, passwords=rules):
+    findings = examine(
+        state_dir_from(state_dir), mysql=mysql, redis=redis, table=table, key=key, passwords=rules, reach=reach
+    )
+    for finding in findings:
         echo(f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint)))
         if finding.level == "problem":
             worst = EXIT_CANNOT_START

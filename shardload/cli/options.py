@@ -26,8 +26,11 @@ class _StateDir(click.Path):
 # Values are validated by the spec, which knows the same for a TOML file; here they are text.
 _SERVERS = [
     click.option("--mysql", metavar="URL", help=f"{MYSQL_FORM} [or {MYSQL_VARIABLE}]"),
-    click.option("--redis", metavar="URL", help=f"{REDIS_FORM} [or {REDIS_VARIABLE}]"),
-]
+    click.option(
+        "--redis", metavar="URL",
+        help=f"{REDIS_FORM}; rediss://, unix:///PATH, redis+sentinel:// and redis+cluster:// too [or {REDIS_VARIABLE}]",
+    ),
+]  # fmt: skip
 _TABLE = click.option(
     "--table", metavar="NAME", help="The table to import; its primary key is a single integer column."
 )
@@ -125,6 +128,25 @@ _LOGIN = [
         help="Without TLS, send the password in clear text if the server asks for it.",
     ),
 ]  # fmt: skip
+_REACH = [
+    click.option(
+        "--redis-cacert", metavar="FILE",
+        help="The certificates that sign Redis's own, for rediss://.  [default: the system's]",
+    ),
+    click.option("--redis-cacertdir", metavar="DIR", help="A directory of such certificates (openssl rehash)."),
+    click.option("--redis-cert", metavar="FILE", help="The client certificate for Redis; needs --redis-key."),
+    click.option("--redis-key", metavar="FILE", help="The private key of --redis-cert."),
+    click.option(
+        "--redis-sni", metavar="NAME", help="The name in Redis's certificate.  [default: the host in --redis]"
+    ),
+    click.option(
+        "--redis-insecure", is_flag=True, default=None, help="Trust any certificate: anybody may answer as Redis."
+    ),
+    click.option(
+        "--redis-map", metavar="HOST:PORT=HOST:PORT,...",
+        help="Where to reach the addresses that a cluster or a Sentinel names (behind Docker or NAT).",
+    ),
+]  # fmt: skip
 _CHDIR = [
     click.option(
         "--chdir", type=click.Path(exists=True, file_okay=False), default="/", show_default=True,
@@ -144,23 +166,23 @@ def _with(options: list[Any], function: _Function) -> _Function:
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
     whole = [*_SERVERS, *_MAPPING, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_CHDIR], function)
+    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
     whole = [*_SERVERS, *_MAPPING, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN], function)
+    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
 
 
 def existing_job(function: _Function) -> _Function:
     """The flags of `resume`."""
-    return _with([*_SERVERS, *_SPEED, *_DAEMON, *_SHOWING, *_STATE, *_PATIENCE, *_LOGIN, *_CHDIR], function)
+    return _with([*_SERVERS, *_SPEED, *_DAEMON, *_SHOWING, *_STATE, *_PATIENCE, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def job_and_servers(function: _Function) -> _Function:
     """The flags of commands that look at a job's table and keys."""
-    return _with([*_SERVERS, *_STATE, *_LOGIN], function)
+    return _with([*_SERVERS, *_STATE, *_LOGIN, *_REACH], function)
 
 
 def table_and_key(function: _Function) -> _Function:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 
-# The form of `str(ServerUrl)`: it holds no password, and the text after it may contain an '@'.
-_OURS = r"(?:[^\s:/@]*@)?(?:\[[^\s\[\]@]*\]|[^\s:/@\[\]]*):\d{1,5}/[^\s:/@]*(?!\S*@)"
+# The forms of `str(ServerUrl)`: they hold no password, and the text after them may contain an '@'.
+_HOST = r"(?:\[[^\s\[\]@]*\]|[^\s:/@\[\]]*):\d{1,5}"
+_SOCKET = r"(?<=unix://)(?:[^\s:/@]*@)?/[^\s:@?]*\?db=\d+"
+_OURS = rf"(?:{_SOCKET}|(?:[^\s:/@]*@)?{_HOST}(?:,{_HOST})*/[^\s:/@]*(?:/\d+)?(?:\?sentinel_user=[^\s:/@]*)?)(?!\S*@)"
 # Help texts contain the word PASSWORD. A password may contain any character, so all up to the last '@' counts as one.
 _URL = re.compile(rf"(://|:/(?!/))(?!{_OURS})([^:]*?):(?!//\s|(?://[A-Z]*:)?PASSWORD@).*@", re.DOTALL)
 _NO_HOST = re.compile(r"(:/{1,2}[^\s:/@\[]*):(?!PASSWORD@|\d|\*\*\*@)\S+")  # the host is missing
-_QUERY = re.compile(r"([?&;](?:password|passwd|pwd|auth)=)[^\s&;]*", re.IGNORECASE)
+_QUERY = re.compile(r"([?&;](?:(?:sentinel_)?password|passwd|pwd|auth)=)[^\s&;]*", re.IGNORECASE)
 _TYPED = re.compile(r"(:/{1,2}).*@", re.DOTALL)
+_TYPED_UNCLEAR = re.compile(
+    r"(:/{1,2})[^?]*\?.*@.*", re.DOTALL
+)  # the '@' may be the query's, or the '?' the password's
+_TYPED_QUERY = re.compile(r"(:/.*?\?).*", re.DOTALL)
 
 
 def without_passwords(text: str) -> str:
@@ -22,5 +28,8 @@ def without_passwords(text: str) -> str:
 
 
 def word_without_password(word: str) -> str:
-    """One word of a command line without user and password: the user may be a misplaced password (redis://secret@)."""
-    return without_passwords(_TYPED.sub(r"\1***@", word))
+    """One word of a command line without user, password and what follows a `?`: the user may be a misplaced password
+    (redis://secret@)."""
+    for typed, shown in ((_TYPED_UNCLEAR, r"\1***"), (_TYPED, r"\1***@"), (_TYPED_QUERY, r"\1***")):
+        word = typed.sub(shown, word)
+    return without_passwords(word)

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import quote
 
+from shardload.config.addresses import Address, is_number, read_address
 from shardload.config.serverurl import (
     ServerUrl,
-    bad_port,
-    checked,
     decode,
     quoted_login,
-    shown_host,
     wrong_scheme,
 )
 
@@ -37,19 +34,6 @@ _SCHEME = re.compile(
     r"(?:redis|valkey)(?P<tls>s?)(?:[+-](?P<kind>sentinel|cluster|socket))?|(?P<unix>unix)", re.IGNORECASE
 )
 _PARTS = re.compile(r"([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
-_MOST_DIGITS = 9  # of a database's number
-_NOT_IN_A_HOST = set("/?#@,[]%\\:")
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server listens. `str()` is `host:port`, an IPv6 address in brackets."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{shown_host(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +136,7 @@ class _Parts:
 
     def addresses(self, default_port: int) -> list[Address]:
         """The hosts, at least one. A port may be missing."""
-        return [_address(one, default_port, self.form) for one in self.authority.rpartition("@")[2].split(",")]
+        return [read_address(one, default_port, self.form) for one in self.authority.rpartition("@")[2].split(",")]
 
     def names(self) -> list[str]:
         """The decoded words of the path."""
@@ -195,11 +179,6 @@ def parse_redis(text: str) -> TargetUrl:
     return replace(url, tls=TlsRules()) if scheme["tls"] else url
 
 
-def parse_address(text: str) -> Address:
-    """An address from `host:port`. ValueError says what is wrong."""
-    return _address(text.strip(), None, "HOST:PORT")
-
-
 def _standalone(parts: _Parts) -> TargetUrl:
     parts.refuse_more(query=True)
     user, password = _checked_login(*parts.login(), parts.form)
@@ -228,7 +207,7 @@ def _sentinel(parts: _Parts) -> TargetUrl:
         raise ValueError(f"has a sentinel_user but no sentinel_password; write {parts.form}")
     names = parts.names()
     service = asked.get("sentinelMasterId", decode(parts.fragment, parts.form))
-    if not service and names and not (len(names) == 1 and _is_number(names[0])):
+    if not service and names and not (len(names) == 1 and is_number(names[0])):
         service = names.pop(0)
     if not service:
         raise ValueError(f"names no master; write {parts.form}")
@@ -260,26 +239,6 @@ def _checked_login(user: str, password: str | None, form: str) -> tuple[str, str
     return user, password
 
 
-def _address(text: str, default_port: int | None, form: str) -> Address:
-    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", text, re.DOTALL)
-    if bracketed:
-        host, port = decode(bracketed[1], form).lower(), bracketed[2]
-        name = checked(lambda: IPv6Address(host), form).scope_id or "-"  # an IPv6 address may name an interface
-    elif "[" in text or "]" in text:
-        raise ValueError(f"cannot be understood (percent-encode special characters); write {form}")
-    else:
-        before, colon, after = text.partition(":")
-        name = host = decode(before, form).lower()
-        port = after if colon else None
-    if not name or any(c.isspace() or c in _NOT_IN_A_HOST for c in name):
-        raise ValueError(f"names no host; write {form}")
-    if not port and default_port is not None:
-        return Address(host, default_port)
-    if not port or not _is_number(port) or not 0 < int(port) < 65536:
-        raise bad_port(form)
-    return Address(host, int(port))
-
-
 def _only(names: list[str], form: str) -> str:
     if len(names) > 1:
         raise ValueError(f"has more than one '/' after the host (write '%2F' inside a name); write {form}")
@@ -287,10 +246,6 @@ def _only(names: list[str], form: str) -> str:
 
 
 def _number(text: str, form: str) -> str:
-    if text and not _is_number(text):
+    if text and not is_number(text):
         raise ValueError(f"has a database that is not a number; write {form}")
     return str(int(text or "0"))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shardload.config import environment
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.config.keyfile import read_public_key
+from shardload.config.reach import with_reach
 from shardload.config.tomlfile import read_toml
 from shardload.config.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, TargetUrl
-from shardload.config.values import AbsolutePath, Columns, Duration, Integer, Rate, Share, Source, Target
+from shardload.config.values import AbsolutePath, AddressMap, Columns, Duration, Integer, Rate, Share, Source, Target
 from shardload.errors import SpecError
 from shardload.model.jobname import JOB_NAME, JOB_NAME_WORDS
 from shardload.model.limits import (
@@ -49,6 +50,13 @@ class JobSpec(BaseModel):
     mysql_get_server_public_key: bool = False
     mysql_server_public_key_path: AbsolutePath | None = None
     redis: Target
+    redis_cacert: AbsolutePath | None = None
+    redis_cacertdir: AbsolutePath | None = None
+    redis_cert: AbsolutePath | None = None
+    redis_key: AbsolutePath | None = None
+    redis_sni: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    redis_insecure: bool = False
+    redis_map: AddressMap = ()
     table: Annotated[str, Field(min_length=1, max_length=64)]
     columns: Columns | None = None
     key: Annotated[str, Field(min_length=1)] | None = None
@@ -128,7 +136,7 @@ def load(
         values.setdefault("redis", _NO_REDIS)
     if "job" not in values and isinstance(values.get("table"), str):
         values["job"] = _default_job_name(values["table"])
-    return _with_password_rules(_validated(values, origins), origins)
+    return _with_files(_validated(values, origins), origins)
 
 
 def passwords_to_repeat(spec: JobSpec) -> list[str]:
@@ -163,7 +171,7 @@ def load_stored(
     for key, value in flags.items():
         if value is not None:
             values[key], origins[key] = value, "--" + key.replace("_", "-")
-    spec = _with_password_rules(_validated(values, origins), origins)
+    spec = _with_files(_validated(values, origins), origins)
     servers = {"redis": without_user(stored["redis"])}  # the parser refuses a user without a password
     kept = {key: value for key, value in stored.items() if key != "passwords"}
     before = _validated(kept | servers | {"state_dir": values["state_dir"]}, {})
@@ -177,13 +185,14 @@ def load_stored(
     return spec
 
 
-def _with_password_rules(spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
-    """The spec with the password rules in its MySQL URL. SpecError if the public key cannot be read."""
+def _with_files(spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
+    """The spec whose URLs say all about how they are reached. SpecError if a key or a certificate cannot be read."""
     key, file = None, spec.mysql_server_public_key_path
     if file is not None:
         key = read_public_key(file, origins["mysql_server_public_key_path"])
     rules = PasswordRules(spec.mysql_enable_cleartext_plugin, spec.mysql_get_server_public_key, key)
-    return spec.model_copy(update={"mysql": replace(spec.mysql, passwords=rules)})
+    redis = spec.redis if spec.redis == _NO_REDIS else with_reach(spec.redis, dict(spec), origins)
+    return spec.model_copy(update={"mysql": replace(spec.mysql, passwords=rules), "redis": redis})
 
 
 def _default_job_name(table: str) -> str:

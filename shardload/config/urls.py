@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
 
-from shardload.config.redisurl import REDIS_FORM, REDIS_FORMS, Address, TargetUrl, TlsRules, parse_redis
+from shardload.config.addresses import Address
+from shardload.config.redisurl import REDIS_FORM, REDIS_FORMS, TargetUrl, TlsRules, parse_redis
 from shardload.config.serverurl import ServerUrl, add_password, bad_port, checked, decode, wrong_scheme
 
 __all__ = [

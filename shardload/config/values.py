@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from shardload.config.addresses import Address, parse_map
 from shardload.config.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from shardload.model.limits import MOST_RATE_ROWS
 
@@ -72,9 +73,20 @@ def _url_parser(parse: Callable[[str], object]) -> Any:
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
+def _parse_map(value: object) -> object:
+    if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+        value = ",".join(value)
+    return parse_map(value) if isinstance(value, str) else value
+
+
 _AsText = PlainSerializer(str)  # str() of a URL has no password
 Source = Annotated[SourceUrl, _url_parser(parse_mysql), _AsText]
 Target = Annotated[TargetUrl, _url_parser(parse_redis), _AsText]
+AddressMap = Annotated[
+    tuple[tuple[Address, Address], ...],
+    BeforeValidator(_parse_map),
+    PlainSerializer(lambda pairs: [f"{named}={reached}" for named, reached in pairs]),
+]
 Columns = Annotated[tuple[str, ...], BeforeValidator(_parse_columns)]
 Duration = Annotated[float, BeforeValidator(parse_duration_s)]
 Share = Annotated[float, BeforeValidator(parse_share)]

@@ -10,13 +10,14 @@ import platform
 import pwd
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from shardload import source
 from shardload.config import environment
+from shardload.config.reach import typed, with_reach
 from shardload.config.urls import PasswordRules, parse_mysql, parse_redis
 from shardload.encoding import KeyTemplate, Payload, default_template, is_native_built, parse_template
 from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
@@ -32,6 +33,7 @@ _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes som
 _SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
 _STRICT = PasswordRules()
+_NO_FLAGS: dict[str, Any] = {}
 
 
 Level = Literal["ok", "warning", "problem"]
@@ -55,10 +57,12 @@ def examine(
     table: str | None = None,
     key: str | None = None,
     passwords: PasswordRules = _STRICT,
+    reach: Mapping[str, Any] = _NO_FLAGS,
 ) -> Iterator[Finding]:
     """Check everything, one after the other. If neither a URL nor the environment names a server, it is left out.
 
-    `table` and the template `key` are those of a job to come. SpecError if the template is wrong.
+    `table` and the template `key` are those of a job to come; `reach` has the flags of TLS. SpecError if the template
+    is wrong.
     """
     template = parse_template(key) if key else default_template(table, ["key"]) if table else None
     yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
@@ -68,7 +72,7 @@ def examine(
     yield from _state(state_dir)
     named = template.columns if template and key else ()
     yield from _server("MySQL", mysql, lambda url: _mysql(url, passwords, table, named))
-    yield from _server("Redis", redis, lambda url: _redis(url, template))
+    yield from _server("Redis", redis, lambda url: _redis(url, template, reach))
 
 
 def _server(subject: str, flag: str | None, look_at: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
@@ -205,9 +209,9 @@ def _mysql(text: str, passwords: PasswordRules, table: str | None, key_columns: 
         source.abandon(connection)
 
 
-def _redis(text: str, template: KeyTemplate | None) -> Iterator[Finding]:
+def _redis(text: str, template: KeyTemplate | None, reach: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        target = TargetConnection(parse_redis(text))
+        target = TargetConnection(with_reach(parse_redis(text), typed(reach), {}))
     except (ValueError, ShardloadError) as error:
         yield _failed("Redis", error)
         return

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from shardload.model.nodes import NO_ID, NodeFacts
 
-_MOST_KEPT = 256  # checkpoints; beyond that every second one of the older half goes
+_MOST_KEPT = 256  # checkpoints: a replica that lags by more than so many seconds counts as one that has nothing
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,8 @@ class Lineage:
     def add(self, checkpoint: Checkpoint) -> list[int]:
         """Add the newest checkpoint. The result: the numbers of those that are not kept any more."""
         self._checkpoints.append(checkpoint)
-        if len(self._checkpoints) <= _MOST_KEPT:
-            return []
-        dropped = self._checkpoints[1 : _MOST_KEPT // 2 : 2]
-        self._checkpoints = [one for one in self._checkpoints if one not in dropped]
+        dropped = self._checkpoints[:-_MOST_KEPT]
+        del self._checkpoints[:-_MOST_KEPT]
         return [one.number for one in dropped]
 
     def survives_until(self, now: Sequence[NodeFacts], *, after_a_gap: bool = False) -> int | None:

@@ -54,6 +54,7 @@ class Tracker:
             set()
         )  # range and attempt, of what older workers held when the epoch began
         self._returns = self._strange_looks = 0
+        self._has_settled = True  # ranges since the last checkpoint
         self.wants_look = False
         self._say = say
         self._note = note
@@ -199,7 +200,11 @@ class Tracker:
         return reopened
 
     def _note_checkpoint(self, look: int, nodes: tuple[NodeFacts, ...]) -> None:
-        if self._epoch != UNKNOWN_EPOCH:
+        """Keep what a look saw, unless it is as the last one and no range was settled between them."""
+        last = self._lineage.last
+        is_news = self._has_settled or last is None or last.epoch != self._epoch or _who(last.nodes) != _who(nodes)
+        if self._epoch != UNKNOWN_EPOCH and is_news:
+            self._has_settled = False
             checkpoint = Checkpoint(look, self._epoch, nodes)
             self._store.note_checkpoint(checkpoint, self._lineage.add(checkpoint))
 
@@ -212,6 +217,7 @@ class Tracker:
         if ack.epoch in self._past_epochs:
             self._put_back_from_the_past(task)
             return
+        self._has_settled = True
         is_known = ack.epoch in self._same_epochs
         epoch = self._epoch if is_known else ack.epoch
         self.wants_look |= not is_known and ack.epoch != UNKNOWN_EPOCH
@@ -250,6 +256,11 @@ class Tracker:
                 f"more than {MOST_SINGLE_FAILURES} rows failed one by one, the last reason: {reason}",
                 f"fix the cause, then run: shardload resume {self._job}",
             )
+
+
+def _who(nodes: tuple[NodeFacts, ...]) -> list[tuple[str, str, object]]:
+    """Which servers have which slots, whatever else is known of them."""
+    return [(node.run_id, node.replid, node.slots) for node in nodes]
 
 
 def _several_servers() -> GaveUp:

@@ -15,7 +15,8 @@ from typing import Any
 
 import hiredis
 
-from shardload.config.redisurl import Address, TargetUrl
+from shardload.config.addresses import Address
+from shardload.config.redisurl import TargetUrl
 from shardload.encoding import Form, Part, make_routes
 from shardload.errors import TargetBusy, TargetError, TargetMoved
 from shardload.model import backoff

@@ -5,10 +5,9 @@ Writing makes no Python object for a command or for its reply (see `replies`). h
 
 from __future__ import annotations
 
-import errno
 import os
-import select
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -17,16 +16,16 @@ import hiredis
 
 from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
-from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, Translation
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt
 from shardload.target.replies import WRITING, Refusal, Replies
+from shardload.target.sockets import Translated, expects_tls, has_nothing_to_read, open_socket, tls_version
 
 CONNECT_TIMEOUT_S = 10
 IO_TIMEOUT_S = 60
 RECEIVE_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 4 * 1024 * 1024  # all replies to one call; INFO has a few KB
 _MOST_LEAST_READ_BYTES = 16 * 1024
-_REACH = "check that Redis runs and that host and port in --redis are right"
 _LOGIN = "check user, password and database in --redis"
 _ASKING = "asking Redis"
 _NOTHING_YET = object()
@@ -51,22 +50,20 @@ class TargetConnection:
         """Connect, log in and select the database.
 
         `timeout_s` limits each wait for Redis; `form` is that of the keys to be sent; `follows` says that the caller
-        follows refusals of a cluster (see `Replies`). TargetLost if the server cannot be reached or is not a Redis,
-        TargetDenied if it refuses the login.
+        follows refusals of a cluster (see `Replies`); `name` is what CLIENT LIST shows. TargetLost if the server cannot
+        be reached or is not a Redis, TargetDenied if it refuses the login.
         """
-        if url.tls or url.path:
-            raise TargetDenied(f"cannot connect to {url}: TLS and unix sockets are not supported yet")
         connect_s = min(CONNECT_TIMEOUT_S, timeout_s)  # also for the login: a Redis that hangs accepts connections
-        with _Translated(f"cannot connect to {url}"):
-            self._socket = socket.create_connection((url.host, url.port), connect_s)
+        self._socket = open_socket(url, connect_s)
+        self._is_plain = not isinstance(self._socket, ssl.SSLSocket)
         self._least_read_bytes = 1
         self._reader = hiredis.Reader(notEnoughData=_NOTHING_YET)
         self._replies = Replies(form, follows=follows)
         self._fences = int.from_bytes(os.urandom(7), "little")  # the number in the last fence
         self._has_fences = True
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._log_in(url)
+            self._greet(url)
+            self._log_in(url, name)
             self._socket.settimeout(timeout_s)
         except BaseException:
             self.close()
@@ -74,7 +71,8 @@ class TargetConnection:
 
     @property
     def tls_version(self) -> str:
-        return ""
+        """Such as `TLSv1.3`; empty without TLS."""
+        return tls_version(self._socket)
 
     @property
     def outstanding_replies(self) -> int:
@@ -96,7 +94,7 @@ class TargetConnection:
         connection breaks."""
         ping, fence = self._next_fence() if self._has_fences else (b"", b"")
         with _WRITING:
-            sent = self._socket.sendmsg([commands, ping])
+            sent = self._socket.sendmsg([commands, ping]) if self._is_plain else 0
             if sent < len(commands):
                 self._socket.sendall(memoryview(commands)[sent:])
             if sent < len(commands) + len(ping):
@@ -121,9 +119,7 @@ class TargetConnection:
         Call it only when no replies are outstanding.
         """
         self._set_least_read(1)
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return not poll.poll(0)  # a closed or broken connection is readable too
+        return has_nothing_to_read(self._socket)
 
     def call(self, *words: bytes | str | int) -> Any:
         """Send one command. Gives its reply, as bytes, int, list or None. TargetError if the reply is an error."""
@@ -157,26 +153,42 @@ class TargetConnection:
         """Close the socket. Outstanding replies are lost."""
         self._socket.close()
 
-    def _log_in(self, url: TargetUrl) -> None:
-        """Log in and select the database. The password is sent only after a PING was answered as a Redis does."""
+    def _greet(self, url: TargetUrl) -> None:
+        """Check that a PING is answered as a Redis does. The password is sent only after that."""
         operation = f"cannot connect to {url}"
-        (pong,) = self._exchange(_packed([("PING",)]), ["PING"], operation)
+        try:
+            (pong,) = self._exchange(_packed([("PING",)]), ["PING"], operation)
+        except TargetLost as error:
+            is_refused = (
+                isinstance(error.__cause__, (EOFError, ConnectionError)) or r"\x15" in error.message
+            )  # an alert
+            if url.tls or url.path or not is_refused or not expects_tls(url):
+                raise
+            raise TargetDenied(f"{operation}: it expects TLS", "write rediss:// in --redis") from error
         if isinstance(pong, TargetError):
             fits = ("NOPERM", "MISCONF") if url.password is None else ("NOPERM", "MISCONF", "NOAUTH")
             if not pong.message.startswith(tuple(f"{operation}: {word} " for word in fits)):
                 raise pong if isinstance(pong, (TargetLost, TargetDenied)) else TargetLost(pong.message, NO_REDIS)
         elif pong != b"PONG":
             raise TargetLost(f"{operation}: PING was answered with {_described(pong)}", NO_REDIS)
+
+    def _log_in(self, url: TargetUrl, name: str) -> None:
+        """Log in, select the database, and tell the connection's name to a server that lets this user do so."""
+        operation = f"cannot connect to {url}"
         commands: list[Words] = []
         if url.password is not None:
             login = (url.user, url.password) if url.user else (url.password,)
             commands.append(("AUTH", *[word.encode("utf-8", "surrogateescape") for word in login]))
         if int(url.database):
             commands.append(("SELECT", url.database))
+        if name:
+            commands.append(("CLIENT", "SETNAME", name))
         ping, fence = self._next_fence()
         packed = _packed(commands)
         *replies, pong = self._exchange(packed + ping, [*[str(words[0]) for words in commands], "PING"], operation)
         for words, reply in zip(commands, replies, strict=True):
+            if words[0] == "CLIENT":
+                continue
             if isinstance(reply, TargetError):
                 raise _refused_login(reply, url.password)
             if reply != b"OK":
@@ -202,7 +214,7 @@ class TargetConnection:
         replies: list[Any] = []
         for name in names:
             try:
-                reply, received_bytes = self._take_reply(_Translated(operation, name), most_bytes)
+                reply, received_bytes = self._take_reply(Translated(operation, name), most_bytes)
             except TargetLost:
                 _raise_first(replies)  # an error reply is the cause
                 raise
@@ -216,7 +228,7 @@ class TargetConnection:
             raise TargetLost(f"{operation}: Redis sent more replies than it got commands", NO_REDIS)
         return replies
 
-    def _take_reply(self, asking: _Translated, most_bytes: int) -> tuple[Any, int]:
+    def _take_reply(self, asking: Translated, most_bytes: int) -> tuple[Any, int]:
         """Read the next reply. Gives it, and how many bytes were received for it."""
         received_bytes = 0
         with asking:
@@ -238,11 +250,11 @@ class TargetConnection:
         Redis answers about a hundred commands at a time, and each wake-up costs more than counting their replies. The
         number must not be higher than the bytes that are certain to come, or the wait has no end.
         """
-        if count_bytes != self._least_read_bytes:
+        if count_bytes != self._least_read_bytes and self._is_plain:  # TLS may have read the bytes already
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count_bytes)
             self._least_read_bytes = count_bytes
 
-    def _receive(self, asking: _Translated) -> bytes:
+    def _receive(self, asking: Translated) -> bytes:
         with asking:
             data = self._socket.recv(RECEIVE_BYTES)
             if not data:
@@ -250,32 +262,7 @@ class TargetConnection:
             return data
 
 
-class _Translated(Translation):
-    """Turns errors of hiredis and of the socket into ours, which begin with `operation`. `name` is the command that was
-    sent."""
-
-    def __init__(self, operation: str, name: str = "") -> None:
-        super().__init__(operation)
-        self.name = name
-
-    def raise_ours(self, error: BaseException) -> None:
-        """Raise the matching error of ours; return if it is neither hiredis's nor the socket's."""
-        if isinstance(error, (EOFError, ConnectionResetError, BrokenPipeError)):
-            raise TargetLost(f"{self.operation}: Redis closed the connection at {self.name}", _REACH) from error
-        if isinstance(error, TimeoutError) and self.name:
-            raise TargetLost(f"{self.operation}: Redis did not answer {self.name} in time", _REACH) from error
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            raise TargetDenied(f"{self.operation}: {error.strerror}", "raise ulimit -n") from error
-        if isinstance(error, OSError):
-            raise TargetLost(f"{self.operation}: {error or type(error).__name__}", _REACH) from error
-        if isinstance(error, UnicodeError):
-            raise TargetError(f"{self.operation}: that is not a host name", _REACH) from error
-        if isinstance(error, (hiredis.HiredisError, TypeError, ValueError, MemoryError)):
-            cause = excerpt(str(error) or type(error).__name__)
-            raise TargetLost(f"{self.operation}: the answer to {self.name} is not valid ({cause})", NO_REDIS) from error
-
-
-_WRITING = _Translated(WRITING, "a write")
+_WRITING = Translated(WRITING, "a write")
 
 
 def _packed(commands: Sequence[Words]) -> bytes:

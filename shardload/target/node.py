@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from shardload.config.redisurl import Address
+from shardload.config.addresses import Address
 from shardload.encoding import Form, Part, slot_of
 from shardload.errors import TargetError, TargetLost, TargetMoved
 from shardload.target.commands import ASKING, split_keys, words_of

@@ -6,7 +6,7 @@ import re
 
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull, TargetMoved
 
-NO_REDIS = "this may not be a Redis: check host and port in --redis"
+NO_REDIS = "this may not be a Redis: check its address in --redis"
 MOST_TEXT_CHARS = 300  # of a server's text in a message; some are pages long
 
 # Redis cannot do it now, but will accept the same command later.

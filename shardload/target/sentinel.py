@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shardload.config.redisurl import Address, TargetUrl
+from shardload.config.addresses import Address
+from shardload.config.redisurl import TargetUrl
 from shardload.errors import TargetDenied, TargetError, TargetLost
 from shardload.target.connection import TargetConnection
 from shardload.target.refusals import NO_REDIS, excerpt

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shardload.config.redisurl import Address, TargetUrl
+from shardload.config.addresses import Address
+from shardload.config.redisurl import TargetUrl
 from shardload.encoding import SLOTS
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.target.connection import IO_TIMEOUT_S, TargetConnection

@@ -54,7 +54,7 @@ class OddRedis:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                with client, suppress(OSError):
+                with client, suppress(OSError, hiredis.ProtocolError):  # a client may try TLS
                     self._talk(client)
 
     def _talk(self, client: socket.socket) -> None:

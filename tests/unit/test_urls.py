@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.config.redisurl import CLUSTER_FORM, SENTINEL_FORM, SOCKET_FORM, parse_address
+from shardload.config.addresses import parse_address, parse_map
+from shardload.config.redisurl import CLUSTER_FORM, SENTINEL_FORM, SOCKET_FORM
 from shardload.config.urls import (
     MYSQL_FORM,
     REDIS_FORM,
@@ -370,3 +371,23 @@ def test_refused_addresses(text: str) -> None:
     """The form is in the message."""
     with pytest.raises(ValueError, match="write HOST:PORT"):
         parse_address(text)
+
+
+def test_a_map_of_addresses() -> None:
+    """Pairs; what is asked first is the address that a server names."""
+    inside, outside = Address("10.0.0.1", 6379), Address("localhost", 7001)
+    assert parse_map("10.0.0.1:6379=localhost:7001") == ((inside, outside),)
+    assert parse_map("10.0.0.1:6379=localhost:7001, [::1]:1=[::2]:2") == (
+        (inside, outside),
+        (Address("::1", 1), Address("::2", 2)),
+    )
+    assert parse_map(" ") == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["a:1", "a:1=", "a:1=b", "=a:1", "a=b:1", "a:1=b:1,", "a:1=b:1=c:1", "a:1=b:1,a:1=c:1"]
+)
+def test_refused_maps(text: str) -> None:
+    """One that says nothing, or two things about one address."""
+    with pytest.raises(ValueError, match=r"should be addresses such as|names an address twice"):
+        parse_map(text)
