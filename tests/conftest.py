@@ -153,6 +153,12 @@ def many_users(servers: Servers) -> str:
     return _seeded(servers, 100_000)
 
 
+@pytest.fixture(scope="session")
+def users_200k(servers: Servers) -> str:
+    """One that fills several servers, for tests of clusters and failovers."""
+    return _seeded(servers, 200_000)
+
+
 def _seeded(servers: Servers, rows: int) -> str:
     world, table = World(*servers, Path(os.devnull)), f"users{rows}"
     world.execute(f"DROP TABLE IF EXISTS {table}")

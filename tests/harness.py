@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
-from redis import Redis
+from redis import Redis, RedisCluster
+from redis.cluster import ClusterNode
+from redis.sentinel import Sentinel
 
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.jobdir.directory import JobDirectory
@@ -322,12 +324,24 @@ class World:
 
     # ---- Redis
 
-    def target(self) -> Redis:
-        """A plain client."""
+    def target(self, host: str = "", port: int = 0) -> Redis:
+        """A plain client of the server at this address; by default of the URL's first, which may be a Sentinel."""
         return Redis(
-            host=self.redis.host, port=self.redis.port, db=int(self.redis.database),
+            host=host or self.redis.host, port=port or self.redis.port, db=int(self.redis.database),
             username=self.redis.user or None, password=self.redis.password, protocol=2,
         )  # fmt: skip
+
+    def masters(self) -> list[Redis]:
+        """A plain client of every server that has keys: of one, of the Sentinels' master, or of a cluster's masters."""
+        addresses = [(address.host, address.port) for address in self.redis.addresses]
+        if self.redis.kind == "sentinel":
+            addresses = [Sentinel(addresses).discover_master(self.redis.service)]  # type: ignore[no-untyped-call]
+        elif self.redis.kind == "cluster":
+            nodes = [ClusterNode(*address) for address in addresses]  # type: ignore[no-untyped-call]
+            cluster: Any = RedisCluster(startup_nodes=nodes, protocol=2)
+            addresses = [(node.host, node.port) for node in cluster.get_primaries()]
+            cluster.close()
+        return [self.target(*address) for address in addresses]
 
     def assert_exact(self, table: str, key: Callable[[dict[str, bytes | None]], str], *, null: str = "omit") -> int:
         """Every row is there, field for field and byte for byte, and no other key. The result is the keys' number."""
@@ -336,16 +350,18 @@ class World:
             expected[key(row).encode()] = {
                 name.encode(): value or b"" for name, value in row.items() if value is not None or null == "empty"
             }
-        client = self.target()
-        found = set(client.scan_iter(count=10_000))
+        places = [(client, set(client.scan_iter(count=10_000))) for client in self.masters()]
+        found = {name for _, names in places for name in names}
         assert found == expected.keys(), (
             f"{len(expected.keys() - found)} keys missing, {len(found - expected.keys())} too many"
         )
-        for name, told in _hashes(client, list(expected)):
-            fields = dict(zip(told[::2], told[1::2], strict=True))
-            assert fields == expected[name], f"{name!r} is not what its row says"
-            assert len(told) == 2 * len(fields), f"{name!r} has a field twice"
-        client.close()
+        assert sum(len(names) for _, names in places) == len(found), "a key is on two servers"
+        for client, names in places:
+            for name, told in _hashes(client, list(names)):
+                fields = dict(zip(told[::2], told[1::2], strict=True))
+                assert fields == expected[name], f"{name!r} is not what its row says"
+                assert len(told) == 2 * len(fields), f"{name!r} has a field twice"
+            client.close()
         return len(expected)
 
 
