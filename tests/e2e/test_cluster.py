@@ -1,0 +1,307 @@
+"""Imports into a Redis Cluster, also while slots move, nodes come and go, and processes die: every key is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shardload.sandbox import ClusterNode, RedisCluster
+from tests.harness import Result, Running, World, by_id, kill, processes_named, wait_until
+
+JOB = "cluster"
+ROWS = 200_000
+WORDS = ("run", "--job", JOB, "--json")
+SLOWLY = ("--range-rows", "500", "--rate", "10000")  # twenty seconds: what happens after one of them is in the middle
+MOVED_SLOTS = 400
+
+Row = dict[str, bytes | None]
+
+
+def start(world: World, table: str, *more: str, done: int = 20) -> Running:
+    """An import that has so many ranges done and is far from its end, on a busy machine too: the rate holds it back."""
+    running = world.start(*WORDS, *SLOWLY, "--table", table, "--key", "user:{id}", *more, job=JOB)
+    running.wait_for_ranges(done)
+    return running
+
+
+def assert_in_the_middle(running: Running) -> None:
+    """It runs and is not done."""
+    assert running.process.poll() is None, running.finish()
+    assert set(running.journal()) != {"done"}
+
+
+def go_on(world: World, running: Running) -> Result:
+    """The end of an import that is no longer held back."""
+    told = world.run("rate", JOB, "off")
+    assert told.code == 0, told
+    return running.finish()
+
+
+def assert_whole(world: World, table: str, done: Result, key: Callable[[Row], str] = by_id) -> None:
+    """The command says that it is complete, the counts add up to exactly the rows, and the keys are the rows."""
+    assert done.code == 0, done.err
+    summary = done.summary
+    assert (summary["status"], summary["rows_read"], summary["keys_written"]) == ("complete", ROWS, ROWS)
+    assert summary["rows_skipped"] == summary["rows_failed"] == 0
+    assert summary["ranges"] == summary["ranges_done"]
+    assert world.assert_exact(table, key) == ROWS
+
+
+def refusals(node: ClusterNode, word: str) -> int:
+    """How many commands this node has answered with such an error."""
+    return int(node.info("errorstats").get(f"errorstat_{word}", "count=0").partition("count=")[2])
+
+
+# ---- nothing happens
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--encoding", "restore"),
+        ("--encoding", "commands"),
+        ("--encoder", "reference"),
+        ("--encoder", "reference", "--encoding", "commands"),
+        ("--ttl", "7d", "--ttl-jitter", "10%"),
+        ("--hash-layout", "native"),
+        ("--workers", "1", "--range-rows", "1000"),
+    ],
+    ids=" ".join,
+)
+def test_every_key_is_where_its_slot_is(
+    world: World, cluster: RedisCluster, users_200k: str, words: tuple[str, ...]
+) -> None:
+    """With each encoder, each encoding and each layout."""
+    done = world.run(*WORDS, "--table", users_200k, "--key", "user:{id}", *words)
+    assert_whole(world, users_200k, done)
+    assert all(node.call("DBSIZE") > ROWS // 4 for node in cluster.nodes)
+    verified = world.run("verify", JOB)
+    assert verified.code == 0, verified.err
+    assert f"{ROWS:,} rows compared: 0 missing, 0 different" in verified.out
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_cluster_behind_a_plain_url_is_found_out(
+    world: World, cluster: RedisCluster, users_200k: str, number: int
+) -> None:
+    """The URL of any one node is enough; and of the cluster's addresses one that answers."""
+    url = cluster.nodes[number].url.with_password()
+    assert_whole(world, users_200k, world.run(*WORDS, "--table", users_200k, "--key", "user:{id}", "--redis", url))
+
+
+def test_one_address_that_answers_is_enough(world: World, cluster: RedisCluster, users_200k: str) -> None:
+    """Of those in the URL."""
+    url = f"redis+cluster://127.0.0.1:1,127.0.0.1:{cluster.nodes[1].port}"
+    assert_whole(world, users_200k, world.run(*WORDS, "--table", users_200k, "--key", "user:{id}", "--redis", url))
+
+
+@pytest.fixture
+def tagged(world: World) -> str:
+    """A table with braces of every kind in a column, which make hash tags, or do not."""
+    world.make_table("tagged", "id INT PRIMARY KEY, tag VARCHAR(40) NOT NULL")
+    kinds = (
+        "{#}", "{}", "{}{#}", "{", "}", "}{#", "}{#}", "{{#}}", "{{#}", "{#}}", "{#}{b}", "{é#}", "{ }", "", "#",
+        "{#}:{x}", "a{#", "{#\\\\}", "{\\'#}",
+    )  # fmt: skip
+    one_of = ", ".join(f"'{kind}'" for kind in kinds)
+    digit = "(SELECT 0 d" + "".join(f" UNION ALL SELECT {number}" for number in range(1, 10)) + ")"
+    numbers = (
+        f"SELECT a.d + 10*b.d + 100*c.d + 1000*e.d + 10000*f.d + 100000*g.d n FROM {digit} a, {digit} b, {digit} c"
+    )
+    numbers += f", {digit} e, {digit} f, (SELECT 0 d UNION ALL SELECT 1) g"
+    tag = f"REPLACE(ELT(1 + n % {len(kinds)}, {one_of}), '#', n % 1009)"
+    world.execute(f"INSERT INTO tagged SELECT n, {tag} FROM ({numbers}) numbers")
+    return "tagged"
+
+
+@pytest.mark.parametrize(
+    ("template", "python"),
+    [
+        ("user:{{{id}}}", "user:{{{id}}}"),
+        ("{{{id}}}:{tag}", "{{{id}}}:{tag}"),
+        ("t:{tag}:{id}", "t:{tag}:{id}"),
+        ("{tag}{id}", "{tag}{id}"),
+        ("{{{tag}}}{id}", "{{{tag}}}{id}"),
+        ("}}{{x{tag}y:{id}}}", "}}{{x{tag}y:{id}}}"),
+        ("{{all}}:{id}", "{{all}}:{id}"),
+    ],
+)
+@pytest.mark.parametrize("encoder", ["native", "reference"])
+def test_hash_tags_decide(
+    world: World, cluster: RedisCluster, tagged: str, encoder: str, template: str, python: str
+) -> None:
+    """Those of the template, and those that come out of the data."""
+
+    def key(row: Row) -> str:
+        id_, tag = row["id"], row["tag"]
+        assert id_ is not None
+        assert tag is not None
+        return python.format(id=id_.decode(), tag=tag.decode())
+
+    done = world.run(*WORDS, "--table", tagged, "--key", template, "--encoder", encoder)
+    assert_whole(world, tagged, done, key)
+
+
+def test_a_cluster_has_one_database(world: World, cluster: RedisCluster, users_200k: str) -> None:
+    """Another one is refused before anything is written, in one line and a hint."""
+    for url in (f"{cluster.url.with_password().removesuffix('/0')}/3", f"redis://127.0.0.1:{cluster.nodes[0].port}/3"):
+        done = world.run("run", "--table", users_200k, "--job", JOB, "--redis", url)
+        assert done.code in (2, 3)
+        assert "database 3" in done.err
+        assert len(done.err.strip().splitlines()) <= 2, done.err
+        assert "Traceback" not in done.err
+    assert all(node.call("DBSIZE") == 0 for node in cluster.nodes)
+
+
+# ---- something happens in the middle
+
+
+def test_slots_move(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """Several hundred of them, with their keys; keys of a slot that is open are asked for elsewhere."""
+    running = start(world, users_200k, done=80)
+    source, target = six_nodes.masters()[:2]
+    slots = six_nodes.slots_of(source)[:MOVED_SLOTS]
+    slots.sort(key=lambda slot: -int(source.call("CLUSTER", "COUNTKEYSINSLOT", slot)))  # the first has keys
+
+    def wait_for_asking() -> None:
+        if not refusals(source, "ASK"):
+            wait_until(lambda: refusals(source, "ASK"), "a key that belongs into the open slot")
+
+    six_nodes.move_slots(source, target, slots, keys_per_step=2, on_step=wait_for_asking)
+    assert_in_the_middle(running)
+    wait_until(lambda: refusals(source, "MOVED"), "a key that belongs into a slot that has moved")
+    done = go_on(world, running)
+    assert_whole(world, users_200k, done)
+    assert set(slots) <= set(six_nodes.slots_of(target))
+
+
+def test_slots_move_there_and_back(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """A map that was right before is right again: no key is where it was for a while."""
+    running = start(world, users_200k)
+    first, second, third = six_nodes.masters()
+    slots = six_nodes.slots_of(first)[:100]
+    for source, target in ((first, second), (second, third), (third, first)):
+        six_nodes.move_slots(source, target, slots, keys_per_step=1)
+    assert_in_the_middle(running)
+    assert_whole(world, users_200k, go_on(world, running))
+
+
+def test_a_killed_master_is_replaced(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """By its replica, which may lack what the master had confirmed last."""
+    running = start(world, users_200k)
+    master = six_nodes.masters()[0]
+    (replica,) = six_nodes.replicas_of(master)
+    master.stop(kill=True)
+    six_nodes.wait_until_ok()
+    assert replica in six_nodes.masters()
+    assert_in_the_middle(running)
+    assert_whole(world, users_200k, go_on(world, running))
+
+
+def test_a_master_that_comes_back_is_a_replica(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """One after the other is killed and comes back, until each has been a replica and a master."""
+    running = start(world, users_200k, "--rate", "5000")
+    for master in six_nodes.masters():
+        master.stop(kill=True)
+        six_nodes.wait_until_ok()
+        master.start()
+        six_nodes.wait_until_ok()
+        assert_in_the_middle(running)
+    assert_whole(world, users_200k, go_on(world, running))
+
+
+def test_a_replica_takes_over_in_order(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """CLUSTER FAILOVER: nothing can have been lost."""
+    running = start(world, users_200k)
+    for master in six_nodes.masters():
+        six_nodes.failover(six_nodes.replicas_of(master)[0])
+    assert_in_the_middle(running)
+    assert_whole(world, users_200k, go_on(world, running))
+
+
+def test_nodes_come_and_go(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """A new one takes the slots of another one, which leaves."""
+    old = six_nodes.add_node()
+    slots = six_nodes.slots_of(six_nodes.masters()[0])[:MOVED_SLOTS]
+    six_nodes.move_slots(six_nodes.node_of(slots[0]), old, slots)
+    six_nodes.wait_until_ok()
+    running = start(world, users_200k)
+    new = six_nodes.add_node()
+    six_nodes.move_slots(old, new, slots, keys_per_step=2)
+    six_nodes.remove_node(old)
+    assert_in_the_middle(running)
+    done = go_on(world, running)
+    assert_whole(world, users_200k, done)
+    assert new.call("DBSIZE") > 0
+
+
+def test_a_killed_worker_loses_nothing(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """What it had sent to one node and not to another is written again."""
+    running = start(world, users_200k, "--workers", "2")
+    workers = wait_until(lambda: len(found := running.workers()) == 2 and found, "two workers")
+    kill(workers[0])
+    done = go_on(world, running)
+    assert "was killed by SIGKILL" in done.err
+    assert_whole(world, users_200k, done)
+
+
+def test_a_killed_coordinator_is_resumed(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """Also by the URL of another node."""
+    running = start(world, users_200k)
+    kill(running.process.pid)
+    running.process.communicate()
+    wait_until(lambda: not processes_named(f"shardload: worker {JOB}"), "no worker is left")
+    url = six_nodes.masters()[1].url.with_password()
+    done = world.run("resume", JOB, "--rate", "off", "--json", "--redis", url)
+    assert_whole(world, users_200k, done)
+
+
+def test_a_failover_between_stop_and_resume_is_noticed(world: World, six_nodes: RedisCluster, users_200k: str) -> None:
+    """A killed coordinator, and a killed master before anybody resumes."""
+    running = start(world, users_200k)
+    kill(running.process.pid)
+    running.process.communicate()
+    six_nodes.masters()[0].stop(kill=True)
+    six_nodes.wait_until_ok()
+    assert_whole(world, users_200k, world.run("resume", JOB, "--rate", "off", "--json"))
+
+
+def test_a_node_without_a_replica_is_waited_for(world: World, users_200k: str, tmp_path: Path) -> None:
+    """Then the job gives up, resumable. The node comes back empty: what it had had is loaded again."""
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        before, world.redis = world.redis, cluster.url
+        running = start(world, users_200k, "--give-up-after", "5s")
+        node = cluster.masters()[0]
+        node.stop(kill=True)
+        gave_up = running.finish()
+        assert gave_up.code == 3, gave_up.err
+        assert gave_up.summary["status"] == "failed"
+        assert "nothing has succeeded for 5 s" in gave_up.err
+        node.start()
+        cluster.wait_until_ok()
+        assert_whole(world, users_200k, world.run("resume", JOB, "--rate", "off", "--json"))
+        world.redis = before
+
+
+def test_a_node_that_is_back_in_time_costs_nobody_patience(world: World, users_200k: str, tmp_path: Path) -> None:
+    """It is waited for; it comes back empty, and the job loads again what it had had."""
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        before, world.redis = world.redis, cluster.url
+        running = start(world, users_200k)
+        node = cluster.masters()[0]
+        node.stop(kill=True)
+        wait_until(partial(is_down, cluster.masters()[0]), "the others notice it")
+        node.start()
+        cluster.wait_until_ok()
+        assert_in_the_middle(running)
+        assert_whole(world, users_200k, go_on(world, running))
+        world.redis = before
+
+
+def is_down(node: ClusterNode) -> bool:
+    """True when this node says that the cluster does not serve every slot."""
+    return b"cluster_state:fail" in node.call("CLUSTER", "INFO")
