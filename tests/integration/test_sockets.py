@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -113,6 +114,14 @@ def test_is_open_tells_the_truth(tmp_path: Path) -> None:
             wait_until(lambda: not one.is_open(), "the end")
     finally:
         server.stop(kill=True)
+
+
+def test_a_session_ticket_is_no_answer(tls: TlsRedis) -> None:
+    """The server sends it after the handshake, and it makes the socket readable."""
+    with sockets.open_socket(tls.tls_url, 5) as opened:
+        wait_until(lambda: select.select([opened], [], [], 0)[0], "a session ticket")
+        assert sockets.has_nothing_to_read(opened)
+        assert opened.gettimeout() == 5
 
 
 CASES = {

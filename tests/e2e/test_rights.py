@@ -1,0 +1,108 @@
+"""The ACL lines of docs/operations.md: an import with exactly these rights; none of the least can be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shardload.config.urls import TargetUrl
+from shardload.encoding import Payload
+from shardload.errors import TargetError
+from shardload.target import TargetConnection, choose_payload
+from tests.harness import World, by_id
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+LINES = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("ACL SETUSER ")]
+ALL, LEAST, LEAST_WITHOUT_RESTORE = LINES
+SECRET = "s3cret"
+
+
+@pytest.fixture
+def guarded(world: World) -> Iterator[World]:
+    """A world whose user `shardload` is removed at the end."""
+    yield world
+    world.target().acl_deluser("shardload")
+
+
+def allow(world: World, line: str, without: str = "") -> TargetUrl:
+    """Execute a line of the page, perhaps without one of its words; the user's URL."""
+    words = [word.replace(">...", f">{SECRET}") for word in line.split() if word != without]
+    client: Any = world.target()
+    client.acl_deluser("shardload")
+    assert client.execute_command(*words) in (True, b"OK", "OK")
+    return TargetUrl(world.redis.host, world.redis.port, "shardload", SECRET, world.redis.database)
+
+
+def denied(world: World) -> list[str]:
+    """Commands that Redis refused for want of rights, from its ACL LOG."""
+    log: Any = world.target().acl_log()
+    return sorted({str(entry["object"]) for entry in log if entry["username"] == "shardload"})
+
+
+def test_all_rights_of_the_page(guarded: World, users: str) -> None:
+    """With all of them nothing is refused, by the import or by verify; the user can do no more."""
+    url = allow(guarded, ALL)
+    guarded.target().acl_log_reset()
+    words = ["--table", users, "--key", "user:{id}", "--job", "j", "--json"]
+    done = guarded.run("run", *words, SHARDLOAD_REDIS_URL=url.with_password())
+    assert done.code == 0, done.err
+    assert done.summary["encoder"].startswith("native, RESTORE listpack")
+    assert guarded.assert_exact(users, by_id) == 300_000
+    assert guarded.run("verify", "j", SHARDLOAD_REDIS_URL=url.with_password()).code == 0
+    connection = TargetConnection(url, name="j")
+    connection.close()
+    assert denied(guarded) == []
+    for words_of in (("SET", "user:1", "x"), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("HSET", "other:1", "a", "b")):
+        connection = TargetConnection(url)
+        with pytest.raises(TargetError, match="NOPERM"):
+            connection.call(*words_of)
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "encoder"), [(LEAST, "native, RESTORE listpack"), (LEAST_WITHOUT_RESTORE, "native, HSET")]
+)
+def test_the_least_rights_suffice(guarded: World, users: str, line: str, encoder: str) -> None:
+    """A whole import: every key. Without RESTORE it falls back to HSET and says why."""
+    url = allow(guarded, line)
+    words = ["--table", users, "--key", "user:{id}", "--job", "j"]
+    done = guarded.run("run", *words, SHARDLOAD_REDIS_URL=url.with_password())
+    assert done.code == 0, done.err
+    assert encoder in done.out
+    if line is LEAST_WITHOUT_RESTORE:
+        assert "RESTORE is unavailable" in done.out
+        assert "NOPERM" in done.out
+    assert guarded.assert_exact(users, by_id) == 300_000
+    assert SECRET not in done.out + done.err + guarded.run("log", "j").out
+
+
+@pytest.mark.parametrize("line", [LEAST, LEAST_WITHOUT_RESTORE])
+def test_none_of_the_least_can_be_left_out(guarded: World, line: str) -> None:
+    """Each of the commands, taken away, makes the probe fail."""
+    commands = [word for word in line.split() if word.startswith("+")]
+    assert len(commands) >= 2
+    for word in commands:
+        connection = TargetConnection(allow(guarded, line, without=word))
+        with pytest.raises(TargetError, match="NOPERM"):
+            choose_payload(connection, b"user:scratch", "auto", [Payload.LISTPACK, Payload.PLAIN])
+        connection.close()
+        guarded.target().flushdb()
+
+
+def test_what_happens_without_one_of_them(guarded: World) -> None:
+    """The page's table: each command but DEL may be missing."""
+    guarded.make_table("few", "id INT PRIMARY KEY, name VARCHAR(20)")
+    guarded.execute("INSERT INTO few VALUES (1, 'a'), (2, 'b')")
+    for word in [word for word in ALL.split() if word.startswith("+")]:
+        url = allow(guarded, ALL, without=word)
+        guarded.target().flushdb()
+        done = guarded.run("run", "--table", "few", "--key", "user:{id}", SHARDLOAD_REDIS_URL=url.with_password())
+        if word == "+del":
+            assert done.code == 3
+            continue
+        assert done.code == 0, f"{word}: {done.err}"
+        assert ("HSET" in done.out) is (word in ("+restore", "+hgetall")), word
+        assert guarded.assert_exact("few", by_id) == 2
