@@ -55,6 +55,21 @@ def test_resume_reads_them_again(environ: dict[str, str]) -> None:
     assert load_stored(stored, {"state_dir": Path("/s")}, environ) == spec
 
 
+def test_the_password_of_sentinels_is_one(environ: dict[str, str]) -> None:
+    """It is not stored; resume needs the URL again, as the same user of the Sentinels or as another one."""
+    url = "redis+sentinel://a,b/m/0?sentinel_user={}&sentinel_password=hunter2"
+    mysql = {name: value for name, value in environ.items() if "MYSQL" in name}
+    spec = load({"table": "t", "job": "j", "state_dir": Path("/s"), "redis": url.format("s")}, None, mysql)
+    stored: dict[str, Any] = spec.stored()
+    assert stored["redis"] == "redis+sentinel://a:26379,b:26379/m/0?sentinel_user=s"
+    assert "hunter2" not in str(stored)
+    with pytest.raises(SpecError, match="had a password"):
+        load_stored(stored, {"state_dir": Path("/s")}, mysql)
+    for user in ("s", "other"):
+        again = {**mysql, "SHARDLOAD_REDIS_URL": url.format(user)}
+        assert load_stored(stored, {"state_dir": Path("/s")}, again).redis.sentinel_user == user
+
+
 def test_a_url_from_elsewhere_does_not_get_it(environ: dict[str, str]) -> None:
     """A file's password belongs to the URL of the environment; a server that a flag names does not get it."""
     found = load({"table": "t", "mysql": "mysql://other@elsewhere/app"}, None, environ)
