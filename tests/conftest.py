@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from shardload.config.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from shardload.errors import MissingServer
 from shardload.sandbox import RedisServer, Sandbox, seed
 from tests import own_world
 from tests.harness import World, ipc_objects, kill, processes_named, wait_for_the_dead
+
+# Machines are shared and may be slow: no property fails because of the seconds that it, or its examples, took to make.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 Servers = tuple[SourceUrl, TargetUrl]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, Phase
 from shardload.model.orders import Answer, Limits, Order
+from shardload.model.wording import counted
 from shardload.ranges.tracker import Tracker
-from shardload.reporting.text import counted
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ _KEY = (range(-(2**31), 0), range(1, 2**31))  # 0 is IPC_PRIVATE: to look for it
 _OBJECT = {"key": _KEY, "id": _INT}
 _USER = {"uid": range(2**32 - 1)}
 _RUN: dict[str, Any] = {
-    "pid": _INT, "start": _UNSIGNED, "run_id": _UNSIGNED, "started": str, "daemon": bool, "encoder": str,
+    "pid": _INT, "start": _UNSIGNED, "run_id": _UNSIGNED, "started": str, "daemon": bool, "encoder": str, "target": str,
     "ipc_namespace": str, "troubles": [str],
     "ipc": (
         {**_USER, "board": {"id": _INT}, "queues": [{**_OBJECT, "changed": _UNSIGNED}], "semaphore": _OBJECT},
@@ -53,6 +53,7 @@ class RunRecord:
     started: str | None = None
     daemon: bool = False
     encoder: str = ""
+    target: str = ""
     ipc_namespace: str = ""
     troubles: tuple[str, ...] = ()
     ipc: dict[str, Any] | None = None

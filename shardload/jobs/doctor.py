@@ -26,8 +26,8 @@ from shardload.ipc import Board, BoardHeader, create, describe_build, shortages,
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs.status import look
 from shardload.model.limits import MOST_WORKERS
-from shardload.model.wording import a_few_jobs
-from shardload.target import TargetConnection, choose_payload, describe_server
+from shardload.model.wording import a_few_jobs, counted
+from shardload.target import Target, TargetFacts, choose_for_target, open_target
 
 _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range
 _SYSTEMD = Path("/run/systemd/system")
@@ -211,13 +211,14 @@ def _mysql(text: str, passwords: PasswordRules, table: str | None, key_columns: 
 
 def _redis(text: str, template: KeyTemplate | None, reach: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        target = TargetConnection(with_reach(parse_redis(text), typed(reach), {}))
+        target = open_target(with_reach(parse_redis(text), typed(reach), {}))
     except (ValueError, ShardloadError) as error:
         yield _failed("Redis", error)
         return
     try:
-        facts = describe_server(target)
-        yield Finding("ok", "Redis", facts.server)
+        facts = target.describe()
+        yield Finding("ok", "Redis", facts.described)
+        yield from _nodes(facts)
         yield from _writing(target, template)
         if facts.epoch == 0:
             hint = "allow INFO, so that a restart of Redis is noticed"
@@ -231,12 +232,26 @@ def _redis(text: str, template: KeyTemplate | None, reach: Mapping[str, Any]) ->
         target.close()
 
 
-def _writing(target: TargetConnection, template: KeyTemplate | None) -> Iterator[Finding]:
+def _nodes(facts: TargetFacts) -> Iterator[Finding]:
+    """Every master of a cluster; and whether one is a replica."""
+    for node in facts.nodes:
+        if not node.is_master:
+            hint = "name the master in --redis, or its Sentinels"
+            yield Finding("problem", "Redis role", f"{node.address} is a replica: nobody can write to it", hint)
+        if facts.kind == "cluster":
+            told = f"{counted(node.slot_count, 'slot')}, {counted(node.replicas, 'replica')}"
+            yield Finding("ok", "Redis node", f"{node.address}: {told}")
+
+
+def _writing(target: Target, template: KeyTemplate | None) -> Iterator[Finding]:
     """Check whether keys can be written. If the template is known, try such a key: an ACL may allow only those."""
-    name = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}"
-    scratch = (template.filled(name) if template else name).encode()
+
+    def make_key() -> bytes:
+        name = f"shardload-doctor-{os.getpid()}-{os.urandom(4).hex()}"
+        return (template.filled(name) if template else name).encode()
+
     try:
-        choice = choose_payload(target, scratch, "auto", [Payload.LISTPACK, Payload.PLAIN])
+        choice = choose_for_target(target, make_key, "auto", [Payload.LISTPACK, Payload.PLAIN])
     except TargetError as error:
         if template or "permissions to access" not in error.message:  # Redis's words for a key, not for a command
             raise
@@ -248,7 +263,7 @@ def _writing(target: TargetConnection, template: KeyTemplate | None) -> Iterator
         return
     yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
     try:
-        choose_payload(target, scratch, "commands", [], expires=True)
+        choose_for_target(target, make_key, "commands", [], expires=True)
     except TargetError as error:
         if isinstance(error, TargetLost):
             raise

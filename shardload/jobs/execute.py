@@ -51,7 +51,12 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
     """Run the job to its end, or to an orderly stop. The facts at the end, and what stopped it if something did."""
     handler = log.open_log(job.directory.log_file, job.spec.log_format)
     _log.info("job %s begins: %s to %s", job.directory.name, job.spec.mysql, job.spec.redis)
-    about = RunRecord(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), daemon=frame.is_daemon, encoder=job.encoder)
+    about = RunRecord(
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        daemon=frame.is_daemon,
+        encoder=job.encoder,
+        target=job.target.described,
+    )
     stopped: ShardloadError | None = None
     ending: Ending | None = None
     workers = job.spec.workers
@@ -171,4 +176,6 @@ def _facts_at_end(job: Job, workers: int, stopped: ShardloadError | None) -> Job
     state = "complete" if is_all_done else "incomplete"
     if stopped is not None:
         state = "failed" if stopped.exit_code == EXIT_CANNOT_START else "stopped"
-    return settled_facts(job.directory.name, state, totals, encoder=job.encoder, workers=workers)
+    return settled_facts(
+        job.directory.name, state, totals, encoder=job.encoder, target=job.target.described, workers=workers
+    )

@@ -160,6 +160,7 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
         seconds=run_state.seconds_before + now_s - run_state.started_s,
         rows_per_second=(counts.rows_read - run_state.rows_before) / worked_s,
         encoder=run.encoder,
+        target=run.target,
         workers=run_state.workers,
         share=share,
         pid=_live_coordinator(run),
@@ -209,7 +210,7 @@ def _from_journal(directory: JobDirectory, run: RunRecord, state: str) -> JobFac
     if not directory.journal_file.exists():
         return JobFacts(directory.name, state, encoder=run.encoder, workers=workers, pid=run.pid, started=run.started)
     totals = Journal(directory.journal_file).totals()
-    facts = settled_facts(directory.name, state, totals, encoder=run.encoder, workers=workers)
+    facts = settled_facts(directory.name, state, totals, encoder=run.encoder, target=run.target, workers=workers)
     facts = dataclasses.replace(facts, started=run.started, troubles=run.troubles)
     if outcome is None:
         return facts

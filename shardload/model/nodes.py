@@ -36,6 +36,11 @@ class NodeFacts:
     slots: tuple[tuple[int, int], ...] = ALL_SLOTS
     """The hash slots that it has, as (first, last); all of them if it is no node of a cluster."""
 
+    @property
+    def slot_count(self) -> int:
+        """How many slots it has."""
+        return sum(last - first + 1 for first, last in self.slots)
+
     def has_slots_within(self, before: NodeFacts) -> bool:
         """True if it has no slot that the other one did not have."""
         others = {slot for first, last in before.slots for slot in range(first, last + 1)}

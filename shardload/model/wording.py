@@ -25,9 +25,9 @@ def duration(seconds: float, *, roughly: bool = False) -> str:
     return f"{days} day{'' if days == 1 else 's'} {whole_s % _DAY_S // _HOUR_S} h"
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 node`, `1,234 nodes`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """`1 row`, `1,234 rows`; `nouns` is a plural that is not made with an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def a_few_jobs(names: Sequence[str], like: str = "") -> str:

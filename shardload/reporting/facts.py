@@ -37,7 +37,8 @@ class JobFacts:
 
     `seconds` is the time that its runs took. `rows_lost` is about how many rows the table has lost since it was
     planned, 0 for a few. `rows_unfinished` were written in ranges that are not done; if it is not exact, it is at least
-    so many. `pid` is None unless the coordinator is a process of this machine, `exit_code` unless the run has told it.
+    so many. `target` says what Redis it is. `pid` is None unless the coordinator is a process of this machine,
+    `exit_code` unless the run has told it.
     """
 
     job: str
@@ -49,6 +50,7 @@ class JobFacts:
     seconds: float = 0.0
     rows_per_second: float = 0.0
     encoder: str = ""
+    target: str = ""
     workers: int = 0
     share: float = 0.0
     rows_lost: int = 0
@@ -100,6 +102,7 @@ class JobFacts:
             "seconds": round(self.seconds, 3),
             "rows_per_second": round(self.rows_per_second, 1),
             "encoder": self.encoder,
+            "target": self.target,
             "workers": self.workers,
             "rows_lost": self.rows_lost,
             "rows_unfinished": self.rows_unfinished,
@@ -122,7 +125,7 @@ class JobFacts:
         }
 
 
-def settled_facts(job: str, state: str, totals: Totals, *, encoder: str, workers: int) -> JobFacts:
+def settled_facts(job: str, state: str, totals: Totals, *, encoder: str, target: str, workers: int) -> JobFacts:
     """The facts that a journal's totals give."""
     return JobFacts(
         job=job,
@@ -134,6 +137,7 @@ def settled_facts(job: str, state: str, totals: Totals, *, encoder: str, workers
         seconds=totals.seconds,
         rows_per_second=totals.counts.rows_read / totals.seconds if totals.seconds else 0.0,
         encoder=encoder,
+        target=target,
         workers=workers,
         share=totals.share(),
         rows_lost=totals.rows_lost,

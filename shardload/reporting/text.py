@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shardload.model.counts import Counts
-from shardload.model.wording import duration
+from shardload.model.wording import counted, duration
 from shardload.reporting.facts import JobFacts, SlotFacts
 from shardload.reporting.progress import Progress
 
@@ -13,11 +13,6 @@ _SILENT_S = 5  # a heartbeat that is older is told
 def percentage(share: float) -> str:
     """A share (0 to 1) in per cent, never rounded up."""
     return f"{int(share * 1000) / 10:.1f}%"
-
-
-def counted(number: int, noun: str, nouns: str = "") -> str:
-    """`1 row`, `1,234 rows`; `nouns` is a plural that is not made with an s."""
-    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def counts_text(counts: Counts) -> str:
@@ -54,6 +49,7 @@ def summary_lines(facts: JobFacts, why: str) -> list[str]:
         *_unfinished_lines(facts),
         f"  {_speed_text(facts)}, {counted(facts.workers, 'worker')}",
         f"  encoder: {facts.encoder} ({why})",
+        *_target_lines(facts),
     ]
 
 
@@ -77,6 +73,7 @@ def status_lines(facts: JobFacts) -> list[str]:
         f"  {_ranges_text(facts)}",
         *_unfinished_lines(facts),
         f"  {_speed_text(facts)}{left}{limit}",
+        *_target_lines(facts),
     ]
     if facts.is_running and facts.workers:
         lines.append(f"  {len(facts.slots)} of {counted(facts.workers, 'worker')}")
@@ -110,6 +107,10 @@ def _ranges_text(facts: JobFacts) -> str:
 
 def _speed_text(facts: JobFacts) -> str:
     return f"{duration(facts.seconds)}, {facts.rows_per_second:,.0f} rows/s"
+
+
+def _target_lines(facts: JobFacts) -> list[str]:
+    return [f"  target: {facts.target}"] if facts.target else []
 
 
 def _unfinished_lines(facts: JobFacts) -> list[str]:

@@ -24,7 +24,7 @@ _HINTS = {
     "OOM": "raise maxmemory, or choose an evicting maxmemory-policy",
     "READONLY": "this is a replica: name the primary in --redis",
     "LOADING": "wait until Redis has read its data from disk, then try again",
-    "MOVED": "this is a node of a Redis Cluster, and its CLUSTER SLOTS is not allowed: grant it (ACL SETUSER)",
+    "MOVED": "this is a node of a Redis Cluster: write redis+cluster:// in --redis, or allow INFO",
     "CLUSTERDOWN": "wait until the cluster has a master for every slot: see CLUSTER INFO and CLUSTER NODES",
     _FULL: "raise Redis's maxclients, or use fewer --workers",
 }

@@ -81,7 +81,7 @@ def parse_slots(reply: Any, asked: Address) -> Topology:
                 raise ValueError
             owners.append((int(first), int(last), _address(master, asked)))
             replicas += [_address(other, asked) for other in others]
-    except (TypeError, ValueError, IndexError, UnicodeDecodeError):
+    except (TypeError, ValueError, IndexError, AttributeError):
         raise TargetLost("the answer to CLUSTER SLOTS cannot be understood", NO_REDIS) from None
     return Topology(tuple(sorted(owners, key=lambda one: one[0])), tuple(dict.fromkeys(replicas)))
 

@@ -21,6 +21,7 @@ FACTS = JobFacts(
     seconds=12.34,
     rows_per_second=100_046.0,
     encoder="reference",
+    target="redis 7.2.4",
     workers=4,
 )
 
@@ -35,8 +36,8 @@ def test_the_names_of_the_json_are_an_interface() -> None:
     assert json.dumps(FACTS.summary_json()) == (
         '{"job": "users", "status": "incomplete", "rows_read": 1234567, "keys_written": 1234500, "rows_skipped": 60, '
         '"rows_failed": 7, "ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
-        '"rows_per_second": 100046.0, "encoder": "reference", "workers": 4, "rows_lost": 0, "rows_unfinished": 0, '
-        '"rows_unfinished_exact": true}'
+        '"rows_per_second": 100046.0, "encoder": "reference", "target": "redis 7.2.4", "workers": 4, '
+        '"rows_lost": 0, "rows_unfinished": 0, "rows_unfinished_exact": true}'
     )
 
 
@@ -47,7 +48,8 @@ def test_the_text_for_a_person() -> None:
         "  1,234,567 rows read = 1,234,500 keys written + 60 skipped + 7 failed\n"
         "  24 of 25 ranges done, 3 needed more than one try\n"
         "  12.3 s, 100,046 rows/s, 4 workers\n"
-        "  encoder: reference (as asked)"
+        "  encoder: reference (as asked)\n"
+        "  target: redis 7.2.4"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shardload.encoding import Form, Payload
-from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.errors import TargetBusy, TargetError, TargetLost, TargetMoved
 from shardload.target.replies import Replies
 
 FENCE = b"$16\r\n0123456789abcdef\r\n"
@@ -110,3 +110,70 @@ def test_a_reply_too_many_without_a_fence() -> None:
     with pytest.raises(TargetLost, match="more replies"):
         found.take(b"+OK\r\n" * 6 + b"-OOM\r\n")
     assert found.outstanding == 6
+
+
+# ---- refusals of a cluster's node
+
+MOVED = b"-MOVED 7 10.0.0.1:7001\r\n"
+ASK = b"-ASK 7 10.0.0.1:7001\r\n"
+TRYAGAIN = b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
+ABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+REFUSED = [
+    (RESTORE, MOVED, "MOVED"),
+    (RESTORE, ASK, "ASK"),
+    (RESTORE, b"-CLUSTERDOWN Hash slot not served\r\n", "CLUSTERDOWN"),
+    (RESTORE, b"-LOADING Redis is loading the dataset in memory\r\n", "LOADING"),
+    (PLAIN, MOVED * 2, "MOVED"),
+    (PLAIN, b":1\r\n" + ASK, "ASK"),
+    (WHOLE, b"+OK\r\n" + MOVED * 2 + ABORT, "MOVED"),
+    (WHOLE, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n" + ASK, "ASK"),
+    (WHOLE_TTL, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n" + TRYAGAIN + b":0\r\n", "TRYAGAIN"),
+]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+@pytest.mark.parametrize(("form", "refusal", "word"), REFUSED)
+def test_refused_keys_are_noted(form: Form, refusal: bytes, word: str, size: int) -> None:
+    """Each with its batch and its place in it; all other keys count, and so does the batch."""
+    good = ANSWERS[form][0]
+    stream = good * 2 + refusal + good + FENCE + refusal + good + refusal + FENCE + good + FENCE
+    found = Replies(form, follows=True)
+    for keys in (4, 3, 1):
+        found.expect(keys * form.replies_per_key, FENCE)
+    for at in range(0, len(stream), size):
+        assert 0 < found.least_bytes(0, 1 << 20) <= len(stream) - at
+        found.take(stream[at : at + size])
+    assert (found.outstanding, found.batches_done) == (0, 3)
+    assert [(one.batch, one.key, one.error.word) for one in found.refused] == [(0, 2, word), (1, 0, word), (1, 2, word)]
+
+
+@pytest.mark.parametrize(("form", "refusal", "word"), REFUSED[:6])
+def test_refused_keys_end_a_connection_that_does_not_follow(form: Form, refusal: bytes, word: str) -> None:
+    """To a single server."""
+    found = replies(form, 1)
+    with pytest.raises(TargetError, match=word):
+        found.take(refusal + FENCE)
+
+
+def test_another_error_is_not_followed() -> None:
+    """What no other node would do either is raised, and what came before it counts."""
+    found = Replies(RESTORE, follows=True)
+    found.expect(3, FENCE)
+    with pytest.raises(TargetError, match="Bad data format"):
+        found.take(b"+OK\r\n" + MOVED + b"-ERR Bad data format\r\n" + FENCE)
+    assert (found.outstanding, len(found.refused)) == (0, 1)
+
+
+def test_where_a_refusal_leads_to() -> None:
+    """Slot and address; no host means that of the node that was asked."""
+    found = Replies(RESTORE, follows=True)
+    found.expect(4, FENCE)
+    found.take(b"-MOVED 1 ::1:7001\r\n-MOVED 2 :7002\r\n-ASK 3 ?:7003\r\n-ASK 16383 host.example:65535\r\n" + FENCE)
+    errors = [one.error for one in found.refused]
+    assert all(isinstance(error, TargetMoved) for error in errors)
+    assert [(e.slot, e.host, e.port, e.asks) for e in errors if isinstance(e, TargetMoved)] == [
+        (1, "::1", 7001, False),
+        (2, "", 7002, False),
+        (3, "", 7003, True),
+        (16383, "host.example", 65535, True),
+    ]
