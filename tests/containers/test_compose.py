@@ -45,6 +45,12 @@ class Project:
         ask = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli'
         self.must("exec", "--no-TTY", "redis", "sh", "-c", f"{ask} flushall")
 
+    def node(self, number: int, *words: str) -> str:
+        """What this node of the cluster answers."""
+        ask = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" redis-cli'
+        where = ("exec", "--no-TTY", "--index", str(number), "node", "sh", "-c")
+        return self.must("--profile", "cluster", *where, f"{ask} {' '.join(words)}")
+
     def status(self, container: str, job: str) -> dict[str, Any]:
         """What `shardload status` says in the container of the import; empty before there is a job."""
         done = run("docker", "exec", container, "shardload", "status", job, "--json")
@@ -63,7 +69,7 @@ def project(image_of: Callable[[str], str], shardload_image: str, tell: Callable
     tell(f"docker-compose.yml: {', '.join(images.values())}")
     project = Project(images | {"ROWS": str(ROWS), "SHARDLOAD_IMAGE": IMAGE})
     yield project
-    project.must("down", "--volumes", "--remove-orphans")
+    project.must("--profile", "cluster", "down", "--volumes", "--remove-orphans")
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +92,17 @@ def middle(project: Project, container: str, job: str) -> None:
 
 def test_the_file_can_be_read(project: Project) -> None:
     """Each service has its limits; no password is a value in it, no port is open; what waits, waits for health."""
-    services = json.loads(project.must("config", "--format", "json"))["services"]
-    assert set(services) == {"mysql", "redis", "seed", "import", "verify"}
+    simple = {"mysql", "redis", "seed", "import", "verify"}
+    assert set(json.loads(project.must("config", "--format", "json"))["services"]) == simple
+    services = json.loads(project.must("--profile", "cluster", "config", "--format", "json"))["services"]
+    assert set(services) == simple | {"node", "form-cluster", "import-cluster", "verify-cluster"}
     for name, service in services.items():
         assert service["mem_limit"], name
         assert service["cpus"], name
         assert "ports" not in service, name
         for variable, value in service.get("environment", {}).items():
             assert "PASSWORD" not in variable or value.startswith("/run/secrets/"), f"{name}: {variable}"
-    assert {name for name in services if "healthcheck" in services[name]} == {"mysql", "redis"}
+    assert {name for name in services if "healthcheck" in services[name]} == {"mysql", "redis", "node"}
 
 
 def test_the_whole_story(project: Project) -> None:
@@ -110,6 +118,29 @@ def test_the_whole_story(project: Project) -> None:
     ):
         assert told in done.out
     project.must("down", "--volumes")
+    assert not left()
+
+
+def test_the_whole_story_of_a_cluster(project: Project) -> None:
+    """One command again: six nodes, which become three masters with a replica each; users, import, comparison."""
+    done = project.run(
+        "--profile", "cluster", "up", "--build", "--abort-on-container-failure", "--exit-code-from", "verify-cluster",
+        "--attach-dependencies", "verify-cluster", deadline_s=600,
+    )  # fmt: skip
+    print(done.out)
+    assert done.code == 0, project.run("--profile", "cluster", "logs").out
+    for told in (
+        f"{ROWS:,} users in table user",
+        "[OK] All 16384 slots covered.",
+        "job demo-cluster: complete",
+        f"{ROWS:,} rows read = {ROWS:,} keys written",
+        f"{ROWS:,} rows compared: 0 missing, 0 different, 0 of another type, 0 rows that make no key",
+    ):
+        assert told in done.out
+    nodes = [project.node(number, "cluster", "nodes") for number in range(1, 7)]
+    assert all(told.count(" connected") == 6 for told in nodes)
+    assert sum("myself,master" in told for told in nodes) == sum("myself,slave" in told for told in nodes) == 3
+    project.must("--profile", "cluster", "down", "--volumes")
     assert not left()
 
 
