@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from shardload.config.urls import TargetUrl, parse_redis
-from shardload.errors import ShardloadError, TargetBusy, TargetLost
+from shardload.errors import ShardloadError, TargetBusy, TargetError, TargetLost
 from shardload.process import is_stopped
 from shardload.sandbox.servers import RedisServer, wait_for
 from shardload.target import TargetConnection
@@ -163,6 +163,7 @@ class RedisCluster:
     ) -> None:
         """Move slots with their keys while the cluster is in use, as `redis-cli --cluster reshard` does.
 
+        A master that gives its last slot becomes a replica of the target, and so do its replicas (Redis 7).
         `on_step` is called after each step, while the slot is open: some keys are here and some are there.
         """
         with ExitStack() as stack:
@@ -179,7 +180,7 @@ class RedisCluster:
                     connections[source.id].call("MIGRATE", *where, "KEYS", *keys)
                     on_step()
                 for connection in connections.values():  # the target first: it must never be nobody's
-                    connection.call("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+                    _give(connection, slot, target.id)
 
     def remove_node(self, node: ClusterNode) -> None:
         """Take out a node that has no slots and that nobody follows. ShardloadError if it has."""
@@ -235,6 +236,15 @@ class RedisCluster:
             return told["master_link_status"] == "up"
         fed = [value for name, value in told.items() if name.startswith("slave") and "state=online" in value]
         return len(fed) == len(self.replicas_of(node))
+
+
+def _give(connection: TargetConnection, slot: int, id_: str) -> None:
+    """Tell a node who has the slot now. A source that has given its last one may be the target's replica already."""
+    try:
+        connection.call("CLUSTER", "SETSLOT", slot, "NODE", id_)
+    except TargetError as error:
+        if "only with masters" not in error.message:
+            raise
 
 
 def _settled(node: ClusterNode) -> set[str]:
