@@ -14,7 +14,8 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from shardload.errors import StoppedBySignal
 from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
 from shardload.ranges.split import split
-from shardload.sandbox import Sandbox, seed
+from shardload.sandbox import RedisCluster, RedisServer, Sandbox, seed
 from shardload.target import TargetConnection, describe_server
 
 TTL_S = 7 * 86400
@@ -66,17 +67,22 @@ def main() -> None:
 
 
 def _measure(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, list[Cost]]:
-    """Everybody in turn, several times, each into an empty Redis."""
-    field = _field(sandbox, arguments)
+    """Everybody in turn, several times, each into an empty Redis or cluster."""
+    cluster = RedisCluster(sandbox.directory / "cluster")
+    field = _field(sandbox, cluster, arguments)
     costs: dict[str, list[Cost]] = {name: [] for name in field}
-    for turn in range(arguments.times):
-        for name, run in field.items():
-            client = redis.Redis(port=sandbox.redis.port)
-            client.flushall()
-            cost = measured(run, sandbox.mysql.pid, sandbox.redis.pid)
-            _check_keys(client, name, arguments.rows)
-            costs[name].append(cost)
-            _say(f"{turn + 1}/{arguments.times} {name}: {cost.wall_s:.2f} s {cost.note}")
+    with ExitStack() as stack:
+        if report.CLUSTER in field:
+            stack.enter_context(cluster)
+        for turn in range(arguments.times):
+            for name, run in field.items():
+                servers: Sequence[RedisServer] = cluster.nodes if name == report.CLUSTER else [sandbox.redis]
+                for server in [sandbox.redis, *cluster.nodes]:
+                    redis.Redis(port=server.port, socket_timeout=None).flushall()
+                cost = measured(run, sandbox.mysql.pid, [server.pid for server in servers])
+                _check_keys(servers, name, arguments.rows)
+                costs[name].append(cost)
+                _say(f"{turn + 1}/{arguments.times} {name}: {cost.wall_s:.2f} s {cost.note}")
     return costs
 
 
@@ -96,7 +102,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contender]:
+def _field(sandbox: Sandbox, cluster: RedisCluster, arguments: argparse.Namespace) -> dict[str, Contender]:
     """Every contender, by name; the ready files are made only for those who read them."""
 
     def load(workers: int, *words: str, reference: bool = False) -> Contender:
@@ -114,6 +120,8 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
         # beside the default ranges, its measure, for a turn takes minutes, in which machines change
         f"{report.DEFAULT}, --range-rows 1000": load(2, *restore, "--range-rows", "1000"),
         report.DEFAULT: load(2, *restore),
+        # beside its measure too: what a row costs the workers
+        report.CLUSTER: lambda: load(2, *restore, "--redis", cluster.url.with_password())(),
         "shardload, 1 worker": load(1, *restore),
         "shardload, 4 workers": load(4, *restore),
         report.EXPIRING: load(2, *restore, *ttl),
@@ -131,10 +139,10 @@ def _field(sandbox: Sandbox, arguments: argparse.Namespace) -> dict[str, Contend
     return field
 
 
-def _check_keys(client: redis.Redis, name: str, rows: int) -> None:
+def _check_keys(servers: Sequence[RedisServer], name: str, rows: int) -> None:
     """As many keys as rows, all of them with an expiry or none. SystemExit if not."""
-    found = client.info("keyspace").get("db0", {})
-    keys, expiring = found.get("keys", 0), found.get("expires", 0)
+    found = [redis.Redis(port=server.port).info("keyspace").get("db0", {}) for server in servers]
+    keys, expiring = (sum(one.get(what, 0) for one in found) for what in ("keys", "expires"))
     wanted = rows if any(word in name for word in ("--ttl", "EXPIRE")) else 0
     if (keys, expiring) != (rows, wanted):
         raise SystemExit(f"{name}: {keys} keys, {expiring} with an expiry, not {rows} and {wanted}")

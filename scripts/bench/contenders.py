@@ -128,7 +128,8 @@ def restore_floor(sandbox: Sandbox, file: Path, keys: int) -> str:
 
 
 def shardload(sandbox: Sandbox, workers: int, *words: str, reference: bool = False) -> str:
-    """The real command. The note is its workers' CPU and peak memory, as its log tells them, and its seconds."""
+    """The real command. The note is its workers' CPU and peak memory, as its log tells them, and its seconds. `--redis`
+    among the words names another target than the sandbox's Redis."""
     state = sandbox.directory / "state"
     shutil.rmtree(state, ignore_errors=True)
     command = [

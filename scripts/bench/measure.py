@@ -8,7 +8,7 @@ import resource
 import select
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +36,9 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def measured(run: Callable[[], str], mysqld_pid: int, redis_pid: int) -> Cost:
+def measured(run: Callable[[], str], mysqld_pid: int, redis_pids: Sequence[int]) -> Cost:
     """Run it once, in a forked child, so that its own and its children's CPU and memory are told apart from ours."""
-    before = cpu_s(mysqld_pid), cpu_s(redis_pid)
+    before = cpu_s(mysqld_pid), sum(map(cpu_s, redis_pids))
     reading, writing = os.pipe()
     started_s = time.monotonic()
     pid = os.fork()
@@ -64,7 +64,7 @@ def measured(run: Callable[[], str], mysqld_pid: int, redis_pid: int) -> Cost:
     if status:
         raise RuntimeError(note)
     return Cost(
-        wall_s, float(cpu_text), cpu_s(mysqld_pid) - before[0], cpu_s(redis_pid) - before[1],
+        wall_s, float(cpu_text), cpu_s(mysqld_pid) - before[0], sum(map(cpu_s, redis_pids)) - before[1],
         max(peaks_kib.values(), default=0) / 1024, note,
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ README = ROOT / "README.md"
 PIPE = "mysql, piped to redis-cli"
 PIPE_EXPIRING = "mysql, piped to redis-cli, with EXPIRE"
 DEFAULT = "shardload, 2 workers"
+CLUSTER = f"{DEFAULT}, into a cluster of three"
 EXPIRING = "shardload, 2 workers, --ttl 7d --ttl-jitter 10%"
 # What the chart shows: each group is compared with its own pipe, which comes first.
 GROUPS = (
