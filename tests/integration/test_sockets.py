@@ -348,6 +348,19 @@ def test_a_full_server(own_redis: RedisServer) -> None:
         assert "raise Redis's maxclients" in refused(own_redis.url, TargetFull).hint
 
 
+def test_a_full_server_with_tls(tls: TlsRedis) -> None:
+    """It cannot say so before the handshake, and closes the connection: the hint has that cause, too."""
+    with connected(tls.url) as one:
+        before = one.call("CONFIG", "GET", "maxclients")[1]
+        one.call("CONFIG", "SET", "maxclients", "1")
+        try:
+            error = refused(tls.tls_url, TargetLost)
+        finally:
+            one.call("CONFIG", "SET", "maxclients", before)
+    assert "Redis closed the connection at the TLS handshake" in error.message
+    assert "maxclients" in error.hint
+
+
 # ---- unix sockets
 
 
