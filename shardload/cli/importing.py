@@ -50,7 +50,7 @@ def resume(job: str, state_dir: Path | None, daemon: bool, chdir: str, **flags: 
 @_FILE
 @planned_job
 def plan(file: Path | None, **flags: Any) -> int:
-    """Show what `run` with the same flags would do, and change nothing. Redis is not asked, and need not be named."""
+    """Show what `run` with the same flags would do, and change nothing. Redis need not be named."""
     from shardload.jobs.plan import show_plan
 
     show_plan(file, flags)

@@ -79,6 +79,17 @@ class TargetUrl(ServerUrl):
         return (Address(self.host, self.port), *self.more)
 
     @property
+    def identity(self) -> str:
+        """What stays if the same target is named by others of its nodes, or of its Sentinels; `str()` of one server."""
+        if self.kind == "standalone":
+            return str(self)
+        return (
+            f"a cluster, database {self.database}"
+            if self.kind == "cluster"
+            else (f"the Sentinels' master {self.service}, database {self.database}")
+        )
+
+    @property
     def has_secret(self) -> bool:
         """True if `str()` leaves a password out."""
         return self.password is not None or self.sentinel_password is not None

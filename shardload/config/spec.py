@@ -33,7 +33,7 @@ from shardload.model.limits import (
     range_rows_under,
 )
 
-_NO_REDIS = TargetUrl(
+NO_REDIS = TargetUrl(
     host="none", port=0, user="", password=None, database="0"
 )  # a placeholder, where no Redis is needed
 _LONGEST_TTL_S = 100 * 366 * 86400.0
@@ -99,7 +99,7 @@ class JobSpec(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What may not change when a job is resumed: both servers, and what is written. JSON types only."""
-        servers = {"mysql": without_user(str(self.mysql)), "redis": without_user(str(self.redis))}
+        servers = {"mysql": without_user(str(self.mysql)), "redis": without_user(self.redis.identity)}
         return servers | self.model_dump(mode="json", include={"table", "columns", "key", "null", "ttl", "ttl_jitter"})
 
 
@@ -133,7 +133,7 @@ def load(
             values[key], origins[key] = value, "--" + key.replace("_", "-")
     values.setdefault("state_dir", environment.default_state_dir(environ))
     if not needs_redis:
-        values.setdefault("redis", _NO_REDIS)
+        values.setdefault("redis", NO_REDIS)
     if "job" not in values and isinstance(values.get("table"), str):
         values["job"] = _default_job_name(values["table"])
     return _with_files(_validated(values, origins), origins)
@@ -191,7 +191,7 @@ def _with_files(spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
     if file is not None:
         key = read_public_key(file, origins["mysql_server_public_key_path"])
     rules = PasswordRules(spec.mysql_enable_cleartext_plugin, spec.mysql_get_server_public_key, key)
-    redis = spec.redis if spec.redis == _NO_REDIS else with_reach(spec.redis, dict(spec), origins)
+    redis = spec.redis if spec.redis == NO_REDIS else with_reach(spec.redis, dict(spec), origins)
     return spec.model_copy(update={"mysql": replace(spec.mysql, passwords=rules), "redis": redis})
 
 

@@ -1,4 +1,4 @@
-"""Shows what an import would do, and changes nothing: estimate, ranges, the first key. Redis is not asked."""
+"""Shows what an import would do, and changes nothing: estimate, ranges, the first key; the target, if it is named."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from shardload import source
 from shardload.config import spec
+from shardload.errors import TargetError
 from shardload.jobs import prepare
 from shardload.jobs.launch import warn_of_collisions
 from shardload.model.keys import PlannedRange
@@ -36,11 +37,22 @@ def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
             first = _first_key(connection, wanted, subject, ranges)
         finally:
             source.abandon(connection)
+        target = _target_text(wanted)
         warn_of_collisions(subject)
         if wanted.json_summary:
-            echo(json.dumps(_in_json(wanted, subject, ranges, estimate, first)))
+            echo(json.dumps(_in_json(wanted, subject, ranges, estimate, first, target)))
         else:
-            echo(*_lines(wanted, subject, ranges, estimate, first))
+            echo(*_lines(wanted, subject, ranges, estimate, first, target))
+
+
+def _target_text(wanted: spec.JobSpec) -> str:
+    """The target in words, or why it cannot be asked, which is no reason not to plan; empty if none is named."""
+    if wanted.redis == spec.NO_REDIS:
+        return ""
+    try:
+        return prepare.ask_target(wanted, ()).described
+    except TargetError as error:
+        return f"not asked: {error}"
 
 
 def _first_key(
@@ -60,11 +72,13 @@ def _in_json(
     ranges: Sequence[PlannedRange],
     estimate: int,
     first: FirstKey | None,
+    target: str,
 ) -> dict[str, Any]:
     key, fields = first or (None, [])
     return {
         "table": wanted.table,
         "mysql": str(wanted.mysql),
+        "target": target or None,
         "rows_estimated": estimate,
         "ranges": len(ranges),
         "key_column": subject.key_column,
@@ -81,6 +95,7 @@ def _lines(
     ranges: Sequence[PlannedRange],
     estimate: int,
     first: FirstKey | None,
+    target: str,
 ) -> list[str]:
     lines = [f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges"]
     if ranges:
@@ -89,7 +104,7 @@ def _lines(
         key, fields = first
         lines.append(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
         lines += [f"  {_shown(name)} = {_shown(value)}" for name, value in fields]
-    return lines
+    return [*lines, f"target: {target}"] if target else lines
 
 
 def _shown(value: bytes) -> str:

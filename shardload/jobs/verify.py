@@ -33,7 +33,8 @@ def verify(name: str, state_dir: Path | None, flags: Mapping[str, Any]) -> int:
             echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
         echo(
             f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
-            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
+            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key",
+            f"target: {found.target}",
         )
     return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
 
@@ -45,20 +46,26 @@ def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differenc
     prepare.check_unchanged(directory.name, "table", journal.fact("table"), subject.description())
     journal.close()
     target = open_target(wanted.redis)
-    return _compare_table(connection, target, wanted.table, subject.key_column, subject.layout)
+    found = Differences(target=target.describe().described)
+    _compare_table(connection, target, wanted.table, subject.key_column, subject.layout, found)
+    return found
 
 
 def _compare_table(
-    connection: source.Connection[Any], target: Target, table: str, key_column: str, layout: Layout
-) -> Differences:
-    """Compare the whole table, as it is now. Rows are read and counted in one snapshot, if the storage engine has them.
-    SourceError if MySQL sends fewer rows than it counts."""
-    found = Differences()
+    connection: source.Connection[Any],
+    target: Target,
+    table: str,
+    key_column: str,
+    layout: Layout,
+    found: Differences,
+) -> None:
+    """Compare the whole table, as it is now, and add to `found`. Rows are read and counted in one snapshot, if the
+    storage engine has them. SourceError if MySQL sends fewer rows than it counts."""
     source.begin_snapshot(connection)
     space = source.TableKeys(connection, table, key_column)
     whole = space.bounds()
     if whole is None:
-        return found
+        return
     waiting: list[source.Values] = []
     waiting_bytes = 0
     for values in source.rows_of(connection, table, key_column, layout, whole):
@@ -75,4 +82,3 @@ def _compare_table(
             f"MySQL sent {found.rows_compared:,} rows of table {table} and counts {counted:,}: not all were compared",
             "something cuts results short, a proxy with a limit for rows perhaps; or rows came in meanwhile",
         )
-    return found

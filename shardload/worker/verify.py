@@ -17,8 +17,9 @@ MOST_SHOWN = 20
 
 @dataclass
 class Differences:
-    """What was found. The first MOST_SHOWN differences are kept in words."""
+    """What was found in this target. The first MOST_SHOWN differences are kept in words."""
 
+    target: str
     rows_compared: int = 0
     rows_without_key: int = 0
     missing: int = 0
