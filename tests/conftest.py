@@ -159,6 +159,12 @@ def many_users(servers: Servers) -> str:
 
 
 @pytest.fixture(scope="session")
+def few_users(servers: Servers) -> str:
+    """A small one, for what the number of rows does not matter to."""
+    return _seeded(servers, 20_000)
+
+
+@pytest.fixture(scope="session")
 def users_200k(servers: Servers) -> str:
     """One that fills several servers, for tests of clusters and failovers."""
     return _seeded(servers, 200_000)

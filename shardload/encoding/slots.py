@@ -29,6 +29,5 @@ def make_routes(owners: Iterable[tuple[int, int, int]]) -> array[int]:
     """
     routes = array("H", bytes(2 * SLOTS))
     for first, last, node in owners:
-        for slot in range(first, last + 1):
-            routes[slot] = node
+        routes[first : last + 1] = array("H", [node]) * (last + 1 - first)
     return routes

@@ -61,9 +61,12 @@ class Cluster:
             raise
 
     def send(self, parts: Iterable[Part]) -> None:
-        """Send a batch's parts, each to its node. TargetLost if a connection breaks."""
+        """Send parts, each to its node. TargetLost if a connection breaks."""
+        by_node: dict[int, list[Part]] = {}
         for part in parts:
-            self._node(part.node).send(part)
+            by_node.setdefault(part.node, []).append(part)
+        for number, several in by_node.items():
+            self._node(number).send(several)
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None] = lambda: None) -> None:
         """Read replies until at most so many lines are outstanding at each node; none at a node that is not named. Keys

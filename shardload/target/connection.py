@@ -89,16 +89,17 @@ class TargetConnection:
         refused, self._replies.refused = self._replies.refused, []
         return refused
 
-    def send(self, commands: bytes | memoryview, replies: int) -> None:
-        """Send the packed commands of whole keys; `replies` is how many lines Redis will answer. TargetLost if the
-        connection breaks."""
+    def send(self, commands: bytes | memoryview, replies: int, *more: bytes | memoryview) -> None:
+        """Send the packed commands of whole keys, and `more` of them; `replies` is how many lines Redis will answer to
+        all of them. TargetLost if the connection breaks."""
         ping, fence = self._next_fence() if self._has_fences else (b"", b"")
+        pieces = (commands, *more, ping)
         with _WRITING:
-            sent = self._socket.sendmsg([commands, ping]) if self._is_plain else 0
-            if sent < len(commands):
-                self._socket.sendall(memoryview(commands)[sent:])
-            if sent < len(commands) + len(ping):
-                self._socket.sendall(ping[max(0, sent - len(commands)) :])
+            sent = self._socket.sendmsg(pieces) if self._is_plain else 0
+            for piece in pieces:
+                if sent < len(piece):
+                    self._socket.sendall(memoryview(piece)[sent:])
+                sent = max(0, sent - len(piece))
         self._replies.expect(replies, fence)
 
     def confirm(self, leave: int = 0, on_wait: Callable[[], None] = lambda: None) -> None:

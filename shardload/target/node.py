@@ -60,13 +60,16 @@ class Node:
         self.connection = connection
         self.facts = facts
         self._form = form
-        self._sent: deque[Part] = deque()
+        self._sent: deque[list[Part]] = deque()
         self._done = 0  # of the batches that were sent, how many are not in `_sent` any more
 
-    def send(self, part: Part) -> None:
-        """Send a batch's part, and keep its commands until they are confirmed. TargetLost if the connection breaks."""
-        self.connection.send(part.commands, part.keys * self._form.replies_per_key)
-        self._sent.append(part)
+    def send(self, parts: list[Part]) -> None:
+        """Send parts as one batch, and keep their commands until they are confirmed. TargetLost if the connection
+        breaks."""
+        keys = sum(part.keys for part in parts)
+        first, *more = [part.commands for part in parts]
+        self.connection.send(first, keys * self._form.replies_per_key, *more)
+        self._sent.append(parts)
 
     def confirm(self, leave: int, on_wait: Callable[[], None]) -> list[Request]:
         """Read replies until at most `leave` lines are outstanding. The result: the keys that the node did not write,
@@ -74,7 +77,8 @@ class Node:
         self.connection.confirm(leave, on_wait)
         requests = []
         for batch, refused in groupby(self.connection.take_refused(), key=lambda one: one.batch):
-            keys = split_keys(bytes(self._sent[batch - self._done].commands), self._form.commands_per_key)
+            commands = b"".join(part.commands for part in self._sent[batch - self._done])
+            keys = split_keys(commands, self._form.commands_per_key)
             requests += [request_for(keys[one.key], one.error) for one in refused]
         while self._done < self.connection.batches_done:
             self._sent.popleft()

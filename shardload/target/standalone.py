@@ -29,7 +29,7 @@ class Standalone:
         self.epoch = facts.epoch
 
     def send(self, parts: Iterable[Part]) -> None:
-        """Send a batch. TargetLost if the connection breaks."""
+        """Send parts. TargetLost if the connection breaks."""
         for part in parts:
             self._connection.send(part.commands, part.keys * self._replies_per_key)
 

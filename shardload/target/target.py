@@ -37,7 +37,7 @@ class Target(Protocol):
         ...
 
     def send(self, parts: Iterable[Part], /) -> None:
-        """Send a batch's parts, each to its node. TargetLost if a connection breaks."""
+        """Send parts, each to its node. TargetLost if a connection breaks."""
         ...
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None], /) -> None:

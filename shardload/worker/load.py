@@ -6,6 +6,7 @@ A range's last batches are still in flight when the next range begins: Redis wor
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 from shardload.errors import ShardloadError, SourceDoubtful, TargetError
 from shardload.ipc import Phase
@@ -23,6 +24,15 @@ from shardload.worker.writer import Writer
 _RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 
 
+@dataclass
+class _Range:
+    """The current range. `epoch` is the target's when it was begun; `counts` are of all batches that were read."""
+
+    task: Task
+    epoch: int
+    counts: Counts = field(default_factory=Counts)
+
+
 class Load:
     """The kind of work that an import does. It opens MySQL and Redis itself, after the fork."""
 
@@ -32,13 +42,14 @@ class Load:
         self._reader = Reader(settings)
         self._writer = Writer(settings, f"shardload:{settings.directory.name}:{session.slot}")
         self._inflight = Inflight()
+        self._range: _Range
         self._has_written = False  # keys of the current range
         self._is_up = False  # both servers were reached once
         self._throttle = Throttle(
             session.board,
             beat=lambda: session.beat(Phase.HELD_BACK),
             must_stop=session.must_hand_back,
-            settle=lambda: self._confirm(len(self._inflight)),
+            settle=self._settle,
             renew=lambda: self._writer.renew(has_written=self._has_written),
         )
 
@@ -65,19 +76,15 @@ class Load:
         self._confirm(len(self._inflight) - 1)  # meanwhile; Redis still has a batch to go on with
         self._session.beat(Phase.READING)
         self._reader.begin()
-        counts, ended, self._has_written = Counts(), False, False
-        epoch = self.epoch
+        self._range, self._has_written, ended = _Range(task, self.epoch), False, False
         while not ended:
             if self._session.must_hand_back():
-                self._confirm(len(self._inflight))
-                raise Interrupted(counts)
-            batch, replies, ended = self._send_batch(task)
-            counts += batch
-            if ended:
-                self._check(task, counts)
-            now_s = time.monotonic()
-            self._inflight.add(Sent(task, counts, ended, replies, batch.target_bytes, now_s, epoch))
-            self._confirm(self._inflight.due(now_s))
+                self._settle()
+                raise Interrupted(self._range.counts)
+            ended = self._read_batch()
+            if ended or self._throttle.is_limiting or self._writer.is_full:
+                self._send_batches(ended=ended)
+                self._confirm(self._inflight.due(time.monotonic()))
 
     def finish(self) -> None:
         """Wait until Redis has confirmed everything in flight. Unconfirmed if it does not, or if the last result goes
@@ -115,6 +122,37 @@ class Load:
             self._session.beat(Phase.READING)
             self._session.ring()
 
+    def _read_batch(self) -> bool:
+        """Read and encode what has arrived, and have it written. True if the range ended."""
+        self._session.beat(Phase.READING)
+        self._reader.route(self._writer.routes)
+        batch = self._reader.batch(self._throttle.piece_bytes())
+        current = self._range
+        if batch.set_aside:
+            self._settings.directory.write_report(current.task.range_id, current.task.attempt, batch.set_aside)
+        self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
+        self._writer.add(batch)
+        current.counts += Counts(
+            rows_read=batch.rows_read,
+            keys_written=batch.keys,
+            rows_skipped=batch.rows_skipped,
+            rows_failed=len(batch.set_aside),
+            source_bytes=batch.consumed_bytes,
+            target_bytes=batch.target_bytes,
+        )
+        return batch.ended
+
+    def _send_batches(self, *, ended: bool) -> None:
+        """Send the batches that were added, as one; `ended` says that the range ended with them."""
+        current = self._range
+        self._session.beat(Phase.WRITING)
+        replies, size_bytes = self._writer.send()
+        self._has_written |= bool(replies)
+        if ended:
+            self._check(current.task, current.counts)
+        now_s = time.monotonic()
+        self._inflight.add(Sent(current.task, current.counts, ended, replies, size_bytes, now_s, current.epoch))
+
     def _check(self, task: Task, counts: Counts) -> None:
         """Whether a range that ended was read whole; what there is to tell of it goes into a report."""
         if not counts.adds_up():
@@ -123,27 +161,11 @@ class Load:
         if told := self._reader.check_length(task, counts):
             self._settings.directory.write_report(task.range_id, task.attempt, [told])
 
-    def _send_batch(self, task: Task) -> tuple[Counts, dict[int, int], bool]:
-        """Read, encode and send what has arrived. Its counts, not confirmed yet, the replies that will come from each
-        node, and whether the range ended."""
-        self._session.beat(Phase.READING)
-        self._reader.route(self._writer.routes)
-        batch = self._reader.batch(self._throttle.piece_bytes())
-        if batch.set_aside:
-            self._settings.directory.write_report(task.range_id, task.attempt, batch.set_aside)
-        self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
-        self._session.beat(Phase.WRITING)
-        replies = self._writer.send(batch)
-        self._has_written |= batch.keys > 0
-        counts = Counts(
-            rows_read=batch.rows_read,
-            keys_written=batch.keys,
-            rows_skipped=batch.rows_skipped,
-            rows_failed=len(batch.set_aside),
-            source_bytes=batch.consumed_bytes,
-            target_bytes=batch.target_bytes,
-        )
-        return counts, replies, batch.ended
+    def _settle(self) -> None:
+        """Send what was added, and wait until Redis has confirmed everything in flight."""
+        if self._writer.has_unsent:
+            self._send_batches(ended=False)
+        self._confirm(len(self._inflight))
 
     def _confirm(self, count: int) -> None:
         """Wait until Redis has confirmed the oldest `count` batches in flight; acknowledge the ranges that end in them.

@@ -35,6 +35,11 @@ class Throttle:
         self._renew = renew
         self._row_bytes = 100.0  # of the source, a mean of what was seen
 
+    @property
+    def is_limiting(self) -> bool:
+        """True if there is a rate limit: then rows are sent as they are allowed."""
+        return bool(self._board.rate())
+
     def piece_bytes(self) -> int | None:
         """How many bytes to read at once, so that a few rows are sent at a time; None without a rate limit."""
         rate_rows = self._board.rate()

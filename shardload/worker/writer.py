@@ -5,11 +5,15 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping
 
-from shardload.encoding import Batch
+from shardload.encoding import Batch, Part
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.model.tasks import UNKNOWN_EPOCH
 from shardload.target import Target, open_target
 from shardload.worker.settings import WorkerSettings
+
+_NODE_BYTES = 128 * 1024
+_MOST_UNSENT_BYTES = 512 * 1024
+_MOST_UNSENT_PARTS = 512  # a system call sends at most 1024 (IOV_MAX)
 
 
 class Writer:
@@ -21,6 +25,8 @@ class Writer:
         self._name = name
         self._target: Target | None = None
         self._epoch = UNKNOWN_EPOCH
+        self._unsent: list[Part] = []
+        self._unsent_bytes = 0
         self.replies_per_key = settings.form.replies_per_key
 
     @property
@@ -51,6 +57,7 @@ class Writer:
             self._epoch = self._target.epoch
             self._target.close()
         self._target = None
+        self._unsent, self._unsent_bytes = [], 0
 
     def is_open(self) -> bool:
         """False if there is no connection, or if Redis has closed it. Ask only while nothing is in flight."""
@@ -73,11 +80,37 @@ class Writer:
         if self.epoch != epoch or (has_written and epoch == UNKNOWN_EPOCH):
             raise TargetBusy("Redis was perhaps restarted while a worker waited for the rate limit")
 
-    def send(self, batch: Batch) -> dict[int, int]:
-        """Send a batch. The result: how many reply lines each node will answer. TargetLost if a connection breaks."""
+    @property
+    def has_unsent(self) -> bool:
+        """True if batches were added that are not sent."""
+        return bool(self._unsent)
+
+    @property
+    def is_full(self) -> bool:
+        """True if what was added is worth being sent: to one node anything, to several so much that each gets some,
+        because every node costs a system call to send and one to hear of it."""
+        nodes = max(part.node for part in self._unsent) + 1 if self._unsent else 1
+        wanted_bytes = min(_NODE_BYTES * nodes, _MOST_UNSENT_BYTES) if nodes > 1 else 0
+        return self._unsent_bytes >= wanted_bytes or len(self._unsent) >= _MOST_UNSENT_PARTS
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch; it is sent with the next `send`."""
+        self._unsent += batch.parts
+        self._unsent_bytes += batch.target_bytes
+
+    def send(self) -> tuple[dict[int, int], int]:
+        """Send what was added. The result: how many reply lines each node will answer, and the size in bytes.
+
+        TargetLost if a connection breaks.
+        """
         assert self._target is not None
-        self._target.send(batch.parts)
-        return {part.node: part.keys * self.replies_per_key for part in batch.parts}
+        parts, size_bytes = self._unsent, self._unsent_bytes
+        self._unsent, self._unsent_bytes = [], 0
+        self._target.send(parts)
+        replies: dict[int, int] = {}
+        for part in parts:
+            replies[part.node] = replies.get(part.node, 0) + part.keys * self.replies_per_key
+        return replies, size_bytes
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None]) -> None:
         """Read replies until at most so many lines of each node are outstanding. TargetError if something was not

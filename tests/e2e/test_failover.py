@@ -4,13 +4,14 @@ end, and little is loaded again."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 
 import pytest
 
 from shardload.sandbox import RedisCluster, RedisServer, Sentinels
-from tests.e2e.test_cluster import JOB, ROWS, WORDS, assert_in_the_middle, assert_whole, go_on, start
+from tests.e2e.test_cluster import FEW, JOB, ROWS, WORDS, assert_in_the_middle, assert_whole, go_on, start
 from tests.harness import World, kill, processes_named, wait_until
 
 MIB = 1024 * 1024
@@ -31,22 +32,20 @@ def has_caught_up(master: RedisServer, replicas: list[RedisServer]) -> bool:
 # ---- Sentinel
 
 
-@pytest.mark.parametrize("words", [(), ("--encoder", "reference"), ("--encoding", "commands")], ids=" ".join)
-def test_the_master_that_sentinels_name_is_loaded(
-    world: World, sentinels: Sentinels, users_200k: str, words: tuple[str, ...]
-) -> None:
+def test_the_master_that_sentinels_name_is_loaded(world: World, sentinels: Sentinels, few_users: str) -> None:
     """And the replicas get every key from it."""
-    done = world.run(*WORDS, "--table", users_200k, "--key", "user:{id}", *words)
-    assert_whole(world, users_200k, done)
-    assert sentinels.master.call("DBSIZE") == ROWS
-    wait_until(lambda: all(server.call("DBSIZE") == ROWS for server in sentinels.replicas), "the replicas have them")
+    done = world.run(*WORDS, "--table", few_users, "--key", "user:{id}")
+    assert_whole(world, few_users, done, rows=FEW)
+    assert sentinels.master.call("DBSIZE") == FEW
+    wait_until(lambda: all(server.call("DBSIZE") == FEW for server in sentinels.replicas), "the replicas have them")
+    assert re.fullmatch(r"\w+ [\d.]+, a master and 2 replicas, found by Sentinel", done.summary["target"])
 
 
-def test_one_sentinel_that_answers_is_enough(world: World, sentinels: Sentinels, users_200k: str) -> None:
+def test_one_sentinel_that_answers_is_enough(world: World, sentinels: Sentinels, few_users: str) -> None:
     """The first ones in the URL are dead."""
     for dead in sentinels.sentinels[:2]:
         dead.stop(kill=True)
-    assert_whole(world, users_200k, world.run(*WORDS, "--table", users_200k, "--key", "user:{id}"))
+    assert_whole(world, few_users, world.run(*WORDS, "--table", few_users, "--key", "user:{id}"), rows=FEW)
 
 
 def test_a_killed_master_is_replaced(world: World, sentinels: Sentinels, users_200k: str) -> None:

@@ -33,7 +33,7 @@ cdef extern from *:
     #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
     enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250 };
     #else
-    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 15, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
+    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
     #endif
     """
     enum:
