@@ -27,6 +27,7 @@ RECEIVE_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 4 * 1024 * 1024  # all replies to one call; INFO has a few KB
 _MOST_LEAST_READ_BYTES = 16 * 1024
 _LOGIN = "check user, password and database in --redis"
+_NO_DATABASES = "this cluster has database 0 only: name that in --redis"
 _ASKING = "asking Redis"
 _NOTHING_YET = object()
 
@@ -296,4 +297,7 @@ def _refused_login(error: TargetError, password: str | None) -> TargetError:
     if isinstance(error, TargetLost):
         return error
     message = error.message.partition(", with args")[0]
-    return TargetDenied(message.replace(password, "***") if password else message, error.hint or _LOGIN)
+    return TargetDenied(
+        message.replace(password, "***") if password else message,
+        error.hint or (_NO_DATABASES if "cluster mode" in message else _LOGIN),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from shardload.config.addresses import Address
 from shardload.encoding import Form, Part, slot_of
-from shardload.errors import TargetError, TargetLost, TargetMoved
+from shardload.errors import TargetDenied, TargetError, TargetLost, TargetMoved
 from shardload.target.commands import ASKING, split_keys, words_of
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection
 from shardload.target.probe import TargetFacts
@@ -102,6 +102,9 @@ class Node:
             for request, (_, several) in zip(now, packed, strict=True):
                 mine, replies = replies[: len(several)], replies[len(several) :]
                 request.replies = [reply for reply, name in zip(mine, several, strict=True) if name != "ASKING"]
+                for reply in mine:
+                    if isinstance(reply, TargetDenied) and not isinstance(reply, TargetMoved):
+                        raise reply  # ASKING, too, needs a right
                 request.error = _followed(request.replies)
                 if request.error is not None:
                     refused.append(request)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shardload.config.urls import TargetUrl
-from shardload.encoding import Payload
+from shardload.encoding import Payload, slot_of
 from shardload.errors import TargetError
+from shardload.sandbox import RedisCluster, Sentinels
 from shardload.target import TargetConnection, choose_payload
-from tests.harness import World, by_id
+from tests.harness import World, by_id, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 LINES = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("ACL SETUSER ")]
-ALL, LEAST, LEAST_WITHOUT_RESTORE = LINES
+ALL, LEAST, LEAST_WITHOUT_RESTORE, IN_A_CLUSTER, OF_SENTINELS = LINES
 SECRET = "s3cret"
 
 
@@ -27,9 +29,14 @@ def guarded(world: World) -> Iterator[World]:
     world.target().acl_deluser("shardload")
 
 
+def words_of(line: str, without: str = "") -> list[str]:
+    """The command in a line of the page, perhaps without one of its words."""
+    return [word.replace(">...", f">{SECRET}") for word in line.split() if word != without]
+
+
 def allow(world: World, line: str, without: str = "") -> TargetUrl:
     """Execute a line of the page, perhaps without one of its words; the user's URL."""
-    words = [word.replace(">...", f">{SECRET}") for word in line.split() if word != without]
+    words = words_of(line, without)
     client: Any = world.target()
     client.acl_deluser("shardload")
     assert client.execute_command(*words) in (True, b"OK", "OK")
@@ -55,10 +62,10 @@ def test_all_rights_of_the_page(guarded: World, users: str) -> None:
     connection = TargetConnection(url, name="j")
     connection.close()
     assert denied(guarded) == []
-    for words_of in (("SET", "user:1", "x"), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("HSET", "other:1", "a", "b")):
+    for words_ in (("SET", "user:1", "x"), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("HSET", "other:1", "a", "b")):
         connection = TargetConnection(url)
         with pytest.raises(TargetError, match="NOPERM"):
-            connection.call(*words_of)
+            connection.call(*words_)
         connection.close()
 
 
@@ -106,3 +113,54 @@ def test_what_happens_without_one_of_them(guarded: World) -> None:
         assert done.code == 0, f"{word}: {done.err}"
         assert ("HSET" in done.out) is (word in ("+restore", "+hgetall")), word
         assert guarded.assert_exact("few", by_id) == 2
+
+
+@pytest.mark.parametrize("without", ["", "+cluster|slots", "+asking"])
+def test_the_rights_in_a_cluster(world: World, tmp_path: Path, few_users: str, without: str) -> None:
+    """They suffice while slots move; without one of the two a line says which command is refused."""
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        for node in cluster.nodes:
+            node.call(*words_of(IN_A_CLUSTER, without))
+        url = replace(cluster.url, user="shardload", password=SECRET)
+        words = ("--table", few_users, "--key", "user:{{all}}:{id}", "--rate", "4000", "--range-rows", "200")
+        running = world.start("run", *words, "--job", "j", job="j", SHARDLOAD_REDIS_URL=url.with_password())
+        if without == "+cluster|slots":
+            done = running.finish()
+            assert done.code == 3
+            assert "CLUSTER was refused: NOPERM" in done.err
+            return
+        running.wait_for_ranges(2)
+        slot = slot_of(b"all")  # of every key
+        source = cluster.node_of(slot)
+        target = next(node for node in cluster.masters() if node.id != source.id)
+
+        def wait_for_asking() -> None:
+            wait_until(lambda: source.info("errorstats").get("errorstat_ASK"), "a key for the open slot")
+
+        cluster.move_slots(source, target, [slot], on_step=wait_for_asking)
+        if without:
+            done = running.finish()
+            assert done.code == 3
+            assert "ASKING was refused: NOPERM" in done.err
+            return
+        world.run("rate", "j", "off")
+        done = running.finish()
+        assert done.code == 0, done.err
+        assert replace(world, redis=cluster.url).assert_exact(few_users, in_one_slot) == 20_000
+
+
+def in_one_slot(row: dict[str, bytes | None]) -> str:
+    """The key that `user:{{all}}:{id}` makes."""
+    return by_id(row).replace("user:", "user:{all}:")
+
+
+def test_the_rights_of_sentinels(world: World, sentinels: Sentinels, few_users: str) -> None:
+    """Their own user may ask one question."""
+    for sentinel in sentinels.sentinels:
+        sentinel.call(*words_of(OF_SENTINELS))
+    url = replace(sentinels.url, sentinel_user="shardload", sentinel_password=SECRET)
+    words = ("--table", few_users, "--key", "user:{id}", "--job", "j")
+    done = world.run("run", *words, SHARDLOAD_REDIS_URL=url.with_password())
+    assert done.code == 0, done.err
+    assert world.assert_exact(few_users, by_id) == 20_000
+    assert SECRET not in done.out + done.err + world.run("log", "j").out
