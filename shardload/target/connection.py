@@ -17,7 +17,7 @@ import hiredis
 from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
-from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt
+from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt, refused_login
 from shardload.target.replies import WRITING, Refusal, Replies
 from shardload.target.sockets import Translated, expects_tls, has_nothing_to_read, open_socket, tls_version
 
@@ -26,8 +26,6 @@ IO_TIMEOUT_S = 60
 RECEIVE_BYTES = 64 * 1024
 MOST_ANSWER_BYTES = 4 * 1024 * 1024  # all replies to one call; INFO has a few KB
 _MOST_LEAST_READ_BYTES = 16 * 1024
-_LOGIN = "check user, password and database in --redis"
-_NO_DATABASES = "this cluster has database 0 only: name that in --redis"
 _ASKING = "asking Redis"
 _NOTHING_YET = object()
 
@@ -192,7 +190,7 @@ class TargetConnection:
             if words[0] == "CLIENT":
                 continue
             if isinstance(reply, TargetError):
-                raise _refused_login(reply, url.password)
+                raise refused_login(reply, url.password)
             if reply != b"OK":
                 raise TargetLost(f"{operation}: {words[0]!s} was answered with {_described(reply)}", NO_REDIS)
         # MISCONF: Redis cannot save to disk, but it can be read.
@@ -290,14 +288,3 @@ def _raise_first(replies: list[Any]) -> None:
     for reply in replies:
         if isinstance(reply, TargetError):
             raise reply
-
-
-def _refused_login(error: TargetError, password: str | None) -> TargetError:
-    """The error for a refused AUTH or SELECT, without the password: a server without AUTH repeats its arguments."""
-    if isinstance(error, TargetLost):
-        return error
-    message = error.message.partition(", with args")[0]
-    return TargetDenied(
-        message.replace(password, "***") if password else message,
-        error.hint or (_NO_DATABASES if "cluster mode" in message else _LOGIN),
-    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
-from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull, TargetMoved
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull, TargetLost, TargetMoved
 
 NO_REDIS = "this may not be a Redis: check its address in --redis"
 MOST_TEXT_CHARS = 300  # of a server's text in a message; some are pages long
+
+_LOGIN = "check user, password and database in --redis"
+_NO_DATABASES = "this cluster has database 0 only: name that in --redis"
 
 # Redis cannot do it now, but will accept the same command later.
 _BUSY = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", "BUSY", "MISCONF", "NOREPLICAS")
@@ -63,3 +66,14 @@ def _error(message: str, hint: str, word: str, reply: str) -> TargetError:
     is_one_key = "permissions to access" in reply  # NOPERM for a key is about its row
     is_denied = word in _DENIED or (word == "NOPERM" and not is_one_key)
     return TargetDenied(message, hint) if is_denied else TargetError(message, hint)
+
+
+def refused_login(error: TargetError, password: str | None) -> TargetError:
+    """The error for a refused AUTH or SELECT, without the password: a server without AUTH repeats its arguments."""
+    if isinstance(error, TargetLost):
+        return error
+    message = error.message.partition(", with args")[0]
+    return TargetDenied(
+        message.replace(password, "***") if password else message,
+        error.hint or (_NO_DATABASES if "cluster mode" in message else _LOGIN),
+    )
