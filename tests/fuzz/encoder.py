@@ -9,32 +9,40 @@ built so (tests/integration/test_fuzz.py does both). To run it by hand:
 from __future__ import annotations
 
 import sys
+from array import array
 from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["shardload.encoding"]):
-    from shardload.encoding import Form, Layout, Payload, make_encoder, packets
+    from shardload.encoding import Batch, Form, Layout, Payload, make_encoder, packets
     from shardload.encoding.native._native import CONTINUED_BYTES
     from shardload.errors import MalformedPacket
 
 packets.CONTINUED = CONTINUED_BYTES  # smaller in a build for fuzzing
+ROUTES = array("H", [slot % 5 for slot in range(16384)])
 FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True))
+
+
+def written(batch: Batch) -> list[object]:
+    """The batch's parts."""
+    return [(part.node, part.keys, bytes(part.commands)) for part in batch.parts]
 
 
 def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) -> object:
     """What an encoder makes of the bytes, which it gets in two pieces."""
     layout = Layout(tuple("abcdefgh"[:columns]), max(1, columns - 1), (b"k:", 0), 0, columns % 2 == 0)
     encoder = make_encoder(layout, form, native=native)
+    encoder.route(ROUTES if columns % 3 == 0 else None)
     encoder.begin(0)
     try:
         first = encoder.encode(data[:cut])
-        commands = bytes(first.commands)
+        commands = written(first)
         if first.ended or first.error_packet is not None:
             return commands, first.rows_read, first.keys, first.set_aside, first.error_packet, first.consumed_bytes
         second = encoder.encode(data[first.consumed_bytes :])
         return (
-            commands + bytes(second.commands), first.rows_read + second.rows_read, first.keys + second.keys,
+            commands + written(second), first.rows_read + second.rows_read, first.keys + second.keys,
             first.set_aside + second.set_aside, second.error_packet, second.consumed_bytes,
         )  # fmt: skip
     except MalformedPacket as error:
