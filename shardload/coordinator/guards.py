@@ -21,7 +21,7 @@ from shardload.model.nodes import NodeFacts
 from shardload.target import TargetFacts
 
 LOOK_EVERY_S = 1.0
-ANSWER_WITHIN_S = 15.0  # the child's own time-outs end sooner; a child that was stopped or killed says nothing
+ANSWER_WITHIN_S = 45.0  # the child's own time-outs end sooner; a child that was stopped or killed says nothing
 
 
 class TargetGuard:
@@ -107,9 +107,16 @@ class TargetGuard:
         except TargetLost:
             self._note_loss(now_s)
             raise
-        self._losses = 0
         self._last = found
         return found
+
+    def note_success(self) -> None:
+        """The last answer was of use: the next question without one is the first again."""
+        self._losses = 0
+
+    def hold_off(self, now_s: float) -> None:
+        """Wait before the next question as after one without an answer: this answer was of no use."""
+        self._note_loss(now_s)
 
     def close(self) -> None:
         """Kill the child that asks, if there is one, and close the pipe."""
@@ -130,6 +137,8 @@ class TargetGuard:
 
     def _begin(self, now_s: float) -> None:
         self._number += 1
+        self._received()  # what a child left that was killed while it wrote is no part of the next answer
+        self._heard = b""
         self._give_up_s = now_s + ANSWER_WITHIN_S
         self._next_look_s = now_s + LOOK_EVERY_S
         try:
@@ -156,7 +165,8 @@ class TargetGuard:
     def _received(self) -> TargetFacts | ShardloadError | None:
         """The answer to the present question, if it is there. Answers to earlier ones are dropped."""
         with suppress(BlockingIOError):
-            self._heard += os.read(self._reading, 65536)
+            while True:
+                self._heard += os.read(self._reading, 65536)
         *lines, self._heard = self._heard.split(b"\n")
         for told in map(json.loads, lines):
             if told["number"] == self._number:

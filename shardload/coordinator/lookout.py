@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shardload.coordinator.guards import TargetGuard
-from shardload.errors import NoProcess, TargetLost
+from shardload.errors import NoProcess, TargetBusy, TargetLost
 from shardload.ranges.tracker import Tracker
 from shardload.target import TargetFacts
 
@@ -36,11 +36,19 @@ class Lookout:
                 self._number = self._tracker.begin_look()
                 self._is_last = at_end
             target = self._guard.answer(now_s)
+            if target is None:
+                return None
+            self._note(target, now_s)
         except (TargetLost, NoProcess):
             if at_end:
                 raise
             return None
-        if target is None:
-            return None
-        self._tracker.note_target(self._number, target.epoch, target.nodes)
         return target if self._is_last and not self._tracker.open_ranges else None
+
+    def _note(self, target: TargetFacts, now_s: float) -> None:
+        try:
+            self._tracker.note_target(self._number, target.epoch, target.nodes)
+        except TargetBusy:
+            self._guard.hold_off(now_s)
+            raise
+        self._guard.note_success()

@@ -97,7 +97,7 @@ def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
         give_up_after_s=job.spec.give_up_after,
         hung_after_s=job.spec.hung_after,
         stops_at_hangup=frame.stops_at_hangup,
-        ask_target=lambda known: ask_target(job.spec, known),
+        ask_target=lambda known: ask_target(job.spec, known, job.target.addresses),
         keys_stay=job.keys_stay,
         read_limits=frame.read_limits,
         on_ready=frame.on_ready,
@@ -116,6 +116,7 @@ def _worker_body(job: Job) -> WorkerBody:
         layout=job.subject.layout,
         form=job.form,
         native=uses_native(job.spec),
+        known_nodes=job.target.addresses,
     )
 
     def body(slot: int, ipc: IpcSet, doorbell: int) -> int:

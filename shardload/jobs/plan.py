@@ -50,7 +50,7 @@ def _target_text(wanted: spec.JobSpec) -> str:
     if wanted.redis == spec.NO_REDIS:
         return ""
     try:
-        return prepare.ask_target(wanted, ()).described
+        return prepare.ask_target(wanted).described
     except TargetError as error:
         return f"not asked: {error}"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shardload import source
+from shardload.config.addresses import Address
 from shardload.config.spec import JobSpec, load_stored
 from shardload.encoding import (
     Form,
@@ -25,7 +26,7 @@ from shardload.encoding import (
     make_layout,
     parse_template,
 )
-from shardload.errors import SpecError
+from shardload.errors import SpecError, TargetBusy
 from shardload.files.jsonfile import damaged
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
@@ -127,8 +128,9 @@ def uses_native(spec: JobSpec) -> bool:
     return spec.encoder != "reference" and is_native_built()
 
 
-def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Choice]:
-    """Ask which Redis it is, and try how a scratch key like the job's own can be written. TargetError if it cannot."""
+def probe_target(spec: JobSpec, template: KeyTemplate, known: Sequence[NodeFacts] = ()) -> tuple[TargetFacts, Choice]:
+    """Ask which Redis it is, which had the `known` nodes, and try how a scratch key like the job's own can be written.
+    TargetError if it cannot."""
     layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
     is_slow = spec.encoding == "auto" and not uses_native(spec)
     encoding = "commands" if is_slow else spec.encoding
@@ -139,7 +141,7 @@ def probe_target(spec: JobSpec, template: KeyTemplate) -> tuple[TargetFacts, Cho
         )
         if is_slow:
             choice = replace(choice, reason="Python takes longer for RESTORE's payloads than they save")
-        return target.describe(), choice
+        return target.describe(known), choice
     finally:
         target.close()
 
@@ -149,14 +151,20 @@ def _scratch_key(template: KeyTemplate) -> bytes:
     return template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}").encode()
 
 
-def ask_target(spec: JobSpec, known: Sequence[NodeFacts]) -> TargetFacts:
-    """Ask what the target, which had the `known` nodes, is now. TargetLost if it does not answer soon: the caller asks
-    again."""
-    target = open_target(spec.redis, _ANSWER_WITHIN_S)
+def ask_target(spec: JobSpec, known: Sequence[NodeFacts] = (), addresses: Sequence[Address] = ()) -> TargetFacts:
+    """Ask what the target, which had the `known` nodes, is now.
+
+    TargetLost if it does not answer soon, or if a server is a replica that should be a master: the caller asks again.
+    """
+    target = open_target(spec.redis, _ANSWER_WITHIN_S, known=addresses)
     try:
-        return target.describe(known)
+        facts = target.describe(known)
     finally:
         target.close()
+    for node in facts.nodes:
+        if node.slots and not node.is_master:
+            raise TargetBusy(f"{node.address} is a replica now", "wait for the failover to end, or name the master")
+    return facts
 
 
 def begin(spec: JobSpec) -> Job:
@@ -194,7 +202,8 @@ def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
     finally:
         connection.close()
     check_unchanged(name, "table", journal.fact("table"), subject.description())
-    target, choice = probe_target(spec, subject.template)
+    before = journal.checkpoints()
+    target, choice = probe_target(spec, subject.template, before[-1].nodes if before else ())
     return Job(spec, subject, directory, journal, target, choice, lock)
 
 

@@ -58,20 +58,39 @@ class Lineage:
         return min((one for one in until if one is not None), default=None)
 
     def _node_until(self, before: NodeFacts, now: Sequence[NodeFacts], *, after_a_gap: bool) -> int | None:
-        """The same for what one master had.
+        """The same for what one master had: a promoted replica of it decides, even if it is still there itself.
 
         The same process with another history was a replica meanwhile, and was promoted. If it has no second history,
         it got its first replica; but an hour without replicas removes the second history, too.
         """
-        same = next((node for node in now if node.run_id and node.run_id == before.run_id), None)
-        if same is not None and (same.replid == before.replid or (same.replid2 in ("", NO_ID) and not after_a_gap)):
-            return None
-        for node in now:
+        others = [node for node in now if node.run_id != before.run_id and node.slots]
+        for node in others:
             if node.replid2 == before.replid != "":
                 return self._until_offset(before, node, node.second_offset)
+        same = next((node for node in now if node.run_id and node.run_id == before.run_id), None)
+        if same is not None and not (same.is_master and same.slots):
+            return None if self._has_moved(before, others) else 0
+        if same is not None and (same.replid == before.replid or (same.replid2 in ("", NO_ID) and not after_a_gap)):
+            return None
+        if same is not None and same.replid2 == before.replid != "":
+            return self._until_offset(before, same, same.second_offset)
+        for node in others:
             if node.replid == before.replid != "":  # it follows the same history, and is not promoted yet
                 return self._until_offset(before, node, node.offset + 1)
         return 0
+
+    def _has_moved(self, before: NodeFacts, others: Sequence[NodeFacts]) -> bool:
+        """True if a master that is alive has given its slots away, with their keys: to masters that were there before,
+        or to new ones that were never replicas."""
+        known = {node.run_id for node in self._checkpoints[-1].nodes}
+        slots = {
+            slot
+            for node in others
+            if node.is_master and (node.run_id in known or node.replid2 in ("", NO_ID))
+            for first, last in node.slots
+            for slot in range(first, last + 1)
+        }
+        return all(slot in slots for first, last in before.slots for slot in range(first, last + 1))
 
     def _until_offset(self, before: NodeFacts, now: NodeFacts, end: int) -> int:
         """The newest look at this history before the offset `end`. A slot that the node got later came with keys, which

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from shardload.errors import GaveUp, Hopeless
+from shardload.errors import GaveUp, Hopeless, TargetBusy
 from shardload.model.counts import SetAside
-from shardload.model.limits import MOST_WORKERS
+from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.nodes import NodeFacts
 from shardload.model.shortfall import is_short
 from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
@@ -19,9 +19,10 @@ from shardload.ranges.lineage import Checkpoint, Lineage
 from shardload.ranges.store import RangeStore
 
 MOST_SINGLE_FAILURES = 1000  # if more rows fail one by one, each after several attempts, something else is wrong
-MOST_RETURNS = 3  # of a past epoch: a name may lead to an old primary for a moment, while it changes
-
-MOST_STRANGE_LOOKS = 20  # that find ranges which other servers confirmed; a cluster that changes has a few
+MOST_RETURNS = 3  # of ranges that a past epoch confirmed, beside those that the slots may hold: a name may lead to an
+# old master for a moment, while it changes
+MOST_PAST_LOOKS = 10  # one after the other that see a past epoch: a Sentinel may name an old master for some seconds
+MOST_STRANGE_LOOKS = 100  # that find ranges which other servers confirmed; a cluster that changes has a few
 
 
 class Tracker:
@@ -53,8 +54,8 @@ class Tracker:
         self._out_at_change: set[tuple[int, int]] = (
             set()
         )  # range and attempt, of what older workers held when the epoch began
-        self._returns = self._strange_looks = 0
-        self._has_settled = True  # ranges since the last checkpoint
+        self._returns = self._past_looks = self._strange_looks = 0
+        self._has_settled = self._has_settled_before_look = True  # ranges since the last checkpoint
         self.wants_look = False
         self._say = say
         self._note = note
@@ -152,29 +153,38 @@ class Tracker:
         result is the number of the look."""
         self._look += 1
         self.wants_look = False
+        self._has_settled_before_look |= self._has_settled
+        self._has_settled = False
         return self._look
 
     def note_target(self, look: int, epoch: int, nodes: tuple[NodeFacts, ...]) -> None:
         """Note what a look saw. Ranges whose keys may be gone, or that other servers confirmed, are to do again.
 
-        GaveUp if the epoch is a past one: epochs do not return, so the address leads to two servers.
+        TargetBusy if the epoch is a past one; GaveUp if it stays so: the address leads to two servers.
         """
         if epoch == UNKNOWN_EPOCH:
             return
         if epoch in self._past_epochs:
-            raise _several_servers()
+            self._past_looks += 1
+            if self._past_looks >= MOST_PAST_LOOKS:
+                raise _several_servers()
+            raise TargetBusy("--redis leads to a server that another one has replaced", "wait for the failover to end")
+        self._past_looks = 0
         if self._epoch == UNKNOWN_EPOCH:
             self._epoch, self._same_epochs = epoch, {epoch}
         until = self._lineage.survives_until(nodes) if epoch not in self._same_epochs else None
         if until is None:
+            is_new = epoch not in self._same_epochs
             self._same_epochs.add(epoch)
-            reopened = self._adopt(self._epoch, None)
+            reopened = self._adopt(epoch, None)
             self._strange_looks += reopened > 0
             if self._strange_looks >= MOST_STRANGE_LOOKS:
                 raise _several_servers()
         else:
+            is_new = True
             self._past_epochs |= self._same_epochs
             self._same_epochs = {epoch}
+            self._returns = 0
             was, self._epoch = self._epoch, epoch
             reopened = self._adopt(was, until)
         if reopened:
@@ -182,7 +192,7 @@ class Tracker:
                 "Redis was restarted, was a replica meanwhile, or another server took its place: the keys of "
                 f"{reopened} confirmed ranges may be gone; loading them again"
             )
-        if reopened or until is not None:
+        if reopened or is_new:
             self._renew()
         self._note_checkpoint(look, nodes)
 
@@ -202,9 +212,14 @@ class Tracker:
     def _note_checkpoint(self, look: int, nodes: tuple[NodeFacts, ...]) -> None:
         """Keep what a look saw, unless it is as the last one and no range was settled between them."""
         last = self._lineage.last
-        is_news = self._has_settled or last is None or last.epoch != self._epoch or _who(last.nodes) != _who(nodes)
+        is_news = (
+            self._has_settled_before_look
+            or last is None
+            or last.epoch != self._epoch
+            or _who(last.nodes) != _who(nodes)
+        )
         if self._epoch != UNKNOWN_EPOCH and is_news:
-            self._has_settled = False
+            self._has_settled_before_look = False
             checkpoint = Checkpoint(look, self._epoch, nodes)
             self._store.note_checkpoint(checkpoint, self._lineage.add(checkpoint))
 
@@ -242,7 +257,7 @@ class Tracker:
         self._dispatcher.put_back(task)
         if (task.range_id, task.attempt) not in self._out_at_change:
             self._returns += 1
-            if self._returns >= MOST_RETURNS:
+            if self._returns >= MOST_RETURNS + 2 * CREDITS * self._dispatcher.slots_in_use:
                 raise _several_servers()
 
     def _set_aside(self, task: Task, reason: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shardload.encoding import Payload, restore_command, slot_of
-from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.errors import TargetBusy, TargetError, TargetLost, TargetMoved
 from shardload.target.connection import TargetConnection, Words
 from shardload.target.refusals import NO_REDIS
 from shardload.target.target import Target
@@ -33,13 +33,13 @@ def choose_for_target(
 ) -> Choice:
     """The fastest way to write that every node accepts. `make_key` makes a new scratch key; the rest, and what is
     raised, is as for `choose_payload`."""
-    nodes = target.masters()
-    keys = _keys_on_nodes(target, [number for number, _ in nodes], make_key)
-    found = [
-        choose_payload(connection, keys[number], encoding, layouts, expires=expires)
-        for number, connection in nodes
-        if number in keys
-    ]
+    found = []
+    for number, connection in target.masters():
+        key = _key_on_node(target, number, make_key)
+        if key is not None:
+            found.append(choose_payload(connection, key, encoding, layouts, expires=expires))
+    if not found:
+        raise TargetBusy("no scratch key could be written: the cluster's slots are moving", "try again")
     payloads = {choice.payload for choice in found}
     if len(payloads) == 1:
         return next((choice for choice in found if not choice.whole), found[0])
@@ -50,15 +50,13 @@ def choose_for_target(
     return replace(choose_for_target(target, make_key, "commands", layouts, expires=expires), reason=reason)
 
 
-def _keys_on_nodes(target: Target, numbers: list[int], make_key: Callable[[], bytes]) -> dict[int, bytes]:
-    """A scratch key on each node. There is none for a node on which no key of this template can be."""
-    keys: dict[int, bytes] = {}
+def _key_on_node(target: Target, number: int, make_key: Callable[[], bytes]) -> bytes | None:
+    """A scratch key that this node has. None if it can have none: the template may put all keys elsewhere."""
     for _ in range(_MOST_TRIES):
         key = make_key()
-        keys.setdefault(target.routes[slot_of(key)] if target.routes is not None else numbers[0], key)
-        if len(keys) == len(numbers):
-            break
-    return keys
+        if target.routes is None or target.routes[slot_of(key)] == number:
+            return key
+    return None
 
 
 def choose_payload(
@@ -84,6 +82,8 @@ def choose_payload(
             if _restores(connection, scratch_key, payload):
                 return Choice(payload, "a scratch key came back equal")
             refusal = "a scratch key came back different"
+        except TargetMoved as error:
+            raise TargetBusy(error.message, "the cluster's slots are moving: try again") from error
         except TargetLost:
             raise
         except TargetError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import hiredis
 
-from shardload.config.addresses import Address
+from shardload.config.addresses import Address, parse_address
 from shardload.config.redisurl import TargetUrl
 from shardload.encoding import Form, Part, make_routes
 from shardload.errors import TargetBusy, TargetError, TargetMoved
@@ -37,8 +37,10 @@ class Cluster:
     `epoch` is that of the masters as they were connected to.
     """
 
-    def __init__(self, url: TargetUrl, timeout_s: float, form: Form = ONE_OK, *, name: str = "") -> None:
-        """Connect to every master.
+    def __init__(
+        self, url: TargetUrl, timeout_s: float, form: Form = ONE_OK, *, name: str = "", known: Sequence[Address] = ()
+    ) -> None:
+        """Connect to every master. `known` are addresses that are tried beside the URL's, and that are numbered first.
 
         TargetLost if one cannot be reached, TargetBusy if a slot has no master, TargetDenied if the cluster refuses the
         login or has no such database.
@@ -47,15 +49,15 @@ class Cluster:
         self._timeout_s = timeout_s
         self._form = form
         self._name = name
-        self._nodes: list[Node | None] = []  # None: not connected
-        self._addresses: list[Address] = []
+        self._addresses = list(known)
+        self._nodes: list[Node | None] = [None] * len(self._addresses)  # None: not connected
         self._topology = Topology(())
         self._has_refused = False  # keys that were refused and are not written yet
         self.failed_node = 0
         self.routes: array[int] = make_routes([])
         self.epoch = 0
         try:
-            self._refresh(url.addresses)
+            self._refresh([])
         except BaseException:
             self.close()
             raise
@@ -76,20 +78,23 @@ class Cluster:
         error it was.
         """
         requests: list[Request] = []
-        for number, node in enumerate(self._nodes):
-            if node is not None:
-                requests += self._confirm_node(number, leave.get(number, 0), on_wait)
-        if requests:
-            self._has_refused = True
+        try:
+            for number, node in enumerate(self._nodes):
+                if node is not None:
+                    requests += self._confirm_node(number, leave.get(number, 0), on_wait)
             for request in self._follow(requests, on_wait):
                 check_written(request)
-            self._has_refused = False
+        except TargetError:
+            self._has_refused = bool(requests) or any(node.connection.has_refused for node in self._nodes if node)
+            raise
 
     def unconfirmed(self, error: TargetError) -> dict[int, int]:
         """How many reply lines at each node have not confirmed a key; `error` was raised last."""
+        if self._has_refused:  # their replies count as answered
+            return dict.fromkeys(range(len(self._addresses)), _UNKNOWN)
         left = {number: node.connection.outstanding_replies for number, node in enumerate(self._nodes) if node}
         left[self.failed_node] = left.get(self.failed_node, 0) + error.is_reply
-        return dict.fromkeys(left, _UNKNOWN) if self._has_refused else left
+        return left
 
     def is_open(self) -> bool:
         """False if a node has closed its connection. Ask only while nothing is in flight."""
@@ -105,16 +110,17 @@ class Cluster:
             for number, connection in self.masters()
         ]
         facts = join_facts(found, replicas=len(self._topology.replicas))
-        runs = {node.run_id for node in facts.nodes}
-        emptied = [node for one in known if one.run_id not in runs for node in self._emptied(one)]
+        there = {node.run_id for node in facts.nodes} | {node.replid2 for node in facts.nodes}
+        gone = [one for one in known if not {one.run_id, one.replid} & there]
+        give_up_s = time.monotonic() + self._timeout_s
+        emptied = [node for one in gone if time.monotonic() < give_up_s for node in self._emptied(one)]
         return replace(facts, nodes=(*facts.nodes, *emptied))
 
     def _emptied(self, node: NodeFacts) -> list[NodeFacts]:
         """What a node without slots is now; empty if it does not answer: it may be gone."""
-        host, _, port = node.address.rpartition(":")
         try:
-            connection = TargetConnection(self._url.at(Address(host.strip("[]"), int(port))), self._timeout_s)
-        except TargetError:
+            connection = TargetConnection(self._url.at(parse_address(node.address)), self._timeout_s)
+        except (TargetError, ValueError):
             return []
         try:
             return list(describe_server(connection, node.address, ()).nodes)
@@ -122,6 +128,11 @@ class Cluster:
             return []
         finally:
             connection.close()
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        """The nodes' addresses, by their numbers."""
+        return self._addresses
 
     def masters(self) -> list[tuple[int, TargetConnection]]:
         """The number of each master that has slots, and the connection to it."""
@@ -173,7 +184,8 @@ class Cluster:
 
     def _refresh(self, first: Sequence[Address]) -> None:
         """Ask for the topology, at these addresses first, and connect to every master."""
-        topology = ask_topology(self._url, [*first, *self._topology.masters, *self._url.addresses], self._timeout_s)
+        others = [*self._url.addresses, *self._addresses]
+        topology = ask_topology(self._url, [*first, *self._topology.masters, *others], self._timeout_s)
         self._topology = topology
         self.routes = make_routes((low, high, self._number_of(address)) for low, high, address in topology.owners)
         nodes = [self._node(self._number_of(address)) for address in topology.masters]

@@ -83,6 +83,11 @@ class TargetConnection:
         """How many of the batches that were sent are answered."""
         return self._replies.batches_done
 
+    @property
+    def has_refused(self) -> bool:
+        """True if there are keys that a node of a cluster did not write."""
+        return bool(self._replies.refused)
+
     def take_refused(self) -> list[Refusal]:
         """Take out the keys that a node of a cluster did not write, with `follows`."""
         refused, self._replies.refused = self._replies.refused, []

@@ -10,7 +10,7 @@ from typing import Any
 
 from shardload.config.addresses import Address
 from shardload.encoding import Form, Part, slot_of
-from shardload.errors import TargetDenied, TargetError, TargetLost, TargetMoved
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, TargetMoved
 from shardload.target.commands import ASKING, split_keys, words_of
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection
 from shardload.target.probe import TargetFacts
@@ -117,10 +117,16 @@ class Node:
 
 
 def check_written(request: Request) -> None:
-    """TargetError if the replies to a key's writing commands do not say that it was written."""
+    """TargetError if the replies to a key's writing commands do not say that it was written.
+
+    TargetBusy for an error that is about this key: which range it belongs to is not known here. The next try asks the
+    right node, and is to blame.
+    """
     for reply in request.replies:
-        if isinstance(reply, TargetError):
+        if isinstance(reply, (TargetLost, TargetDenied)):
             raise reply
+        if isinstance(reply, TargetError):
+            raise TargetBusy(reply.message, reply.hint)
     last = request.replies[-1]
     if not (last == b"OK" or isinstance(last, int) or (isinstance(last, list) and all(type(n) is int for n in last))):
         raise TargetLost("a node of the cluster answered a write with something else", NO_REDIS)

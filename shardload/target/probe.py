@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shardload.config.addresses import Address, parse_address
 from shardload.config.redisurl import Kind
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.model.nodes import ALL_SLOTS, NodeFacts, epoch_of
@@ -44,6 +45,11 @@ class TargetFacts:
     def from_json(cls, told: dict[str, Any]) -> TargetFacts:
         """From what `dataclasses.asdict` and JSON make of it."""
         return cls(**{**told, "nodes": tuple(NodeFacts.from_json(node) for node in told["nodes"])})
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Those of a cluster's masters."""
+        return tuple(parse_address(node.address) for node in self.nodes) if self.kind == "cluster" else ()
 
     @property
     def described(self) -> str:

@@ -17,6 +17,7 @@ _BUSY = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "OOM", 
 _DENIED = ("NOAUTH", "WRONGPASS", "DENIED", "MOVED", "ASK", "CROSSSLOT")
 # A node of a cluster cannot do this one command; another node can, or the same one can soon.
 FOLLOWED = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN")
+_LAST_SLOT = 16383
 _MOVED = re.compile(r"(MOVED|ASK) (\d{1,5}) (.{0,255}):(\d{1,5})")
 _FULL = "max number of clients"  # part of the text of an ERR reply
 _HINTS = {
@@ -56,7 +57,8 @@ def error_from_reply(operation: str, reply: str) -> TargetError:
 
 
 def _error(message: str, hint: str, word: str, reply: str) -> TargetError:
-    if moved := _MOVED.fullmatch(reply):
+    moved = _MOVED.fullmatch(reply)
+    if moved and int(moved[2]) <= _LAST_SLOT:
         host = "" if moved[3] == "?" else moved[3]
         return TargetMoved(message, hint, slot=int(moved[2]), host=host, port=int(moved[4]), asks=word == "ASK")
     if word == _FULL:

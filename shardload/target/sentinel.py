@@ -16,18 +16,16 @@ _ANSWER_WITHIN_S = 3.0  # of one of several; a Sentinel answers from memory
 def find_master(url: TargetUrl, timeout_s: float) -> TargetUrl:
     """The URL of the master under `url.service`, as the first Sentinel knows it that answers.
 
-    TargetLost if no Sentinel answers, TargetDenied if none of those that answer knows a master of this name.
+    TargetLost if a Sentinel does not answer and no other one knows it, TargetDenied if none knows a master of this
+    name.
     """
-    trouble: TargetError | None = None
+    troubles: list[TargetError] = []
     for address in url.addresses:
         try:
             return url.at(_ask(url, address, min(timeout_s, _ANSWER_WITHIN_S)))
-        except TargetLost as error:
-            trouble = trouble or error
-        except TargetDenied as error:
-            trouble = error
-    assert trouble is not None  # there is at least one address
-    raise trouble
+        except TargetError as error:
+            troubles.append(error)
+    raise next((error for error in troubles if isinstance(error, TargetLost)), troubles[0])
 
 
 def _ask(url: TargetUrl, address: Address, timeout_s: float) -> Address:
@@ -38,7 +36,7 @@ def _ask(url: TargetUrl, address: Address, timeout_s: float) -> Address:
             raise _not_known(url, address, connection)
         host, port = told
         return Address(host.decode(), int(port))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError, AttributeError):
         raise TargetLost(f"Sentinel {address} gave an answer that cannot be understood", NO_REDIS) from None
     except (TargetLost, TargetDenied):
         raise

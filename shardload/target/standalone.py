@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from shardload.config.addresses import Address
 from shardload.config.redisurl import Kind
 from shardload.encoding import Part
 from shardload.errors import TargetError
@@ -19,6 +20,7 @@ class Standalone:
     """One process's connection to a Redis. `routes` is None, because there is one node. See `Target`."""
 
     routes: array[int] | None = None
+    addresses: Sequence[Address] = ()
     failed_node = 0
 
     def __init__(self, connection: TargetConnection, facts: TargetFacts, form_replies: int, kind: Kind) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from shardload.config.addresses import Address
 from shardload.config.redisurl import TargetUrl
 from shardload.encoding import Form, Part
 from shardload.errors import TargetBusy, TargetError
@@ -24,6 +25,11 @@ class Target(Protocol):
     @property
     def routes(self) -> array[int] | None:
         """Each slot's node, for the encoder; None if there is one node. They may change with every call."""
+        ...
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        """The addresses of a cluster's nodes, by their numbers."""
         ...
 
     @property
@@ -77,14 +83,22 @@ class Target(Protocol):
         ...
 
 
-def open_target(url: TargetUrl, timeout_s: float = IO_TIMEOUT_S, form: Form = ONE_OK, *, name: str = "") -> Target:
+def open_target(
+    url: TargetUrl,
+    timeout_s: float = IO_TIMEOUT_S,
+    form: Form = ONE_OK,
+    *,
+    name: str = "",
+    known: Sequence[Address] = (),
+) -> Target:
     """Connect to the target. A cluster is found out even if the URL names one of its nodes as a single server.
 
-    `timeout_s` limits each wait for a server, `form` is that of the keys to be sent, `name` is told to the servers.
+    `timeout_s` limits each wait for a server, `form` is that of the keys to be sent, `name` is told to the servers. If
+    the target is known to be a cluster, `known` are its nodes, which are numbered like this.
     TargetLost if a server cannot be reached, TargetBusy if it cannot work now, TargetDenied if it refuses the login.
     """
-    if url.kind == "cluster":
-        return Cluster(url, timeout_s, form, name=name)
+    if url.kind == "cluster" or known:
+        return Cluster(url, timeout_s, form, name=name, known=known)
     there = find_master(url, timeout_s) if url.kind == "sentinel" else url
     connection = TargetConnection(there, timeout_s, form, name=name)
     try:

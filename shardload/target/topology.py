@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from shardload.config.addresses import Address
 from shardload.config.redisurl import TargetUrl
 from shardload.encoding import SLOTS
-from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.target.connection import IO_TIMEOUT_S, TargetConnection
 from shardload.target.refusals import NO_REDIS
 
 _ANSWER_WITHIN_S = 5.0  # of a node that is one of several to ask
+_LONGEST_S = 30.0  # of all of them
+_MEND = "see CLUSTER NODES there; bring the missing nodes back, or give their slots to others"
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,53 @@ class Topology:
 
 
 def ask_topology(url: TargetUrl, addresses: Sequence[Address], timeout_s: float = IO_TIMEOUT_S) -> Topology:
-    """Ask the nodes at these addresses, one after the other, until one knows a master for every slot.
+    """Ask the nodes at these addresses, one after the other, until one is part of a cluster that works and knows a
+    master for every slot. One that is cut off from the others says itself that its cluster has failed.
 
-    TargetBusy if there are slots without a master, TargetLost if no node answers, TargetDenied if the first that
-    answers refuses.
+    TargetBusy if there are slots without a master, TargetLost if no node answers, TargetDenied if those that answer
+    refuse.
     """
-    trouble: TargetError | None = None
+    troubles: list[TargetError] = []
+    give_up_s = time.monotonic() + _LONGEST_S
     for address in dict.fromkeys(addresses):
+        if time.monotonic() > give_up_s:
+            break
         try:
             topology = _ask(url, address, min(timeout_s, _ANSWER_WITHIN_S))
-        except TargetLost as error:
-            trouble = trouble or error
+        except TargetError as error:
+            troubles.append(error)
             continue
         if topology.slots_covered == SLOTS:
             return topology
         lacking = SLOTS - topology.slots_covered
-        trouble = TargetBusy(
-            f"the cluster of {address} has no master for {lacking:,} of its {SLOTS:,} slots",
-            "see CLUSTER NODES there; bring the missing nodes back, or give their slots to others",
+        troubles.append(
+            TargetBusy(f"the cluster of {address} has no master for {lacking:,} of its {SLOTS:,} slots", _MEND)
         )
-    raise trouble or TargetLost("no node of the cluster is known", NO_REDIS)
+    raise _worst(troubles)
+
+
+def _worst(troubles: Sequence[TargetError]) -> TargetError:
+    """What to tell of several nodes: that the cluster cannot work now, that one cannot be reached, or a refusal."""
+    for kind in (TargetBusy, TargetLost, TargetDenied):
+        for error in troubles:
+            if isinstance(error, kind):
+                return error
+    if troubles:
+        return TargetDenied(troubles[0].message, troubles[0].hint or NO_REDIS)
+    return TargetLost("no node of the cluster is known", NO_REDIS)
 
 
 def _ask(url: TargetUrl, address: Address, timeout_s: float) -> Topology:
     connection = TargetConnection(url.at(address), timeout_s)
     try:
-        return parse_slots(connection.call("CLUSTER", "SLOTS"), address)
+        slots, info = connection.call_many([("CLUSTER", "SLOTS"), ("CLUSTER", "INFO")], errors=True)
     finally:
         connection.close()
+    if isinstance(slots, TargetError):
+        raise slots
+    if isinstance(info, bytes) and b"cluster_state:fail" in info:
+        raise TargetBusy(f"{address} says that its cluster has failed", _MEND)
+    return parse_slots(slots, address)
 
 
 def parse_slots(reply: Any, asked: Address) -> Topology:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shardload.config.addresses import Address
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.encoding import Form, Layout
 from shardload.jobdir.directory import JobDirectory
@@ -21,3 +22,5 @@ class WorkerSettings:
     layout: Layout
     form: Form
     native: bool
+    known_nodes: tuple[Address, ...] = ()
+    """Of a cluster, when the job began."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from shardload.config.addresses import Address
 from shardload.encoding import Batch, Part
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.model.tasks import UNKNOWN_EPOCH
@@ -25,6 +26,7 @@ class Writer:
         self._name = name
         self._target: Target | None = None
         self._epoch = UNKNOWN_EPOCH
+        self._known: Sequence[Address] = settings.known_nodes  # so that numbers stay when it connects again
         self._unsent: list[Part] = []
         self._unsent_bytes = 0
         self.replies_per_key = settings.form.replies_per_key
@@ -49,12 +51,15 @@ class Writer:
     def connect(self) -> None:
         """Connect, unless that was done. TargetLost or TargetError if Redis cannot be reached, or refuses."""
         if self._target is None:
-            self._target = open_target(self._settings.redis, form=self._settings.form, name=self._name)
+            settings = self._settings
+            self._target = open_target(settings.redis, form=settings.form, name=self._name, known=self._known)
+            self._known = self._target.addresses
 
     def close(self) -> None:
         """Close the connections, whatever their state."""
         if self._target is not None:
             self._epoch = self._target.epoch
+            self._known = self._target.addresses
             self._target.close()
         self._target = None
         self._unsent, self._unsent_bytes = [], 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shardload.model.nodes import NO_ID, NodeFacts
@@ -21,6 +23,11 @@ def node(
 ) -> NodeFacts:
     """A server process with a history, which came out of the history `before` at the offset `end`."""
     return NodeFacts("h:1", run, history, offset, before, end, slots=slots)
+
+
+def replica(run: str, history: str, offset: int = 0) -> NodeFacts:
+    """A server process that follows a master's history, and has no slots."""
+    return NodeFacts("h:1", run, history, offset, NO_ID, 0, is_master=False, slots=())
 
 
 def seen(*looks: tuple[NodeFacts, ...]) -> Lineage:
@@ -52,6 +59,32 @@ def test_one_server(now: NodeFacts, until: int | None) -> None:
     assert seen(*GROWING).survives_until([now]) == until
 
 
+@pytest.mark.parametrize(
+    "old",
+    [
+        [],
+        [NodeFacts("h:1", "a", "A", 300, is_master=False)],  # it is not synchronised yet
+        [
+            NodeFacts("h:1", "a", "B", 300, NO_ID, is_master=False)
+        ],  # wholly, which it is if it had more than the new one
+        [NodeFacts("h:1", "a", "A", 300)],  # it was asleep, and has not heard of it
+    ],
+)
+@pytest.mark.parametrize("slots", [ALL, ()])
+def test_an_old_master_that_is_back_decides_nothing(old: list[NodeFacts], slots: tuple[tuple[int, int], ...]) -> None:
+    """The promoted replica does."""
+    back = [replace(node, slots=slots) for node in old]
+    promoted = node("b", "B", before="A", end=250)
+    for now in ([promoted, *back], [*back, promoted]):
+        assert seen(*GROWING).survives_until(now) == 2
+
+
+def test_a_master_that_follows_another_one_has_lost_all() -> None:
+    """One server, whose address stays; its data are the other one's."""
+    for history in "AX":
+        assert seen(*GROWING).survives_until([NodeFacts("h:1", "a", history, 500, is_master=False)]) == 0
+
+
 def test_nobody_has_looked() -> None:
     """Then nothing is sure."""
     assert Lineage().survives_until([node("a", "A")]) == 0
@@ -77,7 +110,16 @@ def test_every_master_of_a_cluster_has_to_have_it() -> None:
     assert lineage.survives_until([left, promoted_right]) == 1
     assert lineage.survives_until([promoted_left, promoted_right]) == 1
     assert lineage.survives_until([left]) == 0  # the other one is gone
-    assert lineage.survives_until([left, node("b", "B", 5000, slots=())]) is None  # or has given its slots away
+    whole = node("a", "A", 400, slots=ALL)
+    assert lineage.survives_until([whole, node("b", "B", 5000, slots=())]) is None  # or has given its slots away
+    assert lineage.survives_until([whole, replica("b", "A", 400)]) is None  # and follows the one that has them
+    assert (
+        lineage.survives_until([left, node("e", "E", slots=RIGHT), replica("b", "E")]) is None
+    )  # that may be a new one
+    assert lineage.survives_until([whole]) == 0  # but if it is gone, they may have been given away without their keys
+    twice = node("e", "E", before="D", end=7000, slots=RIGHT)  # two failovers since the last look
+    assert lineage.survives_until([left, twice, replica("b", "E")]) == 0
+    assert lineage.survives_until([left, twice, node("b", "B", 3000, slots=())]) == 0
     assert lineage.survives_until([left, right, node("e", "E", slots=())]) is None  # one came
 
 

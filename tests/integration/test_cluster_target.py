@@ -1,0 +1,128 @@
+"""A cluster as a target: what is not confirmed when a node refuses keys and something else goes wrong, too."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shardload.encoding import Form, Layout, Part, Payload, make_encoder, slot_of
+from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.sandbox import ClusterNode, RedisCluster
+from shardload.target import Target, open_target
+from tests.harness import wait_until
+from tests.unit import wire
+
+FORM = Form(Payload.LISTPACK)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    """Three masters of the test's own."""
+    with RedisCluster(tmp_path / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def target(cluster: RedisCluster) -> Iterator[Target]:
+    """Connections to them."""
+    target = open_target(cluster.url, form=FORM)
+    yield target
+    target.close()
+
+
+def parts_of(target: Target, keys: range) -> list[Part]:
+    """Commands that write these keys."""
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), FORM, native=True)
+    encoder.route(target.routes)
+    encoder.begin(0)
+    return encoder.encode(wire.stream([wire.row([b"%d" % key]) for key in keys])[0]).parts
+
+
+def node_of(target: Target, cluster: RedisCluster, number: int) -> ClusterNode:
+    """The server with this number."""
+    return next(node for node in cluster.nodes if node.port == target.addresses[number].port)
+
+
+def move_a_slot(cluster: RedisCluster, source: ClusterNode, target: ClusterNode) -> bytes:
+    """Give a slot of one to the other; the newest key of it."""
+    slots = set(cluster.slots_of(source))
+    key = next(b"k:%d" % number for number in range(10_000) if slot_of(b"k:%d" % number) in slots)
+    cluster.move_slots(source, target, [slot_of(key)])
+    return key
+
+
+def moved(node: ClusterNode) -> int:
+    """How many commands it refused because another one has the slot."""
+    return int(node.info("errorstats").get("errorstat_MOVED", "count=0").partition("count=")[2])
+
+
+def confirmed(target: Target, parts: list[Part], error: TargetError) -> set[int]:
+    """The nodes whose parts would count as confirmed."""
+    left = target.unconfirmed(error)
+    return {part.node for part in parts if left.get(part.node, 0) == 0}
+
+
+def test_refused_keys_are_written_elsewhere(cluster: RedisCluster, target: Target) -> None:
+    """Within one `confirm`: all of them, and each once."""
+    first, second = (node_of(target, cluster, number) for number in (0, 1))
+    move_a_slot(cluster, first, second)
+    target.send(parts_of(target, range(2000)))
+    target.confirm({}, lambda: None)
+    assert moved(first) >= 1
+    assert sum(node.call("DBSIZE") for node in cluster.nodes) == 2000
+    assert target.routes == open_target(cluster.url).routes
+
+
+def test_a_refusal_is_not_forgotten_when_its_node_dies(cluster: RedisCluster, target: Target) -> None:
+    """Its replies count as answered, but the keys are nowhere."""
+    first, second = (node_of(target, cluster, number) for number in (0, 1))
+    key = move_a_slot(cluster, first, second)
+    parts = [part for part in parts_of(target, range(10_000)) if part.node == 0]
+    target.send(parts)
+    wait_until(lambda: moved(first), "the refusal")
+    os.kill(first.pid, signal.SIGSTOP)
+    target.send(parts)
+    first.stop(kill=True)
+    with pytest.raises(TargetLost) as caught:
+        target.confirm({}, lambda: None)
+    assert target.unconfirmed(caught.value)[0] >= 2 * sum(part.keys for part in parts)  # of both batches
+    assert second.call("EXISTS", key) == 0
+
+
+def test_a_refusal_is_not_forgotten_when_another_node_dies(cluster: RedisCluster, target: Target) -> None:
+    """The nodes are asked one after the other; what the first refused was not written yet."""
+    first, second, third = (node_of(target, cluster, number) for number in (0, 1, 2))
+    move_a_slot(cluster, first, third)
+    parts = parts_of(target, range(10_000))
+    os.kill(second.pid, signal.SIGSTOP)
+    target.send(parts)
+    second.stop(kill=True)
+    with pytest.raises(TargetLost) as caught:
+        target.confirm({}, lambda: None)
+    assert not confirmed(target, parts, caught.value)
+
+
+def test_a_node_that_is_cut_off_is_not_believed(cluster: RedisCluster, target: Target) -> None:
+    """It says itself that its cluster has failed; with no other one the target is busy, not wrong."""
+    for node in cluster.nodes[1:]:
+        node.stop(kill=True)
+    wait_until(lambda: b"cluster_state:fail" in cluster.nodes[0].call("CLUSTER", "INFO"), "the first one has noticed")
+    with pytest.raises(TargetBusy, match="says that its cluster has failed"):
+        open_target(cluster.url)
+
+
+def test_numbers_stay_when_it_is_connected_to_again(cluster: RedisCluster, target: Target) -> None:
+    """So that what was encoded before goes to the right nodes; and the nodes that are known are as good as a URL's."""
+    parts = parts_of(target, range(100))
+    known = list(reversed(target.addresses))
+    dead = cluster.url.at(known[0])
+    again = open_target(dead, form=FORM, known=target.addresses)
+    assert list(again.addresses) == list(target.addresses)
+    again.send(parts)
+    again.confirm({}, lambda: None)
+    again.close()
+    assert sum(node.call("DBSIZE") for node in cluster.nodes) == 100
