@@ -49,15 +49,15 @@ def denied(world: World) -> list[str]:
     return sorted({str(entry["object"]) for entry in log if entry["username"] == "shardload"})
 
 
-def test_all_rights_of_the_page(guarded: World, users: str) -> None:
+def test_all_rights_of_the_page(guarded: World, few_users: str) -> None:
     """With all of them nothing is refused, by the import or by verify; the user can do no more."""
     url = allow(guarded, ALL)
     guarded.target().acl_log_reset()
-    words = ["--table", users, "--key", "user:{id}", "--job", "j", "--json"]
+    words = ["--table", few_users, "--key", "user:{id}", "--job", "j", "--json"]
     done = guarded.run("run", *words, SHARDLOAD_REDIS_URL=url.with_password())
     assert done.code == 0, done.err
     assert done.summary["encoder"].startswith("native, RESTORE listpack")
-    assert guarded.assert_exact(users, by_id) == 300_000
+    assert guarded.assert_exact(few_users, by_id) == 20_000
     assert guarded.run("verify", "j", SHARDLOAD_REDIS_URL=url.with_password()).code == 0
     connection = TargetConnection(url, name="j")
     connection.close()
@@ -72,17 +72,17 @@ def test_all_rights_of_the_page(guarded: World, users: str) -> None:
 @pytest.mark.parametrize(
     ("line", "encoder"), [(LEAST, "native, RESTORE listpack"), (LEAST_WITHOUT_RESTORE, "native, HSET")]
 )
-def test_the_least_rights_suffice(guarded: World, users: str, line: str, encoder: str) -> None:
+def test_the_least_rights_suffice(guarded: World, users_200k: str, line: str, encoder: str) -> None:
     """A whole import: every key. Without RESTORE it falls back to HSET and says why."""
     url = allow(guarded, line)
-    words = ["--table", users, "--key", "user:{id}", "--job", "j"]
+    words = ["--table", users_200k, "--key", "user:{id}", "--job", "j"]
     done = guarded.run("run", *words, SHARDLOAD_REDIS_URL=url.with_password())
     assert done.code == 0, done.err
     assert encoder in done.out
     if line is LEAST_WITHOUT_RESTORE:
         assert "RESTORE is unavailable" in done.out
         assert "NOPERM" in done.out
-    assert guarded.assert_exact(users, by_id) == 300_000
+    assert guarded.assert_exact(users_200k, by_id) == 200_000
     assert SECRET not in done.out + done.err + guarded.run("log", "j").out
 
 

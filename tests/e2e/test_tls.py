@@ -46,13 +46,13 @@ def with_login(tls: TlsRedis, url: str) -> str:
     return url.replace("://", f"://loader:{SECRET}@")
 
 
-def test_300_000_users_over_tls(secured: World, users: str, tls: TlsRedis) -> None:
+def test_200_000_users_over_tls(secured: World, users_200k: str, tls: TlsRedis) -> None:
     """With a client certificate, as a user with a password: every key, then verify, which needs no flag of TLS again.
     The password is in no file, no title and no output."""
     url = with_login(tls, str(tls.tls_url))
     flags = [word if word != str(tls.tls_url) else url for word in tls.flags]
     running = secured.start(
-        "run", "--table", users, "--key", "user:{id}", "--workers", "2", "--job", "j", "--rate", "150000", "--verbose",
+        "run", "--table", users_200k, "--key", "user:{id}", "--workers", "2", "--job", "j", "--rate", "150000", "--verbose",
         *flags, job="j",
     )  # fmt: skip
     running.wait_for_ranges(1)
@@ -60,11 +60,11 @@ def test_300_000_users_over_tls(secured: World, users: str, tls: TlsRedis) -> No
     users_of = [client["user"] for client in secured.target().client_list()]
     done = running.finish()
     assert done.code == 0, done.err
-    assert secured.assert_exact(users, by_id) == 300_000
+    assert secured.assert_exact(users_200k, by_id) == 200_000
     assert "loader" in users_of
     told = secured.run("verify", "j", SHARDLOAD_REDIS_URL=url)
     assert told.code == 0, told.err
-    assert "300,000 rows compared: 0 missing, 0 different" in told.out
+    assert "200,000 rows compared: 0 missing, 0 different" in told.out
     log = secured.run("log", "j").out
     assert f"to rediss://loader@127.0.0.1:{tls.tls_port}/0" in log
     assert b"worker j #" in titles
@@ -135,16 +135,16 @@ def test_doctor_and_plan_over_tls(secured: World, small: str, tls: TlsRedis) -> 
 
 
 @pytest.mark.parametrize("encoding", ["restore", "commands"])
-def test_a_unix_socket(secured: World, many_users: str, tls: TlsRedis, encoding: str) -> None:
+def test_a_unix_socket(secured: World, users_200k: str, tls: TlsRedis, encoding: str) -> None:
     """The whole job, as a user with a password in the query, into another database."""
     path = tls.directory / "redis.sock"
     url = f"unix://{path}?db=3&username=loader&password={SECRET}"
-    words = ["--table", many_users, "--key", "user:{id}", "--encoding", encoding, "--job", "j", "--json"]
+    words = ["--table", users_200k, "--key", "user:{id}", "--encoding", encoding, "--job", "j", "--json"]
     done = secured.run("run", *words, SHARDLOAD_REDIS_URL=url)
     assert done.code == 0, done.err
-    assert done.summary["keys_written"] == 100_000
+    assert done.summary["keys_written"] == 200_000
     secured.redis = type(tls.url)(tls.url.host, tls.url.port, "", None, "3")
-    assert secured.assert_exact(many_users, by_id) == 100_000
+    assert secured.assert_exact(users_200k, by_id) == 200_000
     told = secured.run("verify", "j", SHARDLOAD_REDIS_URL=url)
     assert told.code == 0, told.err
     assert f"unix://loader@{path}?db=3" in secured.run("log", "j").out
