@@ -52,8 +52,8 @@ def test_200_000_users_over_tls(secured: World, users_200k: str, tls: TlsRedis) 
     url = with_login(tls, str(tls.tls_url))
     flags = [word if word != str(tls.tls_url) else url for word in tls.flags]
     running = secured.start(
-        "run", "--table", users_200k, "--key", "user:{id}", "--workers", "2", "--job", "j", "--rate", "150000", "--verbose",
-        *flags, job="j",
+        "run", "--table", users_200k, "--key", "user:{id}", "--workers", "2", "--job", "j", "--rate", "150000",
+        "--verbose", *flags, job="j",
     )  # fmt: skip
     running.wait_for_ranges(1)
     titles = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in [running.process.pid, *running.workers()])
