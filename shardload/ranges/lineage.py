@@ -67,7 +67,7 @@ class Lineage:
         for node in others:
             if node.replid2 == before.replid != "":
                 return self._until_offset(before, node, node.second_offset)
-        same = next((node for node in now if node.run_id and node.run_id == before.run_id), None)
+        same = next((node for node in now if _is_same_process(before, node)), None)
         if same is not None and not (same.is_master and same.slots):
             return None if self._has_moved(before, others) else 0
         if same is not None and (same.replid == before.replid or (same.replid2 in ("", NO_ID) and not after_a_gap)):
@@ -100,3 +100,8 @@ class Lineage:
                 if node.replid == before.replid and node.offset < end and now.has_slots_within(node):
                     return checkpoint.number
         return 0
+
+
+def _is_same_process(before: NodeFacts, now: NodeFacts) -> bool:
+    """True if they are one process; if it does not tell its id, its history has to be the same."""
+    return now.run_id == before.run_id and (now.run_id != "" or now.replid == before.replid)

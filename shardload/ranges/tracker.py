@@ -54,6 +54,7 @@ class Tracker:
         self._out_at_change: set[tuple[int, int]] = (
             set()
         )  # range and attempt, of what older workers held when the epoch began
+        self._distrusted: set[tuple[int, int]] = set()  # of what was out when keys were lost; range and attempt
         self._returns = self._past_looks = self._strange_looks = 0
         self._has_settled = self._has_settled_before_look = True  # ranges since the last checkpoint
         self.wants_look = False
@@ -172,7 +173,7 @@ class Tracker:
         self._past_looks = 0
         if self._epoch == UNKNOWN_EPOCH:
             self._epoch, self._same_epochs = epoch, {epoch}
-        until = self._lineage.survives_until(nodes) if epoch not in self._same_epochs else None
+        until = self._lineage.survives_until(nodes)
         if until is None:
             is_new = epoch not in self._same_epochs
             self._same_epochs.add(epoch)
@@ -182,11 +183,7 @@ class Tracker:
                 raise _several_servers()
         else:
             is_new = True
-            self._past_epochs |= self._same_epochs
-            self._same_epochs = {epoch}
-            self._returns = 0
-            was, self._epoch = self._epoch, epoch
-            reopened = self._adopt(was, until)
+            reopened = self._begin_epoch(epoch, until, look)
         if reopened:
             self._say(
                 "Redis was restarted, was a replica meanwhile, or another server took its place: the keys of "
@@ -195,6 +192,21 @@ class Tracker:
         if reopened or is_new:
             self._renew()
         self._note_checkpoint(look, nodes)
+
+    def _begin_epoch(self, epoch: int, until: int, look: int) -> int:
+        """The target may have lost what was settled after the look `until`. The result: how many ranges that are.
+
+        The epoch may be one that was there before: a node came, and died with what it had got. Then the ranges of now
+        get another number, and what is out is done again, because that node may have had keys of it.
+        """
+        out = {(task.range_id, task.attempt) for slot in range(MOST_WORKERS) for task in self._dispatcher.held(slot)}
+        is_back = epoch in self._same_epochs
+        self._distrusted = out if is_back else set()
+        self._past_epochs |= self._same_epochs - {epoch}
+        was, self._epoch = self._epoch, epoch + look if is_back else epoch
+        self._same_epochs = {epoch, self._epoch}
+        self._returns = 0
+        return self._adopt(was, until)
 
     def _adopt(self, known: int, before_look: int | None) -> int:
         """Take over what survived. The result: how many ranges did not."""
@@ -229,7 +241,7 @@ class Tracker:
         return self.totals.share(in_hand)
 
     def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        if ack.epoch in self._past_epochs:
+        if ack.epoch in self._past_epochs or (ack.range_id, ack.attempt) in self._distrusted:
             self._put_back_from_the_past(task)
             return
         self._has_settled = True

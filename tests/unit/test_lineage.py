@@ -85,6 +85,13 @@ def test_a_master_that_follows_another_one_has_lost_all() -> None:
         assert seen(*GROWING).survives_until([NodeFacts("h:1", "a", history, 500, is_master=False)]) == 0
 
 
+def test_a_process_that_does_not_tell_its_id() -> None:
+    """Its history counts."""
+    lineage = seen((node("", "A", 100),))
+    assert lineage.survives_until([node("", "A", 200)]) is None
+    assert lineage.survives_until([node("", "B", 200)]) == 0
+
+
 def test_nobody_has_looked() -> None:
     """Then nothing is sure."""
     assert Lineage().survives_until([node("a", "A")]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ def node(name: str, offset: int = 0, before: str = "", end: int = 0) -> NodeFact
     return NodeFacts("h:1", f"run {name}", name, offset, before or NO_ID, end)
 
 
-NODES = [node(name) for name in "abc"]
-A, B, C = (epoch_of([one]) for one in NODES)
+NODES = [node(name) for name in "abcd"]
+A, B, C, _ = (epoch_of([one]) for one in NODES)
 
 
 class Told:
@@ -140,6 +141,25 @@ def test_a_resumed_job_knows_the_looks_of_before(journal: Journal) -> None:
     again.look(node("a", 200))
     looks = [checkpoint.number for checkpoint in journal.checkpoints()]
     assert looks == sorted(set(looks))
+
+
+def test_a_node_that_came_and_died_takes_its_keys_with_it(journal: Journal) -> None:
+    """Without it the target is as it was before it came, but not what it has."""
+    told = Told(journal)
+    first = told.take()
+    told.done(first, A)
+    a, d = replace(NODES[0], slots=((0, 9000),)), replace(NODES[3], slots=((9001, 16383),))
+    told.look(a, d)
+    told.done(told.take(), epoch_of([a, d]))
+    out = told.take(1)
+    assert told.tracker.totals.ranges_done == 2
+    told.look(NODES[0])  # somebody gave its slots to the other one
+    assert told.tracker.totals.ranges_done == 0
+    told.done(out, A, 1)  # it may have written to the node that is gone
+    assert told.tracker.totals.ranges_done == 0
+    told.done(told.take(), A)
+    told.look(NODES[0])
+    assert told.tracker.totals.ranges_done == 1
 
 
 def test_older_workers_may_be_late(journal: Journal) -> None:
