@@ -70,6 +70,17 @@ def add_password(text: str, password: str) -> str:
     return f"{scheme}{separator}{user}:{quote(password, safe='')}@{host}{tail}" if separator else text
 
 
+def add_sentinel_password(text: str, password: str) -> str:
+    """The URL with this password of the Sentinels added. ValueError if it names none, or has one already."""
+    before, mark, fragment = text.partition("#")
+    if "sentinel" not in before.partition("://")[0].lower():
+        raise ValueError("names no Sentinels, but a file with their password is named")
+    if "sentinel_password=" in before:
+        raise ValueError("has a sentinel_password already, but a file with it is named too")
+    joint = "&" if "?" in before else "?"
+    return f"{before}{joint}sentinel_password={quote(password, safe='')}{mark}{fragment}"
+
+
 def wrong_scheme(found: str, needed: str) -> str:
     """The words that refuse a scheme. It is repeated only if it can be no part of a password."""
     if _SCHEME.fullmatch(found):

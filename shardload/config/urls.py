@@ -12,7 +12,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from shardload.config.addresses import Address
 from shardload.config.redisurl import REDIS_FORM, REDIS_FORMS, TargetUrl, TlsRules, parse_redis
-from shardload.config.serverurl import ServerUrl, add_password, bad_port, checked, decode, wrong_scheme
+from shardload.config.serverurl import (
+    ServerUrl,
+    add_password,
+    add_sentinel_password,
+    bad_port,
+    checked,
+    decode,
+    wrong_scheme,
+)
 
 __all__ = [
     "MYSQL_FORM",
@@ -25,6 +33,7 @@ __all__ = [
     "TargetUrl",
     "TlsRules",
     "add_password",
+    "add_sentinel_password",
     "parse_mysql",
     "parse_redis",
 ]

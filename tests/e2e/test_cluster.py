@@ -109,6 +109,26 @@ def test_one_address_that_answers_is_enough(world: World, cluster: RedisCluster,
     assert "nothing is left to do" in again.err
 
 
+def test_a_cluster_behind_a_nat(world: World, tmp_path: Path, few_users: str) -> None:
+    """Its nodes name addresses that lead nowhere from here; a map says where they are. Doctor lists them."""
+    options = ("--cluster-announce-hostname", "node.invalid", "--cluster-preferred-endpoint-type", "hostname")
+    with RedisCluster(tmp_path / "cluster", options=options) as cluster:
+        ports = [node.port for node in cluster.nodes]
+        flags = ("--redis", f"redis://127.0.0.1:{ports[0]}", "--redis-map")
+        mapped = ",".join(f"node.invalid:{port}=127.0.0.1:{port}" for port in ports)
+        lost = world.run("run", "--table", few_users, "--job", "lost", *flags[:2])
+        assert lost.code == 3
+        assert "node.invalid" in lost.err
+        done = world.run(*WORDS, "--table", few_users, "--key", "user:{id}", *flags, mapped)
+        assert done.code == 0, done.err
+        assert sum(node.call("DBSIZE") for node in cluster.nodes) == FEW
+        assert world.run("verify", JOB, *flags, mapped).code == 0
+        doctor = world.run("doctor", *flags, mapped).out
+    assert re.search(r"redis [\d.]+, cluster of 3 masters", doctor)
+    assert [f"node.invalid:{port}: " in doctor for port in ports] == [True] * 3
+    assert len(re.findall(r"5,46[12] slots, 0 replicas", doctor)) == 3
+
+
 @pytest.fixture
 def tagged(world: World) -> str:
     """A table with braces of every kind in a column, which make hash tags, or do not."""

@@ -9,7 +9,7 @@ import pytest
 
 from shardload.config.environment import url_from_environment
 from shardload.config.spec import load, load_stored
-from shardload.config.urls import PasswordRules
+from shardload.config.urls import PasswordRules, parse_redis
 from shardload.errors import SpecError
 
 AWKWARD = "p@ss:w/rd %?#é"
@@ -98,6 +98,26 @@ def test_two_passwords(environ: dict[str, str]) -> None:
     error = refused(environ | {"SHARDLOAD_REDIS_URL": "redis://:hunter2@cache"})
     assert error.message == "SHARDLOAD_REDIS_URL has a password already, but a password file is named too"
     assert error.hint == "remove it from the URL, or unset SHARDLOAD_REDIS_PASSWORD_FILE"
+
+
+def test_the_sentinels_own_password(environ: dict[str, str], tmp_path: Path) -> None:
+    """From a file of its own, beside that of the servers; two of them, or none to give it to, are refused."""
+    (tmp_path / "own").write_text("s&p#?\n")
+    environ["SHARDLOAD_REDIS_SENTINEL_PASSWORD_FILE"] = str(tmp_path / "own")
+    url = "redis+sentinel://a,b/m/0"
+    for more, user in (("", ""), ("?sentinel_user=s", "s")):
+        text = url_from_environment("redis", environ | {"SHARDLOAD_REDIS_URL": url + more})
+        assert text is not None
+        found = parse_redis(text)
+        assert (found.sentinel_user, found.sentinel_password) == (user, "s&p#?")
+        assert found.password is not None
+    lettuce = url_from_environment("redis", {**environ, "SHARDLOAD_REDIS_URL": "redis-sentinel://a/0#m"})
+    assert lettuce is not None
+    assert (parse_redis(lettuce).service, parse_redis(lettuce).sentinel_password) == ("m", "s&p#?")
+    error = refused(environ | {"SHARDLOAD_REDIS_URL": f"{url}?sentinel_password=x"})
+    assert "has a sentinel_password already" in error.message
+    assert "unset SHARDLOAD_REDIS_SENTINEL_PASSWORD_FILE" in error.hint
+    assert "names no Sentinels" in refused(environ).message
 
 
 def test_a_wrong_url_is_refused(environ: dict[str, str]) -> None:
