@@ -105,7 +105,7 @@ class TargetGuard:
             if isinstance(found, ShardloadError):
                 raise found
         except TargetLost:
-            self._note_loss(now_s)
+            self.hold_off(now_s)
             raise
         self._last = found
         return found
@@ -115,8 +115,9 @@ class TargetGuard:
         self._losses = 0
 
     def hold_off(self, now_s: float) -> None:
-        """Wait before the next question as after one without an answer: this answer was of no use."""
-        self._note_loss(now_s)
+        """Wait before the next question, longer each time: there was no answer, or one of no use."""
+        self._losses += 1
+        self._not_before_s = now_s + backoff.delay_s(self._losses, random.random())
 
     def close(self) -> None:
         """Kill the child that asks, if there is one, and close the pipe."""
@@ -144,12 +145,8 @@ class TargetGuard:
         try:
             self._pid = self._fork(self._ask_and_tell, self._writing)
         except NoProcess:
-            self._note_loss(now_s)
+            self.hold_off(now_s)
             raise
-
-    def _note_loss(self, now_s: float) -> None:
-        self._losses += 1
-        self._not_before_s = now_s + backoff.delay_s(self._losses, random.random())
 
     def _ask_and_tell(self) -> int:
         """The child: ask, and write the answer, or why there is none, into the pipe."""

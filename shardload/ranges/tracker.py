@@ -57,6 +57,7 @@ class Tracker:
         self._distrusted: set[tuple[int, int]] = set()  # of what was out when keys were lost; range and attempt
         self._returns = self._past_looks = self._strange_looks = 0
         self._has_settled = self._has_settled_before_look = True  # ranges since the last checkpoint
+        self._has_strange = False  # ranges are done that other servers confirmed than the last look saw
         self.wants_look = False
         self._say = say
         self._note = note
@@ -177,7 +178,7 @@ class Tracker:
         if until is None:
             is_new = epoch not in self._same_epochs
             self._same_epochs.add(epoch)
-            reopened = self._adopt(epoch, None)
+            reopened = self._adopt(epoch, None) if is_new or self._has_strange else 0
             self._strange_looks += reopened > 0
             if self._strange_looks >= MOST_STRANGE_LOOKS:
                 raise _several_servers()
@@ -210,6 +211,7 @@ class Tracker:
 
     def _adopt(self, known: int, before_look: int | None) -> int:
         """Take over what survived. The result: how many ranges did not."""
+        self._has_strange = False
         before = {record.range_id for record in self._store.todo()}
         reopened = self._store.adopt_epoch(self._epoch, known, before_look)
         self._dispatcher.add(record for record in self._store.todo() if record.range_id not in before)
@@ -245,9 +247,9 @@ class Tracker:
             self._put_back_from_the_past(task)
             return
         self._has_settled = True
-        is_known = ack.epoch in self._same_epochs
-        epoch = self._epoch if is_known else ack.epoch
-        self.wants_look |= not is_known and ack.epoch != UNKNOWN_EPOCH
+        epoch = self._epoch if ack.epoch in self._same_epochs else ack.epoch
+        if epoch not in (self._epoch, UNKNOWN_EPOCH):
+            self.wants_look = self._has_strange = True
         self._store.finish(ack.range_id, ack.counts, epoch, ack.attempt, told, look=self._look)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)

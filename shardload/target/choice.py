@@ -13,6 +13,7 @@ from shardload.target.refusals import NO_REDIS
 from shardload.target.target import Target
 
 _SCRATCH_TTL_MS = 60_000  # it expires if this process dies before it removes the key
+_TRY_AGAIN = "the cluster's slots are moving: try again"
 _MOST_TRIES = 20_000  # for a scratch key on one node: a node may have a single slot of 16384
 
 
@@ -36,10 +37,14 @@ def choose_for_target(
     found = []
     for number, connection in target.masters():
         key = _key_on_node(target, number, make_key)
-        if key is not None:
+        if key is None:
+            continue
+        try:
             found.append(choose_payload(connection, key, encoding, layouts, expires=expires))
+        except TargetMoved as error:
+            raise TargetBusy(error.message, _TRY_AGAIN) from error
     if not found:
-        raise TargetBusy("no scratch key could be written: the cluster's slots are moving", "try again")
+        raise TargetBusy("no scratch key could be written", _TRY_AGAIN)
     payloads = {choice.payload for choice in found}
     if len(payloads) == 1:
         return next((choice for choice in found if not choice.whole), found[0])
@@ -82,9 +87,7 @@ def choose_payload(
             if _restores(connection, scratch_key, payload):
                 return Choice(payload, "a scratch key came back equal")
             refusal = "a scratch key came back different"
-        except TargetMoved as error:
-            raise TargetBusy(error.message, "the cluster's slots are moving: try again") from error
-        except TargetLost:
+        except (TargetLost, TargetMoved):
             raise
         except TargetError as error:
             refusal = error.message

@@ -47,8 +47,11 @@ def _ask(url: TargetUrl, address: Address, timeout_s: float) -> Address:
 
 
 def _not_known(url: TargetUrl, address: Address, connection: TargetConnection) -> TargetDenied:
-    names = ", ".join(sorted(map(_name, connection.call("SENTINEL", "MASTERS")))) or "none"
-    return TargetDenied(f"Sentinel {address} knows no master '{url.service}'", f"it knows: {names}")
+    (told,) = connection.call_many([("SENTINEL", "MASTERS")], errors=True)
+    hint = "check the name in --redis"
+    if isinstance(told, list):
+        hint = f"it knows: {', '.join(sorted(map(_name, told))) or 'none'}"
+    return TargetDenied(f"Sentinel {address} knows no master '{url.service}'", hint)
 
 
 def _name(master: Any) -> str:

@@ -164,3 +164,7 @@ def test_the_rights_of_sentinels(world: World, sentinels: Sentinels, few_users: 
     assert done.code == 0, done.err
     assert world.assert_exact(few_users, by_id) == 20_000
     assert SECRET not in done.out + done.err + world.run("log", "j").out
+    wrong = replace(url, service="wrong").with_password()
+    refused = world.run("run", "--table", few_users, "--job", "k", SHARDLOAD_REDIS_URL=wrong)
+    assert refused.code == 3
+    assert "knows no master 'wrong' (check the name in --redis)" in refused.err

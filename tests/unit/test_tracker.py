@@ -129,6 +129,21 @@ def test_the_same_data_under_another_name(journal: Journal) -> None:
     assert not told.tracker.wants_look
 
 
+def test_a_look_that_sees_nothing_new_rewrites_nothing(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one each second, and there may be many ranges."""
+    told = Told(journal)
+    told.done(told.take(), A)
+
+    def adopt(*_: object) -> int:
+        raise AssertionError("the journal's ranges were gone through")
+
+    monkeypatch.setattr(journal, "adopt_epoch", adopt)
+    told.look(node("a", 100))
+    told.done(told.take(), B)
+    with pytest.raises(AssertionError, match="gone through"):
+        told.look(node("a", 200))
+
+
 def test_a_resumed_job_knows_the_looks_of_before(journal: Journal) -> None:
     """Numbers go on, so that no range seems older than it is."""
     told = Told(journal)
