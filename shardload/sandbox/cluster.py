@@ -140,7 +140,10 @@ class RedisCluster:
         return sorted(node.itself().slots)
 
     def wait_until_ok(self) -> None:
-        """Until the nodes that are up agree, all slots are served, and each replica that is up has its copy."""
+        """Until the nodes that are up agree, have all slots, and each replica that is up has its copy.
+
+        A master that has just died, which nobody has noticed yet, is not up.
+        """
         wait_for(self._is_ok, "the nodes of the cluster agree and serve every slot")
 
     # ---- changes
@@ -224,6 +227,7 @@ class RedisCluster:
             return (
                 all(b"cluster_state:ok" in node.call("CLUSTER", "INFO") for node in nodes)
                 and len({_map(node) for node in nodes}) == 1
+                and sum(len(node.itself().slots) for node in nodes) == SLOTS
                 and all(self._has_its_replicas(node) for node in nodes)
             )
         except (TargetLost, TargetBusy):  # dead since, or still loading

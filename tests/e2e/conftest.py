@@ -38,8 +38,10 @@ def cluster(world: World, three_masters: RedisCluster) -> Iterator[RedisCluster]
 
 @pytest.fixture
 def six_nodes(world: World, tmp_path: Path) -> Iterator[RedisCluster]:
-    """Three masters and three replicas of the test's own; the world uses them."""
-    with RedisCluster(tmp_path / "cluster", replicas=1) as cluster, _used(world, cluster):
+    """Three masters and three replicas of the test's own; the world uses them. A replica takes over however long it was
+    stopped (by default it does not after 20 s)."""
+    options = ("--cluster-replica-validity-factor", "0")
+    with RedisCluster(tmp_path / "cluster", replicas=1, options=options) as cluster, _used(world, cluster):
         yield cluster
 
 

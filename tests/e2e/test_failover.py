@@ -16,6 +16,7 @@ from tests.harness import World, kill, processes_named, wait_until
 
 MIB = 1024 * 1024
 CAUGHT_UP_RANGES = 80
+FASTER = ("--rate", "8000")  # so that a replica lacks much soon
 
 
 def offset(server: RedisServer) -> int:
@@ -134,7 +135,7 @@ def lose_what_follows(
 ) -> None:
     """Kill a master that has so much more than its replicas, which have the beginning; every key is there at the end,
     and fewer ranges were loaded again than were done when it died."""
-    running = start(world, table, done=CAUGHT_UP_RANGES)
+    running = start(world, table, *FASTER, done=CAUGHT_UP_RANGES)
     wait_until(lambda: has_caught_up(master, replicas), "the replicas have the beginning")
     since = offset(master)
     for replica in replicas:
@@ -180,7 +181,7 @@ def test_a_replica_that_lags_behind_a_dead_coordinator_is_noticed(
 ) -> None:
     """Nobody watched when the master died: the journal alone tells what may be gone."""
     master, replicas = sentinels.master, sentinels.replicas
-    running = start(world, users_200k, done=CAUGHT_UP_RANGES)
+    running = start(world, users_200k, *FASTER, done=CAUGHT_UP_RANGES)
     since = offset(master)
     for replica in replicas:
         os.kill(replica.pid, signal.SIGSTOP)
