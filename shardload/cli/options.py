@@ -31,9 +31,7 @@ _SERVERS = [
         help=f"{REDIS_FORM}; rediss://, unix:///PATH, redis+sentinel:// and redis+cluster:// too [or {REDIS_VARIABLE}]",
     ),
 ]  # fmt: skip
-_TABLE = click.option(
-    "--table", metavar="NAME", help="The table to import; its primary key is a single integer column."
-)
+_TABLE = click.option("--table", metavar="NAME", help="The table to import.")
 _KEY = click.option(
     "--key", metavar="TEMPLATE", help="The Redis key: columns as {id}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]"
 )
@@ -42,6 +40,17 @@ _MAPPING = [
     _KEY,
     click.option("--columns", metavar="A,B,...", help="The columns that become hash fields.  [default: all]"),
 ]
+_ROWS = [
+    click.option("--where", metavar="CONDITION", help="Import only the rows that meet this SQL condition."),
+    click.option("--query", metavar="SELECT", help="In place of --table: the rows of this query; needs --key."),
+    click.option(
+        "--split-by", metavar="A,B,...",
+        help="The columns whose values split the rows into ranges.  [default: the primary key, else a unique index]",
+    ),
+    click.option(
+        "--time-zone", metavar="ZONE", help="In which TIMESTAMPs are written: +02:00, Europe/Berlin.  [default: UTC]"
+    ),
+]  # fmt: skip
 _NAMING = [
     click.option("--job", metavar="NAME", help="The job's name, for resume and verify.  [default: table and time]")
 ]
@@ -165,13 +174,13 @@ def _with(options: list[Any], function: _Function) -> _Function:
 
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
-    whole = [*_SERVERS, *_MAPPING, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
+    whole = [*_SERVERS, *_MAPPING, *_ROWS, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
     return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
-    whole = [*_SERVERS, *_MAPPING, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
+    whole = [*_SERVERS, *_MAPPING, *_ROWS, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
     return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
 
 

@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from shardload.config import environment
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.config.keyfile import read_public_key
 from shardload.config.reach import with_reach
+from shardload.config.rowset import QUERY_NAME, RowSet, check_rowset
 from shardload.config.tomlfile import read_toml
 from shardload.config.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, TargetUrl
 from shardload.config.values import AbsolutePath, AddressMap, Columns, Duration, Integer, Rate, Share, Source, Target
@@ -36,11 +37,14 @@ from shardload.model.limits import (
 NO_REDIS = TargetUrl(
     host="none", port=0, user="", password=None, database="0"
 )  # a placeholder, where no Redis is needed
+_IDENTITY = {
+    "table", "query", "split_by", "where", "time_zone", "columns", "key", "null", "ttl", "ttl_jitter",
+}  # fmt: skip
 _LONGEST_TTL_S = 100 * 366 * 86400.0
 _MOST_SHOWN = 80  # characters of a wrong value
 
 
-class JobSpec(BaseModel):
+class JobSpec(RowSet):
     """All settings of one job. Frozen; unknown keys are refused. Durations are in seconds, rates in rows a second."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -57,7 +61,6 @@ class JobSpec(BaseModel):
     redis_sni: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     redis_insecure: bool = False
     redis_map: AddressMap = ()
-    table: Annotated[str, Field(min_length=1, max_length=64)]
     columns: Columns | None = None
     key: Annotated[str, Field(min_length=1)] | None = None
     null: Literal["omit", "empty"] = "omit"
@@ -100,7 +103,7 @@ class JobSpec(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What may not change when a job is resumed: both servers, and what is written. JSON types only."""
         servers = {"mysql": without_user(str(self.mysql)), "redis": without_user(self.redis.identity)}
-        return servers | self.model_dump(mode="json", include={"table", "columns", "key", "null", "ttl", "ttl_jitter"})
+        return servers | self.model_dump(mode="json", include=_IDENTITY)
 
 
 def without_user(url: str) -> str:
@@ -134,9 +137,11 @@ def load(
     values.setdefault("state_dir", environment.default_state_dir(environ))
     if not needs_redis:
         values.setdefault("redis", NO_REDIS)
-    if "job" not in values and isinstance(values.get("table"), str):
-        values["job"] = _default_job_name(values["table"])
-    return _with_files(_validated(values, origins), origins)
+    if "job" not in values and isinstance(values.get("table", QUERY_NAME), str):
+        values["job"] = _default_job_name(values.get("table", QUERY_NAME))
+    spec = _validated(values, origins)
+    check_rowset(values, origins)
+    return _with_files(spec, origins)
 
 
 def passwords_to_repeat(spec: JobSpec) -> list[str]:

@@ -50,12 +50,13 @@ def reason_to_stop(error: ShardloadError | OSError) -> ShardloadError:
 class Settings:
     """What a run is told beside its job.
 
-    `ask_target` is told the nodes that the target had, and raises TargetLost if it cannot be reached. `keys_stay` says
-    that each row has a key of its own, for good. `read_limits` gives the limits that a reload should apply, and a text
-    that says where they come from. `clock` gives seconds, and never goes back.
+    `range_rows` is about how many rows a range should have. `ask_target` is told the nodes that the target had, and
+    raises TargetLost if it cannot be reached. `keys_stay` says that each row has a key of its own, for good.
+    `read_limits` gives the limits that a reload should apply, and a text that says where they come from. `clock` gives
+    seconds, and never goes back.
     """
 
-    key_name: str
+    range_rows: int
     limits: Limits
     give_up_after_s: float
     hung_after_s: float

@@ -22,6 +22,7 @@ from shardload.coordinator.publisher import Publisher
 from shardload.coordinator.watchdog import Watchdog
 from shardload.errors import IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
 from shardload.model.counts import SetAside
+from shardload.model.keys import PlannedRange
 from shardload.model.orders import Answer, Order, order_of_signal, parse_order
 from shardload.model.tasks import Ack, Outcome
 from shardload.reporting.text import describe
@@ -191,15 +192,19 @@ class Coordinator:
             self._pool.slots[ack.slot].note_spoken()
             task = self._tracker.acknowledged(ack)
             is_plain = self._tracker.is_plain(ack, task)
-            told = [] if is_plain else self._context.directory.take_report(ack.range_id, ack.attempt)
+            told = [] if is_plain else self._context.directory.reports.take(ack.range_id, ack.attempt)
             if task is None:
                 _log.warning("an ack of attempt %d is out of date", ack.attempt, extra={"range_id": ack.range_id})
             else:
                 self._note_outcome(ack, told)
-                self._tracker.settle(ack, task, told)
+                self._tracker.settle(ack, task, told, self._parts_of(ack))
         if self._now_s - self._clock_noted_s >= (NOTE_CLOCK_EVERY_S if self._tracker.is_committed else COMMIT_AFTER_S):
             self._clock_noted_s = self._now_s
             self._context.note_clock(self._now_s - self._context.started_s)
+
+    def _parts_of(self, ack: Ack) -> list[PlannedRange]:
+        is_cut = ack.outcome is Outcome.CUT
+        return self._context.directory.reports.take_parts(ack.range_id, ack.attempt) if is_cut else []
 
     def _tell_ready(self) -> None:
         if not self._is_ready:
@@ -264,7 +269,7 @@ class Coordinator:
         self._publisher.write_board()  # before a worker can begin a range, and show it in the place of a settled one
         for number, tasks in enumerate(granted):
             for task in tasks:
-                self._ipc.tasks.send(number, task)
+                self._ipc.tasks.send(number, task.assignment)
         if not self._is_ready and self._watchdog.is_up(wanted):
             self._tell_ready()
 

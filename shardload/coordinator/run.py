@@ -55,7 +55,7 @@ def run(
     """
     started_s = time.monotonic()
     run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-    directory.remove_reports()
+    directory.reports.remove()
     me = _Record(directory, about)
     with ExitStack() as made:
         control = _control(directory)
@@ -69,7 +69,7 @@ def run(
         tracker = Tracker(
             journal,
             job=directory.name,
-            key_name=settings.key_name,
+            range_rows=settings.range_rows,
             epoch=target.epoch,
             nodes=target.nodes,
             say=lambda text: _say(text, display),
@@ -179,7 +179,7 @@ def _loop_and_end(coordinator: Coordinator, context: Context) -> None:
 def _write_end(directory: JobDirectory, journal: Journal, number: int, started_s: float, me: _Record) -> None:
     """Note the end in `run.json`, if the disk allows it, and in the journal."""
     with suppress(JobError, OSError):
-        directory.remove_reports()
+        directory.reports.remove()
         me.write(ipc=None)
     journal.end_run(number, time.monotonic() - started_s)
 

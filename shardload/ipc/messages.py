@@ -1,6 +1,7 @@
 """The two queues, and the messages in them.
 
-Messages are small structs of a fixed size: a magic, the run's id, and numbers. Rows and texts never enter a queue.
+Messages are small structs of a fixed size: a magic, the run's id, and numbers. Rows, keys and texts never enter a
+queue.
 The type of a message, `slot + 1`, says which worker receives it.
 Sending never blocks: a queue has room for all tasks that `limits.py` allows, a STOP for each slot, and an ack for each
 task.
@@ -16,19 +17,15 @@ import sysv_ipc
 
 from shardload.errors import IpcError
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
 from shardload.model.limits import CREDITS, MOST_WORKERS
-from shardload.model.tasks import Ack, Outcome, Task
+from shardload.model.tasks import Ack, Assignment, Outcome
 
 MESSAGE_BYTES = 112  # the most that a receiver takes; a longer message would stay at the head of the queue
 _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
 _LOAD, _STOP = 1, 2
 
-# magic, kind, run id, range id, attempt, estimated rows, low, high (128-bit signed, so that every 64-bit key fits, and
-# 2**64)
-_TASK = struct.Struct("<4sIQQII16s16s")
-_MOST_ROWS = 2**32 - 1  # the largest estimate that fits
+_TASK = struct.Struct("<4sIQQII")  # magic, kind, run id, range id, attempt, parts
 # magic, slot, run id, range id, attempt, outcome, epoch of the target, six counts
 _ACK = struct.Struct("<4sIQQIIQ6Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
@@ -82,17 +79,15 @@ class _Queue:
 class TaskQueue(_Queue):
     """Carries tasks from the coordinator to the workers."""
 
-    def send(self, slot: int, task: Task) -> None:
+    def send(self, slot: int, task: Assignment) -> None:
         """Send a task to the worker of this slot. IpcError if the queue is gone."""
-        low, high = (n.to_bytes(16, "little", signed=True) for n in (task.keys.low, task.keys.high))
-        rows = min(task.estimated_rows, _MOST_ROWS)
-        self._send(_TASK.pack(_MAGIC, _LOAD, self._run_id, task.range_id, task.attempt, rows, low, high), slot + 1)
+        self._send(_TASK.pack(_MAGIC, _LOAD, self._run_id, task.range_id, task.attempt, task.parts), slot + 1)
 
     def send_stop(self, slot: int) -> None:
         """Tell the slot's worker to leave after the tasks that were sent before. IpcError if the queue is gone."""
-        self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, 0, b"", b""), slot + 1)
+        self._send(_TASK.pack(_MAGIC, _STOP, self._run_id, 0, 0, 0), slot + 1)
 
-    def receive(self, slot: int, *, wait: bool = True) -> Task | Stop | None:
+    def receive(self, slot: int, *, wait: bool = True) -> Assignment | Stop | None:
         """Receive the slot's next message.
 
         None if a signal interrupted the wait, if there is no message and `wait` is False, or if the message was not
@@ -100,27 +95,26 @@ class TaskQueue(_Queue):
         """
         return self._unpacked(self._receive(slot + 1, block=wait))
 
-    def take_back(self, slot: int) -> list[Task]:
+    def take_back(self, slot: int) -> list[Assignment]:
         """Remove the slot's tasks that no worker has received yet, and return them. IpcError if the queue is gone."""
         taken = []
         while (message := self._receive(slot + 1, block=False)) is not None:
             task = self._unpacked(message)
-            if isinstance(task, Task):
+            if isinstance(task, Assignment):
                 taken.append(task)
         return taken
 
-    def _unpacked(self, message: bytes | None) -> Task | Stop | None:
+    def _unpacked(self, message: bytes | None) -> Assignment | Stop | None:
         if message is None:
             return None
         if len(message) != _TASK.size:
             return None
-        magic, kind, run_id, range_id, attempt, rows, low, high = _TASK.unpack(message)
+        magic, kind, run_id, range_id, attempt, parts = _TASK.unpack(message)
         if magic != _MAGIC or run_id != self._run_id:
             return None  # from another run or program: drop it
         if kind == _STOP:
             return Stop()
-        keys = KeyRange(*(int.from_bytes(n, "little", signed=True) for n in (low, high)))
-        return Task(range_id, attempt, keys, rows)
+        return Assignment(range_id, attempt, parts)
 
 
 class AckQueue(_Queue):

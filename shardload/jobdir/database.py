@@ -9,18 +9,20 @@ from pathlib import Path
 from shardload.errors import JournalError
 from shardload.files.ownfile import check_own_file
 
-_VERSION = 3
+_VERSION = 4
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10
 _CHECKPOINT_PAGES = 10_000  # keeps checkpoints rare: each waits for the disk, and the workers wait meanwhile
-# Keys are text: SQLite's integers end at 2**63 - 1, MySQL's at 2**64 - 1. Epochs are text for the same reason.
+# Bounds are JSON lists (`rows.py`); NULL is an open end. `place` orders ranges as their keys: MySQL alone could compare
+# those. A range's parts have its place and their own behind it. Epochs are text: SQLite's integers end at 2**63 - 1.
 _SCHEMA = """
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (id INTEGER PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL);
 CREATE TABLE range (
     id INTEGER PRIMARY KEY,
-    low TEXT NOT NULL,
-    high TEXT NOT NULL,
+    place TEXT NOT NULL,
+    low TEXT,
+    high TEXT,
     estimated_rows INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('todo', 'done', 'split', 'set aside')),
     attempts INTEGER NOT NULL DEFAULT 0,

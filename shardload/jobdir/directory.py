@@ -1,8 +1,8 @@
-"""A job's directory: the names of its files, its lock, its small JSON files, and the workers' reports.
+"""A job's directory: the names of its files, its lock and its small JSON files.
 
 The files are `spec.json` (without secrets), `journal.sqlite`, `run.json` (which process runs the job, with which SysV
 objects), `lock` (the coordinator holds an flock on it), `key` (for ftok; never replaced), `control` (the FIFO for
-orders, while the job runs), `log`, and `report.*` (the rows of a range that a worker could not load).
+orders, while the job runs), `log`, and what workers have to tell of ranges (`reports.py`).
 Only the job's user may use them. Files that another user owns, or could have put there, are left alone (`ownfile.py`).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import re
 import stat
@@ -22,16 +21,15 @@ from typing import Any
 from shardload.errors import DirectoryLost, JobError, JobForeign
 from shardload.files.jsonfile import damaged, read, write
 from shardload.files.ownfile import check_own_directory, make_private, open_own, remove_group_access, remove_own
+from shardload.jobdir.reports import Reports
 from shardload.jobdir.runfile import RunRecord
-from shardload.model.counts import SetAside
 from shardload.model.jobname import JOB_NAME_WORDS, is_job_name
-from shardload.model.printable import bounded
 from shardload.model.wording import a_few_jobs
 
 _DIRECTORY_MODE = 0o700
 _OURS = re.compile(
     r"(spec|run)\.(json|new)|journal\.(sqlite(-wal|-shm|-journal)?|new(-journal)?)|key|lock|control|log(\..*)?"
-    r"|report\..*|answer\..*"
+    r"|report\..*|parts\..*|answer\..*"
 )
 _LOCK_PATIENCE_S = 0.2  # `is_locked` of another process holds the lock for an instant
 _LOCK_RETRY_S = 0.01
@@ -242,29 +240,10 @@ class JobDirectory:
         except ValueError as error:
             raise damaged(self.run_file, f"has wrong values: {error}") from None
 
-    def write_report(self, range_id: int, attempt: int, rows: list[SetAside]) -> None:
-        """Append rows that a worker could not load to the range's report. An ack has no room for them."""
-        descriptor = open_own(self._report(range_id, attempt), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps([bounded(one.key), bounded(one.reason)]) + "\n" for one in rows)
-
-    def take_report(self, range_id: int, attempt: int) -> list[SetAside]:
-        """Read a range's report and remove the file. Empty if there is none."""
-        path = self._report(range_id, attempt)
-        try:
-            with os.fdopen(open_own(path, os.O_RDONLY), encoding="utf-8") as file:
-                lines = file.read().splitlines()
-        except FileNotFoundError:
-            return []
-        path.unlink()
-        return [SetAside(*json.loads(line)) for line in lines]
-
-    def remove_reports(self) -> None:
-        """Remove the reports that dead workers left."""
-        remove_own(self.path, lambda name: name.startswith("report."))
-
-    def _report(self, range_id: int, attempt: int) -> Path:
-        return self.path / f"report.{range_id}.{attempt}"
+    @property
+    def reports(self) -> Reports:
+        """What its workers have to tell of ranges."""
+        return Reports(self.path)
 
 
 def _entries(state_dir: Path) -> list[Path]:

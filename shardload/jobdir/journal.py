@@ -20,7 +20,7 @@ from typing import Any
 from shardload.errors import JournalError
 from shardload.files.ownfile import open_own
 from shardload.jobdir.database import make_tables, open_database
-from shardload.jobdir.rows import checkpoint_of, fact_of, failure_of, record_of, totals_of
+from shardload.jobdir.rows import bounds_of, checkpoint_of, fact_of, failure_of, record_of, totals_of
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import PlannedRange, RangeRecord
 from shardload.ranges.lineage import Checkpoint
@@ -31,6 +31,8 @@ _COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, tar
 _FINISH = (
     f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, look = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
 )
+_RECORD = "id, low, high, estimated_rows, attempts"
+_INSERT = "INSERT INTO range (place, low, high, estimated_rows, state) VALUES (?, ?, ?, ?, 'todo')"
 _SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
 _PENDING_AGAIN = (
     "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
@@ -59,10 +61,7 @@ class Journal:
         with journal._writing(create=True) as db:
             make_tables(db)
             db.executemany("INSERT INTO job VALUES (?, ?)", [(name, json.dumps(fact)) for name, fact in facts.items()])
-            db.executemany(
-                "INSERT INTO range (low, high, estimated_rows, state) VALUES (?, ?, ?, 'todo')",
-                [(str(p.keys.low), str(p.keys.high), p.estimated_rows) for p in plan],
-            )
+            db.executemany(_INSERT, [_range_row(_place(at), part) for at, part in enumerate(plan)])
         journal.close()
         new.rename(path)
         return cls(path)
@@ -85,9 +84,16 @@ class Journal:
     def todo(self) -> list[RangeRecord]:
         """The pending ranges, in the order of their keys."""
         with self._reading() as db:
-            rows = db.execute("SELECT id, low, high, estimated_rows, attempts FROM range WHERE state = 'todo'")
-            records = [record_of(row) for row in rows]
-        return sorted(records, key=lambda record: record.keys.low)
+            rows = db.execute(f"SELECT {_RECORD} FROM range WHERE state = 'todo' ORDER BY place")
+            return [record_of(row) for row in rows]
+
+    def record(self, range_id: int) -> RangeRecord:
+        """The range with this id, whatever its state. JournalError if there is none."""
+        with self._reading() as db:
+            row = db.execute(f"SELECT {_RECORD} FROM range WHERE id = ?", (range_id,)).fetchone()
+            if row is None:
+                raise ValueError(f"range {range_id} is missing")
+            return record_of(row)
 
     def totals(self) -> Totals:
         """Add up the counts of all settled ranges."""
@@ -144,12 +150,12 @@ class Journal:
             with self._writing():
                 pass
 
-    def set_aside(self, range_id: int, attempt: int, failure: SetAside) -> None:
-        """Record that a range of a single row could not be loaded."""
+    def set_aside(self, range_id: int, attempt: int, failure: SetAside, rows: int = 1) -> None:
+        """Record that a range that cannot be cut could not be loaded; `rows` are its rows."""
         with self._writing() as db:
             db.execute(
-                "UPDATE range SET state = 'set aside', attempts = ?, rows_read = 1, rows_failed = 1 WHERE id = ?",
-                (attempt, range_id),
+                "UPDATE range SET state = 'set aside', attempts = ?, rows_read = ?, rows_failed = ? WHERE id = ?",
+                (attempt, rows, rows, range_id),
             )
             _replace_failures(db, range_id, [failure])
 
@@ -158,19 +164,16 @@ class Journal:
         with self._writing() as db:
             db.execute("UPDATE range SET attempts = ? WHERE id = ?", (attempt, range_id))
 
-    def split(self, record: RangeRecord) -> list[RangeRecord]:
-        """Replace the range by its two halves, and return them."""
-        halves = []
+    def replace(self, range_id: int, parts: Sequence[PlannedRange]) -> list[RangeRecord]:
+        """Replace the range by its parts, and return them."""
         with self._writing() as db:
-            db.execute("UPDATE range SET state = 'split' WHERE id = ?", (record.range_id,))
-            for keys in record.keys.halves():
-                estimate = min(keys.span_keys, -(-record.estimated_rows // 2))
-                cursor = db.execute(
-                    "INSERT INTO range (low, high, estimated_rows, state) VALUES (?, ?, ?, 'todo')",
-                    (str(keys.low), str(keys.high), estimate),
-                )
-                halves.append(RangeRecord(int(cursor.lastrowid or 0), keys, estimate, 0))
-        return halves
+            db.execute("UPDATE range SET state = 'split' WHERE id = ?", (range_id,))
+            (place,) = db.execute("SELECT place FROM range WHERE id = ?", (range_id,)).fetchone()
+            ids = [
+                int(db.execute(_INSERT, _range_row(f"{place}.{_place(at)}", part)).lastrowid or 0)
+                for at, part in enumerate(parts)
+            ]
+        return [RangeRecord(new, part.keys, part.estimated_rows, 0) for new, part in zip(ids, parts, strict=True)]
 
     def adopt_epoch(self, epoch: int, known: int, before_look: int | None) -> int:
         """Let ranges belong to `epoch` that `known` confirmed, and that were settled before this look (None: any). Make
@@ -250,6 +253,15 @@ class Journal:
     @property
     def _hint(self) -> str:
         return f"run shardload clean {self.path.parent.name}, then start a new job"
+
+
+def _place(at: int) -> str:
+    """A number whose order as text is that of the numbers."""
+    return f"{at:08x}"
+
+
+def _range_row(place: str, planned: PlannedRange) -> tuple[str, str | None, str | None, int]:
+    return (place, *bounds_of(planned.keys), planned.estimated_rows)
 
 
 def _replace_failures(db: sqlite3.Connection, range_id: int, failures: Sequence[SetAside]) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from shardload.model.counts import Counts, SetAside, Totals
-from shardload.model.keys import KeyRange, RangeRecord
+from shardload.model.keys import KeyRange, PlannedRange, RangeRecord, key_in_json, key_of_json
 from shardload.model.nodes import NodeFacts
 from shardload.ranges.lineage import Checkpoint
 
-_LOWEST, _ABOVE_HIGHEST = -(2**63), 2**64
+_NULLS = '"NULL"'  # in place of both bounds
 
 
 def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[Any]]) -> Totals:
@@ -38,12 +38,36 @@ def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[An
     )
 
 
+def bounds_of(keys: KeyRange) -> tuple[str | None, str | None]:
+    """A range's bounds as the journal has them."""
+    if keys.nulls:
+        return _NULLS, _NULLS
+    low, high = (None if key is None else json.dumps(key_in_json(key)) for key in (keys.low, keys.high))
+    return low, high
+
+
+def keys_of(low: Any, high: Any) -> KeyRange:
+    """From what `bounds_of` gives. ValueError, TypeError or RecursionError if a value is impossible."""
+    if low == high == _NULLS:
+        return KeyRange(nulls=True)
+    least, most = (None if bound is None else key_of_json(json.loads(bound)) for bound in (low, high))
+    return KeyRange(least, most)
+
+
+def planned_of(row: Sequence[Any]) -> PlannedRange:
+    """From low, high and estimated rows. ValueError, TypeError or RecursionError if a value is impossible."""
+    low, high, rows = row
+    return PlannedRange(keys_of(low, high), _count(rows))
+
+
 def record_of(row: Sequence[Any]) -> RangeRecord:
-    """From id, low, high, estimated rows and attempts. ValueError if a value is impossible."""
-    low, high = (int(value) if isinstance(value, str) else _ABOVE_HIGHEST + 1 for value in row[1:3])
-    if not _LOWEST <= low < high <= _ABOVE_HIGHEST:
-        raise ValueError(f"range {row[0]} has impossible bounds")
-    return RangeRecord(_count(row[0]), KeyRange(low, high), _count(row[3]), _count(row[4]))
+    """From id, low, high, estimated rows and attempts. ValueError, TypeError or RecursionError if a value is
+    impossible."""
+    try:
+        keys = keys_of(row[1], row[2])
+    except ValueError:
+        raise ValueError(f"range {row[0]} has impossible bounds") from None
+    return RangeRecord(_count(row[0]), keys, _count(row[3]), _count(row[4]))
 
 
 def failure_of(row: Sequence[Any]) -> SetAside:

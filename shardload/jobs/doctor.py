@@ -199,10 +199,12 @@ def _mysql(text: str, passwords: PasswordRules, table: str | None, key_columns: 
             yield Finding("problem", "MySQL rights", f"may SELECT from no table of {url.database}", hint)
         if table:
             found = source.describe(connection, table)
-            told = f"{table}: primary key {found.key_column()}, {len(found.columns)} columns that may be read"
+            chosen = source.choose_key(found, None)
+            key = ", ".join(chosen.selection.key_names) or "no key"
+            told = f"{table}: split by {key}, {len(found.columns)} columns that may be read"
             for column in key_columns:
                 found.resolve_column(column, "--key")
-            yield Finding("ok", "table", told)
+            yield Finding("ok", "table", told, chosen.word)
     except ShardloadError as error:
         yield _failed("MySQL", error)
     finally:

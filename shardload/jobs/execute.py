@@ -92,7 +92,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
 
 def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
     return Settings(
-        key_name=job.subject.key_column,
+        range_rows=job.spec.planned_range_rows,
         limits=Limits(job.spec.workers, job.spec.rate or 0),
         give_up_after_s=job.spec.give_up_after,
         hung_after_s=job.spec.hung_after,
@@ -111,8 +111,8 @@ def _worker_body(job: Job) -> WorkerBody:
         directory=job.directory,
         mysql=job.spec.mysql,
         redis=job.spec.redis,
-        table=job.subject.table.name,
-        key_column=job.subject.key_column,
+        selection=job.subject.selection,
+        range_rows=job.spec.planned_range_rows,
         layout=job.subject.layout,
         form=job.form,
         native=uses_native(job.spec),

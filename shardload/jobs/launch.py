@@ -74,8 +74,10 @@ def _adopt_epoch(job: Job) -> int:
     return job.journal.adopt_epoch(job.target.epoch, lineage.last.epoch, until)
 
 
-def warn_of_collisions(subject: prepare.Subject) -> None:
-    """Tell a person if several rows may get the same key."""
+def warn_of(subject: prepare.Subject) -> None:
+    """Tell a person how the table is split, if not as one expects, and if several rows may get the same key."""
+    if subject.word:
+        echo(f"note: {subject.word}", err=True)
     if reason := subject.collision():
         echo(f"warning: {reason}: several rows may get the same key", err=True)
 
@@ -83,7 +85,7 @@ def warn_of_collisions(subject: prepare.Subject) -> None:
 def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     if others := other_writers(job.spec.state_dir):
         echo(f"warning: {job.spec.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
-    warn_of_collisions(job.subject)
+    warn_of(job.subject)
     if not is_native_built() and job.spec.encoder == "auto":
         echo(_NOT_BUILT, err=True)
     if daemon:

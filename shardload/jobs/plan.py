@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,33 @@ from shardload import source
 from shardload.config import spec
 from shardload.errors import TargetError
 from shardload.jobs import prepare
-from shardload.jobs.launch import warn_of_collisions
-from shardload.model.keys import PlannedRange
+from shardload.jobs.launch import warn_of
+from shardload.model.keys import Key, KeyRange, PlannedRange, shown_key
 from shardload.model.orders import STOP_SIGNALS
 from shardload.model.printable import shown_bytes
+from shardload.model.wording import counted
 from shardload.process import stop_by_exception
 from shardload.reporting.output import echo
 
 _MOST_SHOWN_BYTES = 200  # of a value
 
+_MOST_TRIED = 10  # ranges that are read for the first key; with --where they may have no row
+
 FirstKey = tuple[bytes | None, list[tuple[bytes, bytes]]]
 """The key, None if a column of it is NULL, and the hash's fields and values."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was found. `ends` are the first and the last key by which the rows are split, None if there is none."""
+
+    wanted: spec.JobSpec
+    subject: prepare.Subject
+    ranges: Sequence[PlannedRange]
+    estimate: int
+    ends: tuple[Key | None, Key | None]
+    first: FirstKey | None
+    target: str
 
 
 def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
@@ -33,16 +50,15 @@ def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
         try:
             subject = prepare.examine(connection, wanted)
             ranges = prepare.plan(connection, wanted, subject)
-            estimate = source.TableKeys(connection, wanted.table, subject.key_column).table_rows()
-            first = _first_key(connection, wanted, subject, ranges)
+            space = source.TableKeys(connection, subject.selection)
+            ends = space.ends(KeyRange()) if subject.selection.key else (None, None)
+            estimate = space.table_rows()
+            first = _first_key(connection, subject, ranges)
         finally:
             source.abandon(connection)
-        target = _target_text(wanted)
-        warn_of_collisions(subject)
-        if wanted.json_summary:
-            echo(json.dumps(_in_json(wanted, subject, ranges, estimate, first, target)))
-        else:
-            echo(*_lines(wanted, subject, ranges, estimate, first, target))
+        warn_of(subject)
+        found = _Plan(wanted, subject, ranges, estimate, ends, first, _target_text(wanted))
+        echo(*([json.dumps(_in_json(found))] if wanted.json_summary else _lines(found)))
 
 
 def _target_text(wanted: spec.JobSpec) -> str:
@@ -56,55 +72,52 @@ def _target_text(wanted: spec.JobSpec) -> str:
 
 
 def _first_key(
-    connection: source.Connection[Any], wanted: spec.JobSpec, subject: prepare.Subject, ranges: Sequence[PlannedRange]
+    connection: source.Connection[Any], subject: prepare.Subject, ranges: Sequence[PlannedRange]
 ) -> FirstKey | None:
-    """Key and hash of the row with the smallest primary key; None if there is no row."""
-    if not ranges:
-        return None
-    for values in source.rows_of(connection, wanted.table, subject.key_column, subject.layout, ranges[0].keys):
-        return subject.layout.key_of(values), subject.layout.fields_of(values)
+    """Key and hash of the first row; None if none is found."""
+    for planned in ranges[:_MOST_TRIED]:
+        for values in source.rows_of(connection, subject.selection, subject.layout, planned.keys):
+            return subject.layout.key_of(values), subject.layout.fields_of(values)
     return None
 
 
-def _in_json(
-    wanted: spec.JobSpec,
-    subject: prepare.Subject,
-    ranges: Sequence[PlannedRange],
-    estimate: int,
-    first: FirstKey | None,
-    target: str,
-) -> dict[str, Any]:
-    key, fields = first or (None, [])
+def _in_json(found: _Plan) -> dict[str, Any]:
+    key, fields = found.first or (None, [])
+    lowest, highest = found.ends
     return {
-        "table": wanted.table,
-        "mysql": str(wanted.mysql),
-        "target": target or None,
-        "rows_estimated": estimate,
-        "ranges": len(ranges),
-        "key_column": subject.key_column,
-        "lowest": ranges[0].keys.low if ranges else None,
-        "highest": ranges[-1].keys.high - 1 if ranges else None,
+        "table": found.wanted.table,
+        "mysql": str(found.wanted.mysql),
+        "target": found.target or None,
+        "rows_estimated": found.estimate,
+        "ranges": len(found.ranges),
+        "split_by": list(found.subject.selection.key_names),
+        "lowest": _key_in_json(lowest),
+        "highest": _key_in_json(highest),
         "first_key": None if key is None else _exact(key),
         "first_fields": {name.decode("utf-8", "surrogateescape"): _exact(value) for name, value in fields},
     }
 
 
-def _lines(
-    wanted: spec.JobSpec,
-    subject: prepare.Subject,
-    ranges: Sequence[PlannedRange],
-    estimate: int,
-    first: FirstKey | None,
-    target: str,
-) -> list[str]:
-    lines = [f"table {wanted.table} on {wanted.mysql}: about {estimate:,} rows (an estimate), {len(ranges):,} ranges"]
-    if ranges:
-        lines.append(f"primary key {subject.key_column}: {ranges[0].keys.low} to {ranges[-1].keys.high - 1}")
-    if first is not None:
-        key, fields = first
+def _key_in_json(key: Key | None) -> Any:
+    """Of one column its value, of several a list."""
+    values = [_exact(value) if isinstance(value, bytes) else value for value in key or ()]
+    return values if len(values) > 1 else values[0] if values else None
+
+
+def _lines(found: _Plan) -> list[str]:
+    what = f"table {found.wanted.table}" if found.wanted.table else "the query"
+    unfiltered = " before --where" if found.wanted.where else ""
+    about = f"about {found.estimate:,} rows{unfiltered} (an estimate), {counted(len(found.ranges), 'range')}"
+    lines = [f"{what} on {found.wanted.mysql}: {about}"]
+    lowest, highest = found.ends
+    if lowest is not None:
+        names = ", ".join(found.subject.selection.key_names)
+        lines.append(f"split by {names}: {shown_key(lowest)} to {shown_key(highest)}")
+    if found.first is not None:
+        key, fields = found.first
         lines.append(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
         lines += [f"  {_shown(name)} = {_shown(value)}" for name, value in fields]
-    return [*lines, f"target: {target}"] if target else lines
+    return [*lines, f"target: {found.target}"] if found.target else lines
 
 
 def _shown(value: bytes) -> str:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,15 +41,18 @@ from shardload.ranges.split import split
 from shardload.target import Choice, TargetFacts, choose_for_target, open_target
 
 _ANSWER_WITHIN_S = 3.0
+_PLAN_S = 0.3  # before the first range is loaded
 _MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a spec means for its table: the columns in the table's spelling, and what becomes of them."""
+    """What a spec means for its table: which rows are read, the columns in the table's spelling, and what becomes of
+    them. `word` is what a person should know of how the table is split; empty if it is as one expects."""
 
     table: source.Table
-    key_column: str
+    selection: source.Selection
+    word: str
     template: KeyTemplate
     layout: Layout
 
@@ -64,7 +69,7 @@ class Subject:
         types = {column.name: column.type for column in self.table.columns}
         return {
             "columns": [[name, types[name]] for name in self.layout.columns],
-            "primary_key": list(self.table.primary_key),
+            "split_by": list(self.selection.key_names),
         }
 
 
@@ -89,8 +94,7 @@ class Job:
     @property
     def keys_stay(self) -> bool:
         """True if each row has a key of its own, whatever becomes of the row meanwhile, and none expires."""
-        names_row = self.subject.key_column in self.subject.template.columns
-        return self.spec.ttl is None and names_row and not self.subject.collision()
+        return self.spec.ttl is None and not self.subject.collision()
 
     @property
     def encoder(self) -> str:
@@ -101,21 +105,55 @@ class Job:
 
 def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
     """Check that the table has what the spec asks for. SpecError if not, SourceDenied if it may not be read."""
-    table = source.describe(connection, spec.table)
-    key_column = table.key_column()
-    chosen = table.choose_columns(spec.columns) if spec.columns else list(table.column_names())
-    written = parse_template(spec.key) if spec.key else default_template(spec.table, table.primary_key)
+    table, chosen = _selected(connection, spec)
+    selection = chosen.selection
+    columns = table.choose_columns(spec.columns) if spec.columns else list(table.column_names())
+    written = parse_template(spec.key) if spec.key else _default_template(table, spec)
     template = KeyTemplate(
         tuple((kind, table.resolve_column(text, "--key") if kind == "column" else text) for kind, text in written.parts)
     )
-    layout = make_layout(chosen, template, key_column, spec.null)
-    source.check_readable(connection, spec.table, layout.columns)
-    return Subject(table, key_column, template, layout)
+    layout = make_layout(columns, template, selection.key_names, spec.null)
+    source.check_readable(connection, selection.relation, layout.columns, selection.name)
+    return Subject(table, selection, chosen.word, template, layout)
 
 
-def plan(connection: source.Connection[Any], spec: JobSpec, subject: Subject) -> list[PlannedRange]:
-    """Split the table into ranges. MySQL estimates them from its index; no row is read."""
-    return split(source.TableKeys(connection, spec.table, subject.key_column), spec.planned_range_rows)
+def _selected(connection: source.Connection[Any], spec: JobSpec) -> tuple[source.Table, source.Chosen]:
+    """The table or query, and how it is read. What a person wrote in SQL is tried."""
+    if spec.query is not None:
+        table, whole = source.describe_query(connection, spec.query)
+        word = "" if spec.split_by else "the query is read in one piece (--split-by COLUMN splits it)"
+        chosen = source.Chosen(source.split_query(table, whole, spec.split_by), word)
+    else:
+        assert spec.table is not None
+        table = source.describe(connection, spec.table)
+        chosen = source.choose_key(table, spec.split_by)
+    if spec.time_zone:
+        source.check_time_zone(connection, spec.time_zone)
+    selection = replace(chosen.selection, where=spec.where or "", time_zone=spec.time_zone)
+    if selection.where:
+        source.check_where(connection, selection)
+    return table, replace(chosen, selection=selection)
+
+
+def _default_template(table: source.Table, spec: JobSpec) -> KeyTemplate:
+    """The table's name and what identifies a row. SpecError if nothing does."""
+    columns = table.identifying_columns()
+    if not columns:
+        raise SpecError(
+            f"--key is missing, and {spec.rows_name} has no unique index that could make it, or hides it",
+            "say which columns make the Redis key, for example --key 'user:{id}'",
+        )
+    return default_template(spec.rows_name, columns)
+
+
+def plan(
+    connection: source.Connection[Any], spec: JobSpec, subject: Subject, most_s: float = math.inf
+) -> list[PlannedRange]:
+    """Split the table into ranges. MySQL estimates them from its index; no row is read. After `most_s` the rest stays
+    in larger ranges, which workers cut before they load them."""
+    late_s = time.monotonic() + most_s
+    space = source.TableKeys(connection, subject.selection)
+    return split(space, spec.planned_range_rows, is_late=lambda: time.monotonic() > late_s)
 
 
 def uses_native(spec: JobSpec) -> bool:
@@ -175,7 +213,7 @@ def begin(spec: JobSpec) -> Job:
     try:
         subject = examine(connection, spec)
         target, choice = probe_target(spec, subject.template)
-        ranges = plan(connection, spec, subject)
+        ranges = plan(connection, spec, subject, _PLAN_S)
     finally:
         connection.close()
     directory = JobDirectory.create(spec.state_dir, spec.job)

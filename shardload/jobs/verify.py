@@ -13,6 +13,7 @@ from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, SourceError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs import prepare
 from shardload.jobs.owner import become_owner
+from shardload.model.keys import KeyRange
 from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
 from shardload.reporting.output import echo
@@ -47,28 +48,44 @@ def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differenc
     journal.close()
     target = open_target(wanted.redis)
     found = Differences(target=target.describe().described)
-    _compare_table(connection, target, wanted.table, subject.key_column, subject.layout, found)
+    _compare_table(connection, target, subject.selection, subject.layout, found)
     return found
 
 
 def _compare_table(
     connection: source.Connection[Any],
     target: Target,
-    table: str,
-    key_column: str,
+    selection: source.Selection,
     layout: Layout,
     found: Differences,
 ) -> None:
     """Compare the whole table, as it is now, and add to `found`. Rows are read and counted in one snapshot, if the
     storage engine has them. SourceError if MySQL sends fewer rows than it counts."""
     source.begin_snapshot(connection)
-    space = source.TableKeys(connection, table, key_column)
-    whole = space.bounds()
-    if whole is None:
-        return
+    space = source.TableKeys(connection, selection)
+    counted = 0
+    for root in space.roots():
+        _compare_range(connection, target, selection, layout, root, found)
+        counted += space.counted_rows(root)
+    if counted > found.rows_compared:
+        raise SourceError(
+            f"MySQL sent {found.rows_compared:,} rows of {selection.name} and counts {counted:,}: "
+            "not all were compared",
+            "something cuts results short, a proxy with a limit for rows perhaps; or rows came in meanwhile",
+        )
+
+
+def _compare_range(
+    connection: source.Connection[Any],
+    target: Target,
+    selection: source.Selection,
+    layout: Layout,
+    keys: KeyRange,
+    found: Differences,
+) -> None:
     waiting: list[source.Values] = []
     waiting_bytes = 0
-    for values in source.rows_of(connection, table, key_column, layout, whole):
+    for values in source.rows_of(connection, selection, layout, keys):
         waiting.append(values)
         waiting_bytes += sum(len(value) for value in values if value is not None)
         if len(waiting) >= _PIPELINE_ROWS or waiting_bytes >= _PIPELINE_BYTES:
@@ -76,9 +93,3 @@ def _compare_table(
             waiting.clear()
             waiting_bytes = 0
     compare(target, layout, waiting, found)
-    counted = space.counted_rows(whole)
-    if counted > found.rows_compared:
-        raise SourceError(
-            f"MySQL sent {found.rows_compared:,} rows of table {table} and counts {counted:,}: not all were compared",
-            "something cuts results short, a proxy with a limit for rows perhaps; or rows came in meanwhile",
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -64,7 +65,24 @@ def kind_of(type_: str) -> Kind:
     return next((kind for kind, pattern in _TYPES if pattern.match(type_)), Kind.OTHER)
 
 
+def members_of(type_: str) -> int:
+    """How many members `enum('a','b')` has; 0 of another type, or if it does not say."""
+    return len(re.findall(r"'(?:[^']|'')*'", type_)) if kind_of(type_) is Kind.ENUM else 0
+
+
 def decimals_of(type_: str) -> int | None:
     """The decimals in `float(M,D)`; None if the type does not say."""
     match = re.match(r"\w+\(\d+,(\d+)\)", type_)
     return int(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class KeyColumn:
+    """A column of the key by which a table is split. `charset` is a text's own character set; empty: not known.
+    `members` is how many values an ENUM has; 0: not known."""
+
+    name: str
+    kind: Kind
+    charset: str = ""
+    is_nullable: bool = False
+    members: int = 0

@@ -27,10 +27,10 @@ class Proven:
     def __init__(self) -> None:
         self._rows = self._bytes = 0
 
-    def is_doubtful(self, rows: int, size_bytes: int, span_keys: int) -> bool:
-        """True if a result may have been cut: it is larger than any that was whole, and does not have a row for every
-        key of its span."""
-        return rows != span_keys and (rows > self._rows or size_bytes > self._bytes)
+    def is_doubtful(self, rows: int, size_bytes: int, most_rows: int | None) -> bool:
+        """True if a result may have been cut: it is larger than any that was whole, and has fewer rows than there
+        can be (`most_rows`, if that is known)."""
+        return rows != most_rows and (rows > self._rows or size_bytes > self._bytes)
 
     def add(self, rows: int, size_bytes: int) -> None:
         """Record that a result of so many rows and bytes was whole."""

@@ -19,16 +19,37 @@ class Outcome(enum.IntEnum):
     REFUSED = 5  # a server or the encoder refused something in the range
     JOB_REFUSED = 6  # a server refused the job itself: the table is gone, rights were withdrawn
     TOO_MANY_CONNECTIONS = 7  # a server has no room for another connection: no blame; fewer workers may help
+    CUT = 8  # the range was cut as the task asked; its parts are in a file
+    WHOLE = 9  # the range cannot be cut: it is one row, or nothing tells its rows apart; `rows_read` has their number
+
+
+HALVES = 2  # as `parts`: cut into two with as many rows, to find what fails
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Coordinator to worker: load this range. `estimated_rows` is the plan's estimate."""
+    """Load this range, or with `parts` cut it: into HALVES, or about so many by the estimates. `estimated_rows` is the
+    plan's estimate."""
 
     range_id: int
     attempt: int
     keys: KeyRange
     estimated_rows: int = field(default=0, compare=False)
+    parts: int = 0
+
+    @property
+    def assignment(self) -> Assignment:
+        """What is sent of it."""
+        return Assignment(self.range_id, self.attempt, self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Coordinator to worker: a task without its keys, which the worker looks up in the journal."""
+
+    range_id: int
+    attempt: int
+    parts: int = 0
 
 
 UNKNOWN_EPOCH = 0  # the target does not tell its epoch

@@ -1,4 +1,4 @@
-"""Which slot holds which range: credits, returns and blame. It decides; the coordinator sends.
+"""Which slot holds which range: credits, returns, blame, what has to be cut. It decides; the coordinator sends.
 
 A slot holds at most two ranges, one in hand and one waiting. Near the end no range waits behind another while a worker
 could begin it at once.
@@ -11,15 +11,21 @@ from collections.abc import Iterable
 
 from shardload.model.keys import RangeRecord
 from shardload.model.limits import CREDITS
-from shardload.model.tasks import Ack, Task
+from shardload.model.tasks import HALVES, Ack, Assignment, Task
 
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
+MOST_TIMES = 4  # ranges of up to so many times the wanted rows are loaded as they are; larger ones are cut first
+MOST_PARTS = 64  # into which one is cut at once
 
 
 class Dispatcher:
-    """Ranges to do, ranges that are out, and how often each was to blame for a failure."""
+    """Ranges to do, ranges that are out, and how often each was to blame for a failure. `range_rows` is about how many
+    rows a range should have."""
 
-    def __init__(self, records: Iterable[RangeRecord], slots: int) -> None:
+    def __init__(self, records: Iterable[RangeRecord], slots: int, range_rows: int) -> None:
+        self._range_rows = range_rows
+        self._to_halve: set[int] = set()
+        self._whole: set[int] = set()  # ranges that cannot be cut
         self._records: dict[int, RangeRecord] = {}
         self._attempts: dict[int, int] = {}
         self._blame: dict[int, int] = {}
@@ -49,10 +55,6 @@ class Dispatcher:
         """The ranges that a slot holds, in the order in which they were sent."""
         return list(self._out[slot])
 
-    def estimated_rows(self, task: Task) -> int:
-        """The plan's estimate of a task's range."""
-        return self._records[task.range_id].estimated_rows
-
     def record(self, task: Task) -> RangeRecord:
         """The range of a task, with its attempts so far."""
         was = self._records[task.range_id]
@@ -67,9 +69,17 @@ class Dispatcher:
         range_id = self._todo.popleft()
         self._attempts[range_id] += 1
         record = self._records[range_id]
-        task = Task(range_id, self._attempts[range_id], record.keys, estimated_rows=record.estimated_rows)
+        rows = record.estimated_rows
+        task = Task(range_id, self._attempts[range_id], record.keys, estimated_rows=rows, parts=self._parts_of(record))
         self._out[slot].append(task)
         return task
+
+    def _parts_of(self, record: RangeRecord) -> int:
+        """Into how many parts a range has to be cut; 0 if it can be loaded."""
+        if record.range_id in self._to_halve:
+            return HALVES
+        is_large = record.estimated_rows > MOST_TIMES * self._range_rows and record.range_id not in self._whole
+        return min(MOST_PARTS, record.estimated_rows // self._range_rows) if is_large else 0
 
     def next_tasks(self, slot: int, most: int = CREDITS) -> list[Task]:
         """All that may be sent to a slot now, so that it holds no more than `most` ranges."""
@@ -108,6 +118,13 @@ class Dispatcher:
                 return task
         return None
 
+    def taken_back(self, slot: int, assignment: Assignment) -> None:
+        """Take back what the slot has not received, if it holds it: it is to do, as if it had never been sent."""
+        for task in self._out[slot]:
+            if task.assignment == assignment:
+                self.take_back(slot, task)
+                return
+
     def take_back(self, slot: int, task: Task) -> None:
         """Take back a task that the slot did not begin: it is to do, as if it had never been sent."""
         self.release(slot, task)
@@ -123,17 +140,34 @@ class Dispatcher:
         self._blame[task.range_id] = self._blame.get(task.range_id, 0) + 1
         return self._blame[task.range_id] >= MOST_BLAME
 
-    def replace(self, halves: Iterable[RangeRecord]) -> None:
-        """Make the halves of a range that failed too often the next to do.
+    def is_whole(self, task: Task) -> bool:
+        """True if it is known that the range cannot be cut."""
+        return task.range_id in self._whole
 
-        A half is halved again after one more failure, because its parent's failures count for it. A range of a single
-        key gets all its attempts.
+    def halve(self, task: Task) -> None:
+        """Make it the next to do to cut this range in halves, which takes its blame away."""
+        self._blame.pop(task.range_id, None)
+        self._to_halve.add(task.range_id)
+        self.put_back(task)
+
+    def note_whole(self, task: Task) -> None:
+        """Note that a range cannot be cut, and make it the next to do: it is loaded as it is.
+        To have looked was no attempt."""
+        self._blame.pop(task.range_id, None)
+        self._to_halve.discard(task.range_id)
+        self._whole.add(task.range_id)
+        self.put_back(task, was_begun=False)
+
+    def replace(self, task: Task, parts: Iterable[RangeRecord]) -> None:
+        """Make the parts of a range that was cut the next to do.
+
+        A half is halved again after one more failure, because its parent's failures count for it.
         """
-        for half in reversed(list(halves)):
-            self._remember(half)
-            if half.keys.span_keys > 1:
-                self._blame[half.range_id] = MOST_BLAME - 1
-            self._todo.appendleft(half.range_id)
+        for part in reversed(list(parts)):
+            self._remember(part)
+            if task.parts == HALVES:
+                self._blame[part.range_id] = MOST_BLAME - 1
+            self._todo.appendleft(part.range_id)
 
     def _remember(self, record: RangeRecord) -> None:
         self._records[record.range_id] = record

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from shardload.errors import GaveUp
 from shardload.model.nodes import NO_ID, NodeFacts
 
 _MOST_KEPT = 256  # checkpoints: a replica that lags by more than so many seconds counts as one that has nothing
@@ -105,3 +106,16 @@ class Lineage:
 def _is_same_process(before: NodeFacts, now: NodeFacts) -> bool:
     """True if they are one process; if it does not tell its id, its history has to be the same."""
     return now.run_id == before.run_id and (now.run_id != "" or now.replid == before.replid)
+
+
+def who_has_what(nodes: tuple[NodeFacts, ...]) -> list[tuple[str, str, object]]:
+    """Which servers have which slots, whatever else is known of them."""
+    return [(node.run_id, node.replid, node.slots) for node in nodes]
+
+
+def several_servers() -> GaveUp:
+    """The error for an address behind which several servers answer in turn."""
+    return GaveUp(
+        "--redis leads to several servers that do not have the same data: keys were confirmed by one and by another",
+        "make that address lead to one server, then resume the job; or name the primary in a new job",
+    )

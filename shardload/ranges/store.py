@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shardload.model.counts import Counts, SetAside, Totals
-from shardload.model.keys import RangeRecord
+from shardload.model.keys import PlannedRange, RangeRecord
 from shardload.ranges.lineage import Checkpoint
 
 
@@ -33,16 +33,16 @@ class RangeStore(Protocol):
         look at the target that was begun before."""
         ...
 
-    def set_aside(self, range_id: int, attempt: int, failure: SetAside) -> None:
-        """A range of a single key could not be loaded."""
+    def set_aside(self, range_id: int, attempt: int, failure: SetAside, rows: int) -> None:
+        """A range that cannot be cut, of so many rows, could not be loaded."""
         ...
 
     def note_attempt(self, range_id: int, attempt: int) -> None:
         """An attempt failed; the range stays to do."""
         ...
 
-    def split(self, record: RangeRecord) -> list[RangeRecord]:
-        """The range's two halves, which take its place."""
+    def replace(self, range_id: int, parts: Sequence[PlannedRange]) -> list[RangeRecord]:
+        """The range's parts, which take its place."""
         ...
 
     def adopt_epoch(self, epoch: int, known: int, before_look: int | None) -> int:

@@ -6,16 +6,18 @@ knows nothing of processes, queues or clocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from shardload.errors import GaveUp, Hopeless, TargetBusy
 from shardload.model.counts import SetAside
+from shardload.model.keys import PlannedRange
 from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.nodes import NodeFacts
 from shardload.model.shortfall import is_short
-from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
+from shardload.model.tasks import HALVES, UNKNOWN_EPOCH, Ack, Assignment, Outcome, Task
 from shardload.ranges.dispatch import Dispatcher
-from shardload.ranges.lineage import Checkpoint, Lineage
+from shardload.ranges.lineage import Checkpoint, Lineage, several_servers, who_has_what
+from shardload.ranges.split import covers
 from shardload.ranges.store import RangeStore
 
 MOST_SINGLE_FAILURES = 1000  # if more rows fail one by one, each after several attempts, something else is wrong
@@ -28,15 +30,16 @@ MOST_STRANGE_LOOKS = 100  # that find ranges which other servers confirmed; a cl
 class Tracker:
     """The ranges of one run. It calls `say` with what a person should know, `note` with what the log should have of a
     range (text, range id), and `renew` when the workers have to be replaced, because connections that are older than a
-    new epoch report the old one. `epoch` and `nodes` are the target's at the beginning, `job` and `key_name` are for
-    texts. `wants_look` is true if a worker met servers that the last look at the target did not see."""
+    new epoch report the old one. `epoch` and `nodes` are the target's at the beginning, `job` is for texts,
+    `range_rows` about how many rows a range should have. `wants_look` is true if a worker met servers that the last
+    look at the target did not see."""
 
     def __init__(
         self,
         store: RangeStore,
         *,
         job: str,
-        key_name: str,
+        range_rows: int,
         epoch: int,
         nodes: tuple[NodeFacts, ...],
         say: Callable[[str], None],
@@ -45,16 +48,13 @@ class Tracker:
     ) -> None:
         self._store = store
         self._job = job
-        self._key_name = key_name
         self._lineage = Lineage(store.checkpoints())
         self._look = self._lineage.last.number if self._lineage.last else 0
         self._epoch = epoch
         self._same_epochs = {epoch}  # others with the same data: the first replica of a master makes a new one
         self._past_epochs: set[int] = set()
-        self._out_at_change: set[tuple[int, int]] = (
-            set()
-        )  # range and attempt, of what older workers held when the epoch began
-        self._distrusted: set[tuple[int, int]] = set()  # of what was out when keys were lost; range and attempt
+        self._out_at_change: set[tuple[int, int]] = set()  # range and attempt: older workers held them when it began
+        self._distrusted: set[tuple[int, int]] = set()  # the same, of what was out when keys were lost
         self._returns = self._past_looks = self._strange_looks = 0
         self._has_settled = self._has_settled_before_look = True  # ranges since the last checkpoint
         self._has_strange = False  # ranges are done that other servers confirmed than the last look saw
@@ -64,7 +64,8 @@ class Tracker:
         self._renew = renew
         self._single_failures = 0
         self._has_shrunk = False
-        self._dispatcher = Dispatcher(store.todo(), MOST_WORKERS)
+        self._dispatcher = Dispatcher(store.todo(), MOST_WORKERS, range_rows)
+        self._told_whole: dict[int, tuple[str, int]] = {}  # of ranges that cannot be cut: what they are, their rows
         self.totals = store.totals()
         self.retries = 0
         self.handed_back: dict[int, int] = {}  # of ranges that are not done: how many rows were written
@@ -98,11 +99,10 @@ class Tracker:
         """Take the tasks that are to be sent to a slot now, so that it holds no more than `most` ranges."""
         return self._dispatcher.next_tasks(slot, most)
 
-    def take_back(self, slot: int, tasks: list[Task]) -> None:
-        """Take back tasks that the slot has not received: they are to do, as if they had never been sent."""
-        for task in reversed(tasks):
-            if task in self._dispatcher.held(slot):
-                self._dispatcher.take_back(slot, task)
+    def take_back(self, slot: int, assignments: list[Assignment]) -> None:
+        """Take back what the slot has not received: it is to do, as if it had never been sent."""
+        for assignment in reversed(assignments):
+            self._dispatcher.taken_back(slot, assignment)
 
     def acknowledged(self, ack: Ack) -> Task | None:
         """Take from its slot the task that an ack is about. None for an ack that is out of date."""
@@ -114,11 +114,16 @@ class Tracker:
         for task, was_current in self._dispatcher.return_from_dead_worker(slot, range_id):
             self._fail(task, f"its worker {words}", is_blamed=was_current)
 
-    def settle(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
-        """Note how a range ended; `told` is the worker's report. Hopeless if the job cannot go on, GaveUp if it makes
-        no sense to."""
+    def settle(self, ack: Ack, task: Task, told: list[SetAside], parts: Sequence[PlannedRange] = ()) -> None:
+        """Note how a range ended; `told` is the worker's report, `parts` are what it cut the range into. Hopeless if
+        the job cannot go on, GaveUp if it makes no sense to."""
         if ack.outcome is Outcome.DONE:
             self._finish(ack, task, told)
+        elif ack.outcome is Outcome.CUT:
+            self._replace(task, parts)
+        elif ack.outcome is Outcome.WHOLE:
+            self._told_whole[task.range_id] = (told[-1].key if told else f"range {task.keys}", ack.counts.rows_read)
+            self._dispatcher.note_whole(task)
         elif ack.outcome is Outcome.HANDED_BACK:
             self._dispatcher.put_back(task)
             if ack.counts.keys_written:
@@ -131,7 +136,7 @@ class Tracker:
 
     def is_plain(self, ack: Ack, task: Task | None) -> bool:
         """True if a worker writes no report of a range with this ack."""
-        is_short_ = task is not None and is_short(ack.counts.rows_read, self._dispatcher.estimated_rows(task))
+        is_short_ = task is not None and is_short(ack.counts.rows_read, task.estimated_rows)
         return ack.outcome is Outcome.DONE and not ack.counts.rows_failed and not is_short_
 
     def _fail(self, task: Task, reason: str, *, is_blamed: bool) -> None:
@@ -143,12 +148,21 @@ class Tracker:
         self._store.note_attempt(task.range_id, task.attempt)
         if not is_blamed or not self._dispatcher.blame(task):
             self._dispatcher.put_back(task)
-        elif task.keys.span_keys > 1:
-            self._say(f"range {task.range_id} {task.keys} keeps failing ({reason}); halving it")
-            self._dispatcher.replace(self._store.split(self._dispatcher.record(task)))
-            self.totals = self._store.totals()
-        else:
+        elif self._dispatcher.is_whole(task):
             self._set_aside(task, reason)
+        elif task.parts:
+            self._dispatcher.note_whole(task)
+        else:
+            self._say(f"range {task.range_id} {task.keys} keeps failing ({reason}); halving it")
+            self._dispatcher.halve(task)
+
+    def _replace(self, task: Task, parts: Sequence[PlannedRange]) -> None:
+        """Take the parts of a range that was cut in its place."""
+        if len(parts) < HALVES or not covers(parts, task.keys):
+            self._fail(task, f"its {len(parts)} parts do not make up {task.keys}", is_blamed=True)
+            return
+        self._dispatcher.replace(task, self._store.replace(task.range_id, parts))
+        self.totals = self._store.totals()
 
     def begin_look(self) -> int:
         """Somebody begins to look at the target: ranges that are settled from now on may not be in what it sees. The
@@ -169,7 +183,7 @@ class Tracker:
         if epoch in self._past_epochs:
             self._past_looks += 1
             if self._past_looks >= MOST_PAST_LOOKS:
-                raise _several_servers()
+                raise several_servers()
             raise TargetBusy("--redis leads to a server that another one has replaced", "wait for the failover to end")
         self._past_looks = 0
         if self._epoch == UNKNOWN_EPOCH:
@@ -181,7 +195,7 @@ class Tracker:
             reopened = self._adopt(epoch, None) if is_new or self._has_strange else 0
             self._strange_looks += reopened > 0
             if self._strange_looks >= MOST_STRANGE_LOOKS:
-                raise _several_servers()
+                raise several_servers()
         else:
             is_new = True
             reopened = self._begin_epoch(epoch, until, look)
@@ -226,12 +240,8 @@ class Tracker:
     def _note_checkpoint(self, look: int, nodes: tuple[NodeFacts, ...]) -> None:
         """Keep what a look saw, unless it is as the last one and no range was settled between them."""
         last = self._lineage.last
-        is_news = (
-            self._has_settled_before_look
-            or last is None
-            or last.epoch != self._epoch
-            or _who(last.nodes) != _who(nodes)
-        )
+        is_same = last is not None and (last.epoch, who_has_what(last.nodes)) == (self._epoch, who_has_what(nodes))
+        is_news = self._has_settled_before_look or not is_same
         if self._epoch != UNKNOWN_EPOCH and is_news:
             self._has_settled_before_look = False
             checkpoint = Checkpoint(look, self._epoch, nodes)
@@ -253,7 +263,7 @@ class Tracker:
         self._store.finish(ack.range_id, ack.counts, epoch, ack.attempt, told, look=self._look)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)
-        self.totals = self.totals.with_done(self._dispatcher.estimated_rows(task), ack.counts)
+        self.totals = self.totals.with_done(task.estimated_rows, ack.counts)
         if told and not ack.counts.rows_failed:
             self._note_shrunk(told[-1], ack.range_id)
 
@@ -272,12 +282,12 @@ class Tracker:
         if (task.range_id, task.attempt) not in self._out_at_change:
             self._returns += 1
             if self._returns >= MOST_RETURNS + 2 * CREDITS * self._dispatcher.slots_in_use:
-                raise _several_servers()
+                raise several_servers()
 
     def _set_aside(self, task: Task, reason: str) -> None:
-        row = f"{self._key_name}={task.keys.low}"
-        self._say(f"row {row} is set aside: {reason}")
-        self._store.set_aside(task.range_id, task.attempt, SetAside(row, reason))
+        what, rows = self._told_whole.get(task.range_id, (f"range {task.keys}", task.estimated_rows))
+        self._say(f"{what} is set aside: {reason}")
+        self._store.set_aside(task.range_id, task.attempt, SetAside(what, reason), max(1, rows))
         self.totals = self._store.totals()
         self._single_failures += 1
         if self._single_failures > MOST_SINGLE_FAILURES:
@@ -285,15 +295,3 @@ class Tracker:
                 f"more than {MOST_SINGLE_FAILURES} rows failed one by one, the last reason: {reason}",
                 f"fix the cause, then run: shardload resume {self._job}",
             )
-
-
-def _who(nodes: tuple[NodeFacts, ...]) -> list[tuple[str, str, object]]:
-    """Which servers have which slots, whatever else is known of them."""
-    return [(node.run_id, node.replid, node.slots) for node in nodes]
-
-
-def _several_servers() -> GaveUp:
-    return GaveUp(
-        "--redis leads to several servers that do not have the same data: keys were confirmed by one and by another",
-        "make that address lead to one server, then resume the job; or name the primary in a new job",
-    )

@@ -2,6 +2,7 @@
 
 from pymysql.connections import Connection
 
+from shardload.source.choice import Chosen, choose_key
 from shardload.source.connection import (
     CONNECT_TIMEOUT_S,
     IO_TIMEOUT_S,
@@ -13,31 +14,41 @@ from shardload.source.connection import (
     raise_error_packet,
     server_version,
 )
-from shardload.source.estimate import TableKeys
+from shardload.source.keys import quoted
+from shardload.source.keyspace import TableKeys
+from shardload.source.query import check_time_zone, check_where, describe_query, split_query
 from shardload.source.rows import Values, rows_of
+from shardload.source.select import Selection
 from shardload.source.stream import RangeStream
-from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
+from shardload.source.table import Column, Index, Table, check_readable, describe, readable_tables
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "IO_TIMEOUT_S",
+    "Chosen",
     "Column",
     "Connection",
+    "Index",
     "RangeStream",
+    "Selection",
     "Table",
     "TableKeys",
     "Values",
     "abandon",
     "begin_snapshot",
     "check_readable",
+    "check_time_zone",
+    "check_where",
+    "choose_key",
     "connect",
     "describe",
+    "describe_query",
     "end_snapshot",
     "is_open",
     "quoted",
     "raise_error_packet",
     "readable_tables",
     "rows_of",
-    "select_sql",
     "server_version",
+    "split_query",
 ]

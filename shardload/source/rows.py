@@ -11,22 +11,20 @@ from shardload.encoding import Layout
 from shardload.encoding.packets import split_rows
 from shardload.model.keys import KeyRange
 from shardload.source.connection import raise_error_packet
+from shardload.source.select import Selection
 from shardload.source.stream import RangeStream
-from shardload.source.table import select_sql
 
 Values = list[bytes | None]
 """One row: a value for each of the layout's columns, as MySQL sends it; None is NULL."""
 
 
-def rows_of(
-    connection: Connection[Any], table: str, key_column: str, layout: Layout, keys: KeyRange
-) -> Iterator[Values]:
+def rows_of(connection: Connection[Any], selection: Selection, layout: Layout, keys: KeyRange) -> Iterator[Values]:
     """Every row of a range. SourceError on anything but a clean end.
 
     A caller that stops early must not use the connection again.
     """
     stream = RangeStream(connection)
-    stream.send_query(select_sql(table, layout.columns, key_column, keys))
+    stream.send_query(selection.select(selection.head(layout.columns, layout.readings), keys))
     sequence = stream.read_head()
     ended = False
     while not ended:

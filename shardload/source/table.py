@@ -1,8 +1,7 @@
-"""A table's columns and primary key, and the SELECT of one range."""
+"""A table's columns and indexes, as MySQL describes them to this user."""
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,40 +10,64 @@ from typing import Any
 from pymysql.connections import Connection
 
 from shardload.errors import SourceDenied, SpecError
-from shardload.model.keys import KeyRange
+from shardload.model.columns import Kind, kind_of
 from shardload.source.connection import translated
-from shardload.source.session import NO_LIMIT
+from shardload.source.keys import quoted
 
-_NOT_A_COLUMN = ""  # in an index: a prefix of a column, or an expression
-_INTEGER = re.compile(r"(tiny|small|medium|big)?int\b", re.IGNORECASE)
+_ORDERED = ("BTREE", "RTREE", "")  # kinds of indexes whose entries are in order; of a HASH they are not
+_JSON_CHECK = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name as the table spells it, and its type as MySQL writes it."""
+    """A column's name as the table spells it, its type as MySQL writes it, and of a text its character set."""
 
     name: str
     type: str
+    charset: str = ""
+    is_nullable: bool = False
+    is_visible: bool = True
+
+    @property
+    def kind(self) -> Kind:
+        """What it holds."""
+        return kind_of(self.type)
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index: its columns in order. `is_whole`: they are whole columns, in order, not prefixes or expressions."""
+
+    name: str
+    columns: tuple[str, ...]
+    is_unique: bool
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: columns that this user may read, the primary key's columns in order, and other unique indexes."""
+    """A table, a view or a query: columns that this user may read, the primary key's columns, and all indexes."""
 
     name: str
     columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    unique: tuple[frozenset[str], ...] = ()
+    primary_key: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    is_view: bool = False
 
     def column_names(self) -> tuple[str, ...]:
-        """The names of all columns, in the table's order."""
-        return tuple(column.name for column in self.columns)
+        """The names of all columns that a SELECT * would give, in the table's order."""
+        return tuple(column.name for column in self.columns if column.is_visible)
+
+    def column(self, name: str) -> Column:
+        """The column with this name, spelled as the table does. KeyError if there is none."""
+        return {column.name: column for column in self.columns}[name]
 
     def resolve_column(self, name: str, flag: str) -> str:
         """The column's name as the table spells it. SpecError, naming `flag`, if there is no such column."""
-        for column in self.columns:
-            if column.name.lower() == name.lower():
-                return column.name
+        for is_same in (lambda one: one == name, lambda one: one.lower() == name.lower()):
+            for column in self.columns:
+                if is_same(column.name):
+                    return column.name
         hint = f"it has: {', '.join(self.column_names())}"
         raise SpecError(f"{flag}: table {self.name} has no column {name!r}", hint)
 
@@ -58,83 +81,68 @@ class Table:
             found[column] = name
         return list(found)
 
-    def key_column(self) -> str:
-        """The name of the primary key's only column, an integer. SpecError if the key is different or missing."""
-        if not self.primary_key:
-            raise SpecError(
-                f"table {self.name} has no primary key, or this user may not see it; it cannot be split into ranges",
-                "import a table with a single integer primary key, or GRANT SELECT on the key",
-            )
-        if len(self.primary_key) > 1:
-            raise SpecError(
-                f"table {self.name} has a primary key of several columns ({', '.join(self.primary_key)}), "
-                "which is not supported yet",
-                "import a table with a single integer primary key",
-            )
-        column = next(column for column in self.columns if column.name == self.primary_key[0])
-        if not _INTEGER.match(column.type):
-            raise SpecError(
-                f"table {self.name} has the primary key {column.name} of type {column.type}, "
-                "which is not supported yet",
-                "import a table with a single integer primary key",
-            )
-        return column.name
+    def identifying_columns(self) -> tuple[str, ...]:
+        """The primary key's columns, or those of the smallest unique index without NULLs; none if there is neither."""
+        if self.primary_key:
+            return self.primary_key
+        nullable = {column.name for column in self.columns if column.is_nullable}
+        names = {column.name for column in self.columns}
+        unique = [index.columns for index in self.indexes if index.is_unique and set(index.columns) <= names - nullable]
+        return min(unique, key=lambda columns: (len(columns), columns), default=())
 
     def integer_columns(self) -> frozenset[str]:
         """The names of the integer columns."""
-        return frozenset(column.name for column in self.columns if _INTEGER.match(column.type))
+        return frozenset(column.name for column in self.columns if column.kind is Kind.INTEGER)
 
     def identifies_row(self, columns: Sequence[str]) -> bool:
         """True if no two rows have the same values in all these columns. Rows with a NULL in them do not count."""
-        return any(key and key <= set(columns) for key in (frozenset(self.primary_key), *self.unique))
+        unique = [frozenset(index.columns) for index in self.indexes if index.is_unique and index.is_whole]
+        return any(key and key <= set(columns) for key in (frozenset(self.primary_key), *unique))
 
 
 def describe(connection: Connection[Any], table: str) -> Table:
-    """Ask MySQL for the table's columns and keys.
+    """Ask MySQL for the table's columns and indexes.
 
     SpecError if there is no such table, SourceDenied if this user may not read the primary key, or no column at all.
     """
     operation = f"cannot read table {table}"
     with translated(operation), connection.cursor() as cursor:
-        cursor.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 0")
+        _check_there(cursor, table)
         cursor.execute(f"SHOW FULL COLUMNS FROM {quoted(table)}")
-        columns, primary_in_order = [], {}
-        in_primary = set()
-        for name, type_, _, _, key, _, extra, privileges, *_ in cursor.fetchall():
+        columns, in_primary = [], set()
+        for name, type_, collation, null, key, _, extra, privileges, *_ in cursor.fetchall():
             if key == "PRI":
                 in_primary.add(name)
-            if "INVISIBLE" not in extra.upper():
-                columns.append((Column(name, type_), "select" in privileges))
+            charset = _charset_of(collation) if collation else ""
+            found = Column(name, type_, charset, null == "YES", "INVISIBLE" not in extra.upper())
+            columns.append((found, "select" in privileges))
         cursor.execute(f"SHOW INDEX FROM {quoted(table)}")
         named = [item[0] for item in cursor.description]
-        unique: dict[str, set[str]] = {}
-        for row in cursor.fetchall():
-            index = dict(zip(named, row, strict=True))
-            if index["Key_name"] == "PRIMARY":
-                primary_in_order[int(index["Seq_in_index"])] = index["Column_name"]
-            elif not int(index["Non_unique"]):
-                is_whole = index["Column_name"] is not None and index["Sub_part"] is None
-                unique.setdefault(index["Key_name"], set()).add(index["Column_name"] if is_whole else _NOT_A_COLUMN)
-    readable = tuple(column for column, may_read in columns if may_read)
+        indexes = _indexes_of([dict(zip(named, row, strict=True)) for row in cursor.fetchall()])
+        json_columns = _json_columns(cursor, table)
+        cursor.execute(
+            "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s",
+            (table,),
+        )
+        is_view = any("VIEW" in str(type_) for (type_,) in cursor.fetchall())
+    readable = tuple(_with_json(column, json_columns) for column, may_read in columns if may_read)
     if not readable:
         raise SourceDenied(f"{operation}: this user may not read any of its columns", "GRANT SELECT on it")
-    primary_key = tuple(primary_in_order[position] for position in sorted(primary_in_order))
-    hidden = (in_primary | set(primary_key)) - {column.name for column in readable}
+    primary = next((index.columns for index in indexes if index.name == "PRIMARY"), ())
+    hidden = (in_primary | set(primary)) - {column.name for column in readable}
     if hidden:
         raise SourceDenied(
-            f"{operation}: its primary key {', '.join(sorted(hidden))} is invisible, or this user may not read it",
-            "make the column visible, or give this user the right to read it: GRANT SELECT",
+            f"{operation}: this user may not read its primary key {', '.join(sorted(hidden))}",
+            "give this user the right to read it: GRANT SELECT",
         )
-    return Table(
-        table, readable, primary_key, tuple(frozenset(names) for names in unique.values() if None not in names)
-    )
+    return Table(table, readable, primary, indexes, is_view)
 
 
-def check_readable(connection: Connection[Any], table: str, columns: Sequence[str]) -> None:
-    """Raise SourceDenied if this user may not select these columns."""
+def check_readable(connection: Connection[Any], relation: str, columns: Sequence[str], what: str) -> None:
+    """Raise SourceDenied if this user may not select these columns. `what` is for the message."""
     listed = ", ".join(map(quoted, columns))
-    with translated(f"cannot read table {table}"), connection.cursor() as cursor:
-        cursor.execute(f"SELECT {listed} FROM {quoted(table)} LIMIT 0")
+    with translated(f"cannot read {what}"), connection.cursor() as cursor:
+        cursor.execute(f"SELECT {listed} FROM {relation} LIMIT 0")
 
 
 def readable_tables(connection: Connection[Any]) -> int:
@@ -147,22 +155,64 @@ def readable_tables(connection: Connection[Any]) -> int:
         return int(cursor.fetchone()[0])
 
 
-@functools.lru_cache
-def quoted(name: str) -> str:
-    """The name as a quoted SQL identifier."""
-    return "`" + name.replace("`", "``") + "`"
+def _check_there(cursor: Any, table: str) -> None:
+    """SpecError or SourceDenied if the table cannot be read. A name with a point may mean another database."""
+    with translated(f"cannot read table {table}"):
+        try:
+            cursor.execute(f"SELECT 1 FROM {quoted(table)} LIMIT 0")
+        except Exception as error:
+            if "." not in table or getattr(error, "args", (0,))[0] != 1146:
+                raise
+            raise SpecError(
+                f"there is no table {table!r}: --table is a name without its database",
+                "put the database at the end of --mysql, and the table's name alone into --table",
+            ) from error
 
 
-def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRange) -> str:
-    """The SELECT of one range. Its upper bound is inclusive, because 2**64 does not fit into a BIGINT.
+def _indexes_of(rows: Sequence[dict[str, Any]]) -> tuple[Index, ...]:
+    """The indexes that SHOW INDEX lists; those whose entries are in no order are not whole."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        parts.setdefault(row["Key_name"], []).append(row)
+    found = []
+    for name, columns in parts.items():
+        columns.sort(key=lambda row: int(row["Seq_in_index"]))
+        is_whole = all(
+            row["Column_name"] is not None and row["Sub_part"] is None and row["Index_type"] in _ORDERED
+            for row in columns
+        )
+        names = tuple(row["Column_name"] or "" for row in columns)
+        if is_whole or name == "PRIMARY":
+            found.append(Index(name, names, not int(columns[0]["Non_unique"]), is_whole))
+        elif all(names) and not any(row["Sub_part"] for row in columns):  # unique as a whole, in no order
+            found.append(Index(name, names, not int(columns[0]["Non_unique"]), is_whole=False))
+    return tuple(found)
 
-    The LIMIT is there because it overrides `sql_select_limit`, which could cut the result short.
-    """
-    between = f"{_select_between(table, tuple(columns), key_column)} {int(keys.low)} AND {int(keys.high) - 1}"
-    return f"{between} LIMIT {NO_LIMIT}"
+
+def _json_columns(cursor: Any, table: str) -> frozenset[str]:
+    """Of MariaDB, the columns that were made as JSON: LONGTEXT with a check. MySQL has a type of its own."""
+    try:
+        cursor.execute(
+            "SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS "
+            "WHERE CONSTRAINT_SCHEMA = DATABASE() AND TABLE_NAME = %s",
+            (table,),
+        )
+    except Exception as error:
+        if getattr(error, "args", (0,))[0] in (1054, 1109, 1142, 1146):  # MySQL's table has no such column
+            return frozenset()
+        raise
+    matches = [_JSON_CHECK.fullmatch(str(clause)) for (clause,) in cursor.fetchall()]
+    return frozenset(match[1].replace("``", "`") for match in matches if match)
 
 
-@functools.lru_cache
-def _select_between(table: str, columns: tuple[str, ...], key_column: str) -> str:
-    listed = ", ".join(map(quoted, columns))
-    return f"SELECT {listed} FROM {quoted(table)} FORCE INDEX (PRIMARY) WHERE {quoted(key_column)} BETWEEN"
+def _with_json(column: Column, json_columns: frozenset[str]) -> Column:
+    if column.name not in json_columns or column.type != "longtext":
+        return column
+    return Column(column.name, "json", column.charset, column.is_nullable, column.is_visible)
+
+
+def _charset_of(collation: str) -> str:
+    """The character set of a collation; its name is the part before the first underscore. MariaDB's uca1400 collations
+    leave it out in some lists, and are of utf8mb4 there."""
+    charset = collation.partition("_")[0]
+    return "utf8mb4" if charset.startswith("uca1400") else charset

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from shardload.errors import ShardloadError, SourceDoubtful, TargetError
 from shardload.ipc import Phase
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
 from shardload.model.tasks import Outcome, Task
 from shardload.worker.inflight import Inflight, Sent
 from shardload.worker.outcome import Interrupted, Unconfirmed
-from shardload.worker.reader import Reader
+from shardload.worker.reader import Cut, Reader
 from shardload.worker.session import Session
 from shardload.worker.settings import WorkerSettings
 from shardload.worker.throttle import Throttle
@@ -95,10 +94,13 @@ class Load:
             raise Unconfirmed(self._inflight.give_up(), error, blames_all=True) from error
         self._confirm(len(self._inflight))
 
-    def has_row(self, keys: KeyRange) -> bool:
-        """True if MySQL counts a row in this range, on a new connection. SourceLost or SourceError if it cannot say."""
-        self._reader.connect()
-        return self._reader.counted_rows(keys) > 0
+    def cut(self, task: Task) -> Cut:
+        """Cut one range. SourceLost or SourceError if MySQL cannot say where. Nothing may be in flight."""
+        self._session.beat(Phase.READING)
+        if not self._reader.is_alive():
+            self.close()
+            self._reader.connect()
+        return self._reader.cut(task)
 
     def close(self) -> None:
         """Close both connections, and give up what is in flight."""
@@ -129,7 +131,7 @@ class Load:
         batch = self._reader.batch(self._throttle.piece_bytes())
         current = self._range
         if batch.set_aside:
-            self._settings.directory.write_report(current.task.range_id, current.task.attempt, batch.set_aside)
+            self._settings.directory.reports.write(current.task.range_id, current.task.attempt, batch.set_aside)
         self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
         self._writer.add(batch)
         current.counts += Counts(
@@ -159,7 +161,7 @@ class Load:
             raise ShardloadError(f"the counts of range {task.range_id} do not add up: {counts}")
         self._session.beat(Phase.READING)
         if told := self._reader.check_length(task, counts):
-            self._settings.directory.write_report(task.range_id, task.attempt, [told])
+            self._settings.directory.reports.write(task.range_id, task.attempt, [told])
 
     def _settle(self) -> None:
         """Send what was added, and wait until Redis has confirmed everything in flight."""

@@ -10,13 +10,14 @@ import logging
 import signal
 from typing import Protocol
 
-from shardload.errors import IpcError, ShardloadError, SourceLost, why_hopeless
+from shardload.errors import IpcError, ShardloadError, why_hopeless
 from shardload.ipc import Phase, Stop, TaskQueue
+from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts, SetAside
-from shardload.model.keys import KeyRange
-from shardload.model.tasks import Outcome, Task
+from shardload.model.tasks import Assignment, Outcome, Task
 from shardload.process import die_with_parent, set_title
 from shardload.worker.outcome import Interrupted, Unconfirmed, outcome_of
+from shardload.worker.reader import Cut
 from shardload.worker.session import Session
 from shardload.worker.settings import WorkerSettings
 
@@ -50,8 +51,8 @@ class Kind(Protocol):
         """Wait until everything in flight is confirmed, and acknowledge it. Unconfirmed if that fails."""
         ...
 
-    def has_row(self, keys: KeyRange) -> bool:
-        """True if there is a row in this range. SourceError if that cannot be found out."""
+    def cut(self, task: Task) -> Cut:
+        """Cut one range as its task asks. SourceError if that cannot be done. Nothing may be in flight."""
         ...
 
     def close(self) -> None:
@@ -67,6 +68,7 @@ class Worker:
         self._tasks = tasks
         self._session = session
         self._kind = kind
+        self._journal = Journal(settings.directory.journal_file)  # it has the keys of ranges; only read here
 
     def run(self) -> int:
         """Work until STOP, or until the coordinator or the queue is gone. The result is the exit code."""
@@ -86,7 +88,7 @@ class Worker:
                 if isinstance(message, Stop):
                     break
                 if message is not None:
-                    self._do(message)
+                    self._begin(message)
                 else:
                     self._finish(None)
             self._finish(None)
@@ -94,11 +96,39 @@ class Worker:
             return 1  # the coordinator is gone, or says so by removing the queue
         finally:
             self._kind.close()
+            self._journal.close()
         return 0
+
+    def _begin(self, assignment: Assignment) -> None:
+        """Look up a range, and load or cut it."""
+        record = self._journal.record(assignment.range_id)
+        task = Task(record.range_id, assignment.attempt, record.keys, record.estimated_rows, assignment.parts)
+        self._session.take_up(task)
+        if task.parts:
+            self._cut(task)
+        else:
+            self._do(task)
+
+    def _cut(self, task: Task) -> None:
+        """Cut one range, and tell the coordinator its parts. One without rows is done."""
+        self._finish(None)
+        try:
+            found = self._kind.cut(task)
+        except (ShardloadError, MemoryError) as error:
+            self._fail(task, error, is_connected=True)
+            return
+        reports = self._settings.directory.reports
+        if found.parts:
+            reports.write_parts(task.range_id, task.attempt, found.parts)
+            self._acknowledge(task, Outcome.CUT)
+        elif found.rows:
+            reports.write(task.range_id, task.attempt, [SetAside(found.what, "")])
+            self._acknowledge(task, Outcome.WHOLE, Counts(rows_read=found.rows))
+        else:
+            self._acknowledge(task, Outcome.DONE)
 
     def _do(self, task: Task) -> None:
         """Do one range; turn any failure into an outcome."""
-        self._session.take_up(task)
         try:
             self._kind.do(task)
         except Interrupted as interrupted:
@@ -142,20 +172,8 @@ class Worker:
         reason = why_hopeless(error) if outcome is Outcome.JOB_REFUSED else str(error) or type(error).__name__
         _log.info("%s, attempt %d: %s", task.keys, task.attempt, reason, extra={"range_id": task.range_id})
         self._kind.close()  # the state of the connections is unknown now
-        if outcome in (Outcome.CONNECTION_LOST, Outcome.REFUSED) and task.keys.span_keys == 1:
-            outcome = self._outcome_of_key(task.keys, outcome)
-        if outcome is not Outcome.DONE:
-            self._settings.directory.write_report(task.range_id, task.attempt, [SetAside("", reason)])
+        self._settings.directory.reports.write(task.range_id, task.attempt, [SetAside("", reason)])
         self._acknowledge(task, outcome)
-
-    def _outcome_of_key(self, keys: KeyRange, outcome: Outcome) -> Outcome:
-        """What a failure means for a range of a single key. If the key has no row, the range is done."""
-        try:
-            return outcome if self._kind.has_row(keys) else Outcome.DONE
-        except SourceLost:
-            return Outcome.UNREACHABLE  # MySQL is the trouble, not this key
-        except ShardloadError:
-            return outcome
 
     def _acknowledge(self, task: Task, outcome: Outcome, counts: Counts | None = None) -> None:
         self._session.acknowledge(task, outcome, self._kind.epoch, counts)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from array import array
+from dataclasses import dataclass
 
 from shardload import source
 from shardload.encoding import Batch, make_encoder
 from shardload.errors import SourceError
 from shardload.model.counts import Counts, SetAside
-from shardload.model.keys import KeyRange
+from shardload.model.keys import KeyRange, PlannedRange
 from shardload.model.shortfall import Proven, is_short
-from shardload.model.tasks import Task
+from shardload.model.tasks import HALVES, Task
+from shardload.ranges.split import refine
 from shardload.worker.outcome import Interrupted
 from shardload.worker.settings import WorkerSettings
+
+_CUT_S = 1.0  # a range is cut for about so long; parts that are still too large are cut again
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Into what a range was cut; without `parts` it cannot be: then its rows, and what they are in words."""
+
+    parts: list[PlannedRange]
+    rows: int = 0
+    what: str = ""
 
 
 class Reader:
@@ -20,6 +34,7 @@ class Reader:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
+        self._select = settings.selection.head(settings.layout.columns, settings.layout.readings)
         self._encoder = make_encoder(settings.layout, settings.form, native=settings.native)
         self._connection: source.Connection | None = None
         self._stream: source.RangeStream | None = None
@@ -60,8 +75,7 @@ class Reader:
             if snapshot:
                 source.begin_snapshot(self._connection)
             self._has_snapshot = snapshot
-        settings = self._settings
-        self._stream.send_query(source.select_sql(settings.table, settings.layout.columns, settings.key_column, keys))
+        self._stream.send_query(self._settings.selection.select(self._select, keys))
         self._is_open = True
 
     def route(self, routes: array[int] | None) -> None:
@@ -94,9 +108,25 @@ class Reader:
         self._is_open = not batch.ended
         return batch
 
-    def counted_rows(self, keys: KeyRange) -> int:
-        """How many rows MySQL counts in a range now. SourceLost or SourceError if it cannot say."""
-        return self._key_space().counted_rows(keys)
+    def cut(self, task: Task) -> Cut:
+        """Cut a range as its task asks: into halves of as many rows, or into parts of about so many by the estimates.
+        SourceLost or SourceError if MySQL cannot say where. Ask only while no result is open."""
+        self.check_end()
+        space, keys = self._key_space(), task.keys
+        if task.parts == HALVES:
+            rows, parts = space.halves(keys)
+        else:
+            rows, parts = task.estimated_rows, self._refined(space, task)
+        if parts:
+            return Cut(parts)
+        first = space.first_key(keys) if rows else None
+        return Cut([], rows, self._settings.selection.shown(keys, first, rows))
+
+    def _refined(self, space: source.TableKeys, task: Task) -> list[PlannedRange]:
+        late_s = time.monotonic() + _CUT_S
+        planned = PlannedRange(task.keys, task.estimated_rows)
+        parts = refine(space, planned, self._settings.range_rows, is_late=lambda: time.monotonic() > late_s)
+        return parts if len(parts) > 1 else []
 
     def check_length(self, task: Task, counts: Counts) -> SetAside | None:
         """Check that a range which ended with these counts was read whole. Where that is doubtful, MySQL counts.
@@ -106,11 +136,13 @@ class Reader:
         SourceDoubtful if more came behind the end of the result.
         """
         rows = counts.rows_read
-        may_be_short = is_short(rows, task.estimated_rows)
-        if may_be_short or self._proven.is_doubtful(rows, counts.source_bytes, task.keys.span_keys):
+        has_filter = bool(self._settings.selection.where)  # which no estimate knows
+        may_be_short = not has_filter and is_short(rows, task.estimated_rows)
+        most_rows = self._settings.selection.most_rows(task.keys)
+        if may_be_short or self._proven.is_doubtful(rows, counts.source_bytes, most_rows):
             self._count(task, counts)
         self._proven.add(rows, counts.source_bytes)
-        if not may_be_short or not task.keys.is_outside(self._key_space().bounds()):
+        if not may_be_short or not self._key_space().is_beyond(task.keys):
             return None  # within the table's bounds a gap is possible; a plan has none before and behind them
         return SetAside(f"range {task.keys}", f"about {task.estimated_rows:,} rows were planned, {rows:,} are left")
 
@@ -129,4 +161,4 @@ class Reader:
 
     def _key_space(self) -> source.TableKeys:
         assert self._connection is not None
-        return source.TableKeys(self._connection, self._settings.table, self._settings.key_column)
+        return source.TableKeys(self._connection, self._settings.selection, may_scan=True)

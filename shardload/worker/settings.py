@@ -8,6 +8,7 @@ from shardload.config.addresses import Address
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.encoding import Form, Layout
 from shardload.jobdir.directory import JobDirectory
+from shardload.source import Selection
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class WorkerSettings:
     directory: JobDirectory
     mysql: SourceUrl
     redis: TargetUrl
-    table: str
-    key_column: str
+    selection: Selection
+    range_rows: int
     layout: Layout
     form: Form
     native: bool

@@ -128,17 +128,34 @@ def test_no_right_to_write(world: World, small: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "fragment"),
+    ("words", "code", "fragment"),
     [
-        ("id INT", "no primary key"),
-        ("a INT, b INT, PRIMARY KEY (a, b)", "several columns (a, b)"),
-        ("id VARCHAR(20) PRIMARY KEY", "varchar(20)"),
+        (["--table", "seen"], 2, "seen is a view, which has no key of its own"),
+        (["--table", "keyless"], 2, "--key is missing, and keyless has no unique index"),
+        (["--table", "mysql.user"], 2, "put the database at the end of --mysql"),
+        (["--table", "small", "--split-by", "name"], 2, "no index of table small begins with name"),
+        (["--table", "small", "--where", "nmae = 1"], 2, "--where: the condition is refused: Unknown column 'nmae'"),
+        (["--table", "small", "--where", "1 = 1) OR (1 = 1"], 2, "--where: the condition is refused"),
+        (["--table", "small", "--where", "1, 0) OR IFNULL(1"], 2, "--where: the condition is refused"),
+        (["--table", "small", "--where", ""], 2, "--where '' is empty"),
+        (["--table", "small", "--time-zone", "Nowhere/City"], 2, "MySQL does not know 'Nowhere/City'"),
+        (["--table", "small", "--time-zone", "10 o'clock"], 2, "should be a time zone such as +02:00"),
+        (["--table", "small", "--query", "SELECT 1"], 2, "--table and --query both say which rows are read"),
+        (["--query", "SELECT 1 AS id"], 2, "--key is missing"),
+        (["--query", "SELECT * FROM nowhere", "--key", "{id}"], 2, "--query: the query is refused"),
+        (["--query", "DROP TABLE small", "--key", "{id}"], 2, "--query: the query is refused"),
+        (["--query", "SELECT id FROM small", "--key", "{id}", "--split-by", "no"], 2, "--split-by: "),
     ],
 )
-def test_tables_that_cannot_be_split_yet(world: World, columns: str, fragment: str) -> None:
-    """Refused with the reason."""
-    world.make_table("odd", columns)
-    assert_refused(world, world.run("run", "--table", "odd"), 2, fragment)
+def test_rows_that_cannot_be_read(world: World, words: list[str], code: int, fragment: str) -> None:
+    """Refused with the reason, in MySQL's words where it is MySQL that refuses, before anything starts."""
+    world.make_table("small", "id INT PRIMARY KEY, name VARCHAR(20)")
+    world.make_table("keyless", "id INT")
+    world.execute("INSERT INTO small VALUES (1, 'x')", "CREATE OR REPLACE VIEW seen AS SELECT * FROM small")
+    try:
+        assert_refused(world, world.run("run", *words), code, fragment)
+    finally:
+        world.execute("DROP VIEW seen")
 
 
 def test_a_taken_name(world: World, small: str) -> None:

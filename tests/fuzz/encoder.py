@@ -31,7 +31,7 @@ def written(batch: Batch) -> list[object]:
 
 def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) -> object:
     """What an encoder makes of the bytes, which it gets in two pieces."""
-    layout = Layout(tuple("abcdefgh"[:columns]), max(1, columns - 1), (b"k:", 0), 0, columns % 2 == 0)
+    layout = Layout(tuple("abcdefgh"[:columns]), max(1, columns - 1), (b"k:", 0), (0,), columns % 2 == 0)
     encoder = make_encoder(layout, form, native=native)
     encoder.route(ROUTES if columns % 3 == 0 else None)
     encoder.begin(0)

@@ -11,6 +11,7 @@ import pytest
 
 from shardload import source
 from shardload.errors import ShardloadError, SourceBusy, SourceDoubtful, SourceLost, SpecError
+from shardload.model.columns import KeyColumn, Kind
 from shardload.source import stream as streams
 from tests.played import OK, Answer, Played, Raw, framed, greeting, played
 from tests.unit import wire
@@ -183,7 +184,9 @@ def test_answers_that_pymysql_reads(answer: Answer, message: str) -> None:
     with played(framed(greeting()), [OK, answer]) as server:
         connection: Any = source.connect(server.url, timeout_s=5)
         with pytest.raises(SourceLost) as caught:
-            source.TableKeys(connection, "t", "id").bounds()
+            source.TableKeys(
+                connection, source.Selection("table t", "`t`", {}, (KeyColumn("id", Kind.INTEGER),))
+            ).roots()
         assert message in caught.value.message
         assert len(str(caught.value)) < 700
         source.abandon(connection)

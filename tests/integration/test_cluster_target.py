@@ -36,7 +36,7 @@ def target(cluster: RedisCluster) -> Iterator[Target]:
 
 def parts_of(target: Target, keys: range) -> list[Part]:
     """Commands that write these keys."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), FORM, native=True)
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), FORM, native=True)
     encoder.route(target.routes)
     encoder.begin(0)
     return encoder.encode(wire.stream([wire.row([b"%d" % key]) for key in keys])[0]).parts

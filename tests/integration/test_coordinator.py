@@ -20,7 +20,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.keys import PlannedRange, integer_range
 from shardload.model.nodes import NodeFacts
 from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
 from shardload.model.tasks import Ack, Outcome
@@ -78,11 +78,11 @@ def target_that_comes_back(losses: int, counts: Path) -> Callable[[Sequence[Node
 def coordinate(state_dir: Path, seed: int) -> int:
     """One job from plan to end; 0 if it is complete."""
     directory = JobDirectory.create(state_dir, "job")
-    plan = [PlannedRange(KeyRange(n, n + 1), 1) for n in range(RANGES)]
+    plan = [PlannedRange(integer_range(n, n + 1), 1) for n in range(RANGES)]
     journal = Journal.create(directory.journal_file, {}, plan)
     signals = SignalInbox((*STOP_SIGNALS, *CONTROL_SIGNALS[False]))
     settings = Settings(
-        key_name="id", limits=Limits(1), give_up_after_s=3600, hung_after_s=3600, stops_at_hangup=False,
+        range_rows=1, limits=Limits(1), give_up_after_s=3600, hung_after_s=3600, stops_at_hangup=False,
         ask_target=target_that_comes_back(3, state_dir / "asked"), keys_stay=False, read_limits=lambda: (None, ""),
         on_ready=lambda: None,
         reopen_log=lambda: None, clock=SteppingClock(seed),

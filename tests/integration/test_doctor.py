@@ -104,7 +104,7 @@ def test_the_table_of_a_job_to_come(world: World, tmp_path: Path) -> None:
         found = examine(tmp_path, mysql=mysql, redis=redis, table=table, key=key)
         return [(one.level, one.text) for one in found if one.subject in ("table", "MySQL") and one.text[:5] != "mysql"]
 
-    assert told("narrow", None) == [("ok", "narrow: primary key id, 2 columns that may be read")]
+    assert told("narrow", None) == [("ok", "narrow: split by id, 2 columns that may be read")]
     assert told("narrow", "n:{nmae}") == [("problem", "--key: table narrow has no column 'nmae'")]
     ((level, text),) = told("nobody", None)
     assert (level, "doesn't exist" in text) == ("problem", True)

@@ -46,8 +46,8 @@ USES: list[tuple[str, Callable[[JobDirectory], Any]]] = [
     ("lock", lambda job: job.lock()),
     ("lock", lambda job: job.is_locked()),
     ("log", lambda job: open_log(job.log_file)),
-    ("report.1.1", lambda job: job.take_report(1, 1)),
-    ("report.1.1", lambda job: job.write_report(1, 1, [])),
+    ("report.1.1", lambda job: job.reports.take(1, 1)),
+    ("report.1.1", lambda job: job.reports.write(1, 1, [])),
     *((f"journal.sqlite{end}", lambda job: Journal(job.journal_file).totals()) for end in ("", "-wal", "-shm")),
 ]
 
@@ -113,7 +113,7 @@ def test_a_directory_that_is_not_ours_alone_is_not_touched(job: JobDirectory, ho
     spoilt(job, how)
     uses: list[Callable[[], Any]] = [
         job.read_run, job.is_locked, job.lock, job.remove, lambda: job.write_run(RunRecord()),
-        lambda: job.write_report(1, 1, []), lambda: ControlInbox(job.path), Journal(job.journal_file).totals,
+        lambda: job.reports.write(1, 1, []), lambda: ControlInbox(job.path), Journal(job.journal_file).totals,
     ]  # fmt: skip
     for use in uses:
         with pytest.raises(JobForeign, match=str(job.path)):

@@ -32,9 +32,8 @@ from shardload.ipc import (
 from shardload.ipc.board import _HELD_RANGES
 from shardload.ipc.messages import MESSAGE_BYTES
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
 from shardload.model.limits import CREDITS
-from shardload.model.tasks import Ack, Outcome, Task
+from shardload.model.tasks import Ack, Assignment, Outcome
 from shardload.process import fork_child
 from tests.harness import ipc_objects, wait_until
 
@@ -68,9 +67,9 @@ def ipc(make: Make) -> IpcSet:
     return make(3)
 
 
-def task(range_id: int = 1, low: int = 0, high: int = 10, attempt: int = 1) -> Task:
+def task(range_id: int = 1, attempt: int = 1) -> Assignment:
     """A range to load."""
-    return Task(range_id, attempt, KeyRange(low, high))
+    return Assignment(range_id, attempt)
 
 
 def ack(slot: int = 0, range_id: int = 1) -> Ack:
@@ -122,12 +121,9 @@ def test_a_task_reaches_the_slot_it_is_for(ipc: IpcSet) -> None:
     assert [ipc.tasks.receive(0), ipc.tasks.receive(0)] == [task(1), task(3)]
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(0, 2**64), (-(2**63), -(2**63) + 1), (2**64 - 1, 2**64), (-1, 0), (-(2**63), 2**63)]
-)
-def test_every_64_bit_key_fits_into_a_task(ipc: IpcSet, low: int, high: int) -> None:
-    """So does 2**64, one more than the largest; ids and attempts may fill their fields."""
-    sent = Task(2**63 - 1, 2**32 - 1, KeyRange(low, high))
+def test_every_number_fits_into_a_task(ipc: IpcSet) -> None:
+    """Ids, attempts and parts may fill their fields."""
+    sent = Assignment(2**63 - 1, 2**32 - 1, 2**32 - 1)
     ipc.tasks.send(1, sent)
     assert ipc.tasks.receive(1) == sent
 
@@ -211,14 +207,14 @@ def test_nothing_is_left_of_a_queue_that_cannot_fill(make: Make) -> None:
     ipc = make(MOST_SLOTS)
     for slot in range(MOST_SLOTS):
         for number in (1, 2):
-            ipc.tasks.send(slot, task(number, -(2**63), 2**64))
+            ipc.tasks.send(slot, task(number, 2**32 - 1))
             ipc.acks.send(ack(slot, number))
         ipc.tasks.send_stop(slot)
     assert len(ipc.acks.receive_all()) == 2 * MOST_SLOTS
     for slot in range(MOST_SLOTS):
         assert [ipc.tasks.receive(slot) for _ in range(3)] == [
-            task(1, -(2**63), 2**64),
-            task(2, -(2**63), 2**64),
+            task(1, 2**32 - 1),
+            task(2, 2**32 - 1),
             Stop(),
         ]
 

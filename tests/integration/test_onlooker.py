@@ -15,7 +15,7 @@ from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.status import Onlooker, look
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.keys import PlannedRange, integer_range
 from shardload.process import ipc_namespace, start_time
 
 ROWS = 1_000_000
@@ -27,7 +27,7 @@ def job(tmp_path: Path) -> Iterator[tuple[JobDirectory, IpcSet]]:
     """A job that this process pretends to run."""
     directory = JobDirectory.create(tmp_path, "users")
     directory.write_spec({})
-    Journal.create(directory.journal_file, {}, [PlannedRange(KeyRange(0, ROWS), ROWS)]).close()
+    Journal.create(directory.journal_file, {}, [PlannedRange(integer_range(0, ROWS), ROWS)]).close()
     lock = directory.lock()
     me, start = os.getpid(), start_time(os.getpid())
     ipc = create(directory.key_file, BoardHeader(1, 7, me, start))

@@ -192,7 +192,7 @@ def test_a_user_who_may_not_write(world: World) -> None:
 def test_counted_replies_are_the_servers(world: World) -> None:
     """Thousands of replies arrive in pieces of all sizes, then one error: all are counted, and the error is raised."""
     connection = TargetConnection(world.redis)
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(Payload.LISTPACK), native=True)
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), Form(Payload.LISTPACK), native=True)
     encoder.begin(0)
     stream = b""
     for n in range(5000):

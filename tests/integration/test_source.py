@@ -18,7 +18,8 @@ from shardload import source
 from shardload.config.urls import SourceUrl
 from shardload.encoding.packets import split_rows
 from shardload.errors import SourceDenied, SourceLost, SpecError
-from shardload.model.keys import KeyRange
+from shardload.model.columns import Reading
+from shardload.model.keys import KeyRange, integer_range
 from shardload.ranges.split import split
 from shardload.sandbox.servers import MysqlServer
 from shardload.source.stream import INTERNALS
@@ -94,6 +95,17 @@ VALUES = [
 ]
 
 
+def whole(connection: Any, table: str) -> source.Selection:
+    """All of a table, split by its key."""
+    return source.choose_key(source.describe(connection, table), None).selection
+
+
+def select_sql(connection: Any, table: str, columns: list[str], keys: KeyRange) -> str:
+    """The SELECT of one range of a table, by its key. It is asked on another connection's time: none is open here."""
+    selection = whole(connection, table)
+    return selection.select(selection.head(columns, [Reading.PLAIN] * len(columns)), keys)
+
+
 def test_every_type_as_the_server_writes_it(world: World, connection: Any) -> None:
     """Each type arrives as the bytes that the server writes in the text protocol. The session has UTC and utf8mb4."""
     columns = ", ".join(f"c{number} {type_}" for number, (type_, _, _) in enumerate(VALUES))
@@ -102,7 +114,7 @@ def test_every_type_as_the_server_writes_it(world: World, connection: Any) -> No
         "SET sql_mode = ''", f"INSERT INTO types VALUES (1, {', '.join(literal for _, literal, _ in VALUES)})"
     )
     names = [f"c{number}" for number in range(len(VALUES))]
-    (row,) = streamed(connection, source.select_sql("types", names, "id", KeyRange(1, 2)), len(names))
+    (row,) = streamed(connection, select_sql(connection, "types", names, integer_range(1, 2)), len(names))
     shown = {(type_, literal): value for (type_, literal, _), value in zip(VALUES, row, strict=True)}
     assert shown == {(type_, literal): expected for type_, literal, expected in VALUES}
 
@@ -113,7 +125,7 @@ def test_a_range_has_its_lower_end_and_not_its_upper(world: World, connection: A
     world.execute("INSERT INTO ends VALUES (0), (1), (2), (3), (18446744073709551614), (18446744073709551615)")
 
     def ids(low: int, high: int) -> list[int]:
-        rows = streamed(connection, source.select_sql("ends", ["id"], "id", KeyRange(low, high)), 1)
+        rows = streamed(connection, select_sql(connection, "ends", ["id"], integer_range(low, high)), 1)
         return [int(value or b"") for (value,) in rows]
 
     assert ids(1, 3) == [1, 2]
@@ -129,7 +141,7 @@ def test_many_ranges_on_one_connection(world: World, connection: Any) -> None:
     stream = source.RangeStream(connection)
     for low in (1, 5000, 700, 1, 1499):
         sequence, seen, ended = (
-            begun(stream, source.select_sql("many", ["id", "body"], "id", KeyRange(low, 5000 + low))),
+            begun(stream, select_sql(connection, "many", ["id", "body"], integer_range(low, 5000 + low))),
             0,
             False,
         )
@@ -149,7 +161,7 @@ def test_other_columns_on_the_same_connection(world: World, connection: Any) -> 
     stream = source.RangeStream(connection)
     values = {"id": b"1", "a": b"x", "b": b"y"}
     for names in (["id", "a"], ["id", "a"], ["a", "id"], ["id"], ["id", "a", "b"], ["id", "b"], ["id", "a"], ["id"]):
-        sequence = begun(stream, source.select_sql("heads", names, "id", KeyRange(0, 9)))
+        sequence = begun(stream, select_sql(connection, "heads", names, integer_range(0, 9)))
         found = split_rows(bytes(stream.read()), len(names), sequence)
         stream.consume(found.consumed_bytes)
         assert (found.rows, found.ended) == ([[values[name] for name in names]], True)
@@ -165,7 +177,7 @@ def test_large_values_come_whole(world: World, connection: Any, mebibytes: int) 
     world.make_table("large", "id INT PRIMARY KEY, body LONGBLOB, tail VARCHAR(10)")
     large = f"REPEAT(x'{pattern.hex()}', {count})"
     world.execute(f"INSERT INTO large VALUES (1, {large}, 'one'), (2, 'small', NULL), (3, '', 'three')")
-    rows = streamed(connection, source.select_sql("large", ["body", "tail"], "id", KeyRange(1, 4)), 2)
+    rows = streamed(connection, select_sql(connection, "large", ["body", "tail"], integer_range(1, 4)), 2)
     assert rows[0][0] == pattern * count
     assert rows[0][1:] == [b"one"]
     assert rows[1:] == [[b"small", None], [b"", b"three"]]
@@ -193,7 +205,7 @@ def test_a_connection_killed_in_the_middle_is_lost(world: World, connection: Any
 
     def read_all() -> None:
         nonlocal rows
-        sequence = begun(stream, source.select_sql(big, ["id", "body"], "id", KeyRange(0, 4000)))
+        sequence = begun(stream, select_sql(connection, big, ["id", "body"], integer_range(0, 4000)))
         while True:
             found = split_rows(bytes(stream.read()), 2, sequence)
             stream.consume(found.consumed_bytes)
@@ -310,7 +322,10 @@ def test_describe(world: World, connection: Any) -> None:
     assert table.columns[1].type.startswith("bigint")
     assert "unsigned" in table.columns[1].type
     assert table.primary_key == ("a", "b")
-    assert set(table.unique) == {frozenset({"Name"}), frozenset({"x", "y"})}
+    indexes = {index.name: (index.columns, index.is_unique) for index in table.indexes}
+    assert indexes == {
+        "PRIMARY": (("a", "b"), True), "Name": (("Name",), True), "xy": (("x", "y"), True), "y": (("y",), False),
+    }  # fmt: skip
     assert table.resolve_column("NAME", "--columns") == "Name"
     with pytest.raises(SpecError) as caught:
         table.resolve_column("nmae", "--columns")
@@ -343,28 +358,64 @@ def test_a_column_beside_a_unique_prefix_does_not_identify_a_row(world: World, c
 
 
 @pytest.mark.parametrize(
-    ("columns", "key"),
+    ("columns", "key", "index"),
     [
-        ("id TINYINT PRIMARY KEY", "id"),
-        ("x TEXT, `Key` MEDIUMINT UNSIGNED PRIMARY KEY", "Key"),
-        ("id BIGINT UNSIGNED ZEROFILL PRIMARY KEY", "id"),
-        ("id INT", None),
-        ("id INT UNIQUE NOT NULL", None),
-        ("id VARCHAR(5) PRIMARY KEY", None),
-        ("id DECIMAL(10) PRIMARY KEY", None),
-        ("id DATE PRIMARY KEY", None),
-        ("a INT, b INT, PRIMARY KEY (b, a)", None),
+        ("id TINYINT PRIMARY KEY", ["id"], "PRIMARY"),
+        ("x INT, `Key` MEDIUMINT UNSIGNED PRIMARY KEY", ["Key"], "PRIMARY"),
+        ("a INT, b VARCHAR(9), PRIMARY KEY (b, a)", ["b", "a"], "PRIMARY"),
+        ("a INT NOT NULL, b INT NOT NULL, c CHAR(3) NOT NULL, UNIQUE u (a, b), UNIQUE v (c)", ["c"], "v"),
+        ("a INT NOT NULL, c CHAR(3) NOT NULL, UNIQUE u (a), UNIQUE v (c)", ["a"], "u"),
+        ("a INT, b INT NOT NULL, c INT NOT NULL, UNIQUE u (a), UNIQUE v (b, c)", ["b", "c"], "v"),
+        ("a INT, UNIQUE u (a)", ["a"], "u"),
+        ("id VARCHAR(50) NOT NULL, PRIMARY KEY (id(10))", [], ""),
+        ("id SET('a','b') PRIMARY KEY", [], ""),
+        ("id INT, KEY (id)", [], ""),
+        ("id INT", [], ""),
     ],
 )
-def test_the_key_column(world: World, connection: Any, columns: str, key: str | None) -> None:
-    """The key must be a single integer column; any other key is refused with the reason."""
+def test_by_which_key_a_table_is_split(world: World, connection: Any, columns: str, key: list[str], index: str) -> None:
+    """Its primary key, whatever that is; else its best unique index; else it is read in one piece."""
     world.make_table("keyed", columns)
-    table = source.describe(connection, "keyed")
-    if key is not None:
-        assert table.key_column() == key
-        return
-    with pytest.raises(SpecError, match=r"table keyed has (no|the|a) primary key"):
-        table.key_column()
+    chosen = source.choose_key(source.describe(connection, "keyed"), None)
+    assert list(chosen.selection.key_names) == key
+    assert chosen.selection.index == index
+    assert bool(chosen.word) == (index != "PRIMARY")
+
+
+@pytest.mark.parametrize(
+    ("split_by", "index", "is_unique"),
+    [
+        (["a"], "ab", False),
+        (["a", "b"], "ab", False),
+        (["id"], "PRIMARY", True),
+        (["u"], "u", True),
+        (["c"], "c", False),
+    ],
+)
+def test_split_by(world: World, connection: Any, split_by: list[str], index: str, is_unique: bool) -> None:
+    """Any columns that an index begins with."""
+    world.make_table(
+        "chosen", "id INT PRIMARY KEY, a INT, b INT, c INT, u INT NOT NULL, KEY ab (a, b), KEY c (c), UNIQUE u (u)"
+    )
+    selection = source.choose_key(source.describe(connection, "chosen"), split_by).selection
+    assert (list(selection.key_names), selection.index, selection.is_unique) == (split_by, index, is_unique)
+
+
+@pytest.mark.parametrize(
+    ("split_by", "message"),
+    [
+        (["b"], "no index of table chosen begins with b"),
+        (["a", "a"], "names a column twice"),
+        (["nothing"], "--split-by: table chosen has no column 'nothing'"),
+        (["s"], "column s has no order"),
+    ],
+)
+def test_by_what_a_table_cannot_be_split(world: World, connection: Any, split_by: list[str], message: str) -> None:
+    """Each in one line that says what to do."""
+    world.make_table("chosen", "id INT PRIMARY KEY, a INT, b INT, s SET('x'), KEY ab (a, b), KEY s (s)")
+    with pytest.raises(SpecError, match=message) as caught:
+        source.choose_key(source.describe(connection, "chosen"), split_by)
+    assert caught.value.hint
 
 
 def restricted(world: World, *grants: str) -> SourceUrl:
@@ -377,13 +428,13 @@ def restricted(world: World, *grants: str) -> SourceUrl:
 
 
 def test_a_hidden_primary_key_is_asked_for(world: World) -> None:
-    """MariaDB hides a key that the user may not read; the error mentions that."""
+    """MariaDB hides a key that the user may not read; a person is told of both."""
     world.make_table("mine", "id INT PRIMARY KEY, name VARCHAR(10)")
     connection = source.connect(restricted(world, f"SELECT (name) ON `{world.mysql.database}`.mine"))
     try:
-        with pytest.raises((SourceDenied, SpecError), match="primary key") as caught:
-            source.describe(connection, "mine").key_column()
-        assert "GRANT SELECT" in caught.value.hint
+        chosen = source.choose_key(source.describe(connection, "mine"), None)
+        assert "no unique index that this user may read" in chosen.word
+        assert "GRANT SELECT" in chosen.word
     finally:
         source.abandon(connection)
         world.execute("DROP USER 'narrow'@'%'")
@@ -418,9 +469,9 @@ def test_columns_without_a_right_are_not_seen(world: World) -> None:
     connection = source.connect(restricted(world, f"SELECT (id, name) ON `{world.mysql.database}`.mine"))
     try:
         assert source.describe(connection, "mine").column_names() == ("id", "name")
-        source.check_readable(connection, "mine", ["id", "name"])
+        source.check_readable(connection, "`mine`", ["id", "name"], "table mine")
         with pytest.raises(SourceDenied, match="hidden"):
-            source.check_readable(connection, "mine", ["id", "hidden"])
+            source.check_readable(connection, "`mine`", ["id", "hidden"], "table mine")
     finally:
         source.abandon(connection)
         world.execute("DROP USER 'narrow'@'%'")
@@ -451,12 +502,12 @@ def test_connections_that_fail(world: World, change: dict[str, Any], kind: type[
     ("type_", "ids", "bounds"),
     [
         ("INT", [], None),
-        ("INT", [5], KeyRange(5, 6)),
-        ("INT", [-7, -3], KeyRange(-7, -2)),
-        ("TINYINT", [-128, 127], KeyRange(-128, 128)),
-        ("BIGINT UNSIGNED", [0, 2**64 - 1], KeyRange(0, 2**64)),
-        ("BIGINT", [-(2**63), 2**63 - 1], KeyRange(-(2**63), 2**63)),
-        ("INT UNSIGNED ZEROFILL", [7, 42], KeyRange(7, 43)),
+        ("INT", [5], integer_range(5, 6)),
+        ("INT", [-7, -3], integer_range(-7, -2)),
+        ("TINYINT", [-128, 127], integer_range(-128, 128)),
+        ("BIGINT UNSIGNED", [0, 2**64 - 1], integer_range(0, 2**64)),
+        ("BIGINT", [-(2**63), 2**63 - 1], integer_range(-(2**63), 2**63)),
+        ("INT UNSIGNED ZEROFILL", [7, 42], integer_range(7, 43)),
     ],
 )
 def test_bounds(world: World, connection: Any, type_: str, ids: list[int], bounds: KeyRange | None) -> None:
@@ -464,8 +515,8 @@ def test_bounds(world: World, connection: Any, type_: str, ids: list[int], bound
     world.make_table("bounded", f"id {type_} PRIMARY KEY")
     if ids:
         world.execute(f"INSERT INTO bounded VALUES {', '.join(f'({number})' for number in ids)}")
-    keys = source.TableKeys(connection, "bounded", "id")
-    assert keys.bounds() == bounds
+    keys = source.TableKeys(connection, whole(connection, "bounded"))
+    assert keys.roots() == ([] if bounds is None else [bounds])
     plan = split(keys, 50_000)
     assert [planned.keys for planned in plan] == ([] if bounds is None else [bounds])
 
@@ -476,9 +527,14 @@ def test_estimates(world: World, connection: Any) -> None:
     for block in range(10):
         world.execute("INSERT INTO even VALUES " + ", ".join(f"({10 * (block * 1000 + n)}, 'x')" for n in range(1000)))
     world.execute("ANALYZE TABLE even")
-    keys = source.TableKeys(connection, "even", "id")
+    keys = source.TableKeys(connection, whole(connection, "even"))
     assert 5_000 <= keys.table_rows() <= 20_000
-    asked = [KeyRange(0, 5_000), KeyRange(200_000, 300_000), KeyRange(50_000, 65_000), KeyRange(-50, 200_000)]
+    asked = [
+        integer_range(0, 5_000),
+        integer_range(200_000, 300_000),
+        integer_range(50_000, 65_000),
+        integer_range(-50, 200_000),
+    ]
     few, none, more, everything = keys.estimated_rows(asked)
     assert 170 <= few <= 1500
     assert 500 <= more <= 4500
@@ -492,9 +548,9 @@ def test_a_stray_key_far_away_makes_few_ranges(world: World, connection: Any, ra
     world.make_table("stray", "id BIGINT PRIMARY KEY")
     world.execute("INSERT INTO stray VALUES (9000000000000000000), " + ", ".join(f"({n})" for n in range(1, 1001)))
     world.execute("ANALYZE TABLE stray")
-    plan = split(source.TableKeys(connection, "stray", "id"), range_rows)
+    plan = split(source.TableKeys(connection, whole(connection, "stray")), range_rows)
     assert len(plan) <= most
-    assert (plan[0].keys.low, plan[-1].keys.high) == (1, 9 * 10**18 + 1)
+    assert (plan[0].keys.low, plan[-1].keys.high) == ((1,), (9 * 10**18 + 1,))
 
 
 class TooManyQuestions(Exception):
@@ -506,7 +562,7 @@ def test_three_rows_far_apart_are_planned(world: World, connection: Any, range_r
     """InnoDB estimates an empty range as one row, which is near half of so small a table; the planner must stop."""
     world.make_table("sparse", "id BIGINT PRIMARY KEY")
     world.execute("INSERT INTO sparse VALUES (1), (4000000000000000000), (9000000000000000000)", "ANALYZE TABLE sparse")
-    keys = source.TableKeys(connection, "sparse", "id")
+    keys = source.TableKeys(connection, whole(connection, "sparse"))
     asked = 0
     original = keys.estimated_rows
 
@@ -519,7 +575,7 @@ def test_three_rows_far_apart_are_planned(world: World, connection: Any, range_r
 
     keys.estimated_rows = counted  # type: ignore[method-assign]  # counts the queries
     plan = split(keys, range_rows)
-    assert (plan[0].keys.low, plan[-1].keys.high) == (1, 9 * 10**18 + 1)
+    assert (plan[0].keys.low, plan[-1].keys.high) == ((1,), (9 * 10**18 + 1,))
 
 
 def test_odd_names_are_quoted(world: World, connection: Any) -> None:
@@ -532,8 +588,8 @@ def test_odd_names_are_quoted(world: World, connection: Any) -> None:
             f"INSERT INTO {source.quoted(name)} VALUES (3)",
         )
         table = source.describe(connection, name)
-        assert table.key_column() == "i`d %s"
-        assert source.TableKeys(connection, name, "i`d %s").bounds() == KeyRange(3, 4)
-        assert streamed(connection, source.select_sql(name, ["i`d %s"], "i`d %s", KeyRange(0, 9)), 1) == [[b"3"]]
+        assert table.primary_key == ("i`d %s",)
+        assert source.TableKeys(connection, whole(connection, name)).roots() == [integer_range(3, 4)]
+        assert streamed(connection, select_sql(connection, name, ["i`d %s"], integer_range(0, 9)), 1) == [[b"3"]]
     finally:
         world.execute(f"DROP TABLE {source.quoted(name)}")

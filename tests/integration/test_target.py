@@ -279,7 +279,7 @@ def test_a_database_that_is_not_there(world: World) -> None:
 )
 def test_no_answer_is_shorter_than_is_waited_for(own_redis: RedisServer, form: Form) -> None:
     """The computed shortest replies are right for a new key, an old key and a refused key; else the wait never ends."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), form, native=False)
     encoder.begin(0)
     batch = encoder.encode(wire.stream([wire.row([b"7"])])[0])
     expected = Replies(form)
@@ -300,7 +300,7 @@ def test_no_answer_is_shorter_than_is_waited_for(own_redis: RedisServer, form: F
 @pytest.mark.parametrize("form", [Form(), Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) -> None:
     """The keys before a refused one count as confirmed, however many lines a key's replies have."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), form, native=False)
     encoder.begin(0)
     batch = encoder.encode(wire.stream([wire.row([b"%d" % n]) for n in range(20)])[0])
     connection = TargetConnection(own_redis.url, form=form)
@@ -320,7 +320,7 @@ def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) 
 @pytest.mark.parametrize("form", [Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> None:
     """A full Redis refuses a whole key, in a transaction as with RESTORE; it accepts the key later."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), form, native=False)
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), form, native=False)
     rows = wire.stream([wire.row([b"7"])])[0]
     encoder.begin(0)
     batch = encoder.encode(rows)

@@ -23,12 +23,14 @@ from shardload.errors import (
 )
 from shardload.ipc import BoardHeader, IpcSet, create
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
-from shardload.model.tasks import Ack, Outcome, Task
+from shardload.model.keys import PlannedRange, integer_range
+from shardload.model.tasks import HALVES, Ack, Assignment, Outcome, Task
 from shardload.process import fork_child
 from shardload.worker.loop import Worker
 from shardload.worker.outcome import Interrupted, Unconfirmed
+from shardload.worker.reader import Cut
 from shardload.worker.session import Session
 from tests.harness import wait_until
 
@@ -38,10 +40,9 @@ EPOCH = 4711
 class Scripted:
     """A kind of work. What is in `ends` for a range is raised, or acknowledges it at once, or leaves it in flight."""
 
-    def __init__(self, session: Session, ends: dict[int, Any], rows: set[int]) -> None:
+    def __init__(self, session: Session, ends: dict[int, Any]) -> None:
         self._session = session
         self._ends = ends
-        self._rows = rows
         self._waiting: list[Task] = []
         self.is_connected = True
         self.epoch = EPOCH
@@ -71,11 +72,13 @@ class Scripted:
         for task in self._give_up():
             self._session.acknowledge(task, Outcome.DONE, EPOCH)
 
-    def has_row(self, keys: KeyRange) -> bool:
-        """True for the keys that the script has; it cannot say for key 99."""
-        if keys.low == 99:
-            raise SourceLost("away")
-        return keys.low in self._rows
+    def cut(self, task: Task) -> Cut:
+        """As the script says: an error, or what it gives."""
+        end = self._ends[task.range_id]
+        if isinstance(end, Exception):
+            raise end
+        assert isinstance(end, Cut)
+        return end
 
     def close(self) -> None:
         """Give up what is in flight."""
@@ -96,18 +99,20 @@ def ipc(tmp_path: Path) -> Iterator[IpcSet]:
     ipc.board.detach()
 
 
-def acks_of(ipc: IpcSet, directory: JobDirectory, ends: dict[int, Any], rows: set[int], width: int) -> list[Ack]:
+def acks_of(ipc: IpcSet, directory: JobDirectory, ends: dict[int, Any], parts: int = 0) -> list[Ack]:
     """What a worker says of ranges 1, 2, 3 ... that end so. It leaves when it was told to."""
     ranges = [number for number in ends if number]
     bell, doorbell = os.pipe()
     settings: Any = SimpleNamespace(directory=directory)
+    plan = [PlannedRange(integer_range(number, number + 1), 10) for number in range(10)]
+    Journal.create(directory.journal_file, {}, plan).close()
     for number in ranges:
-        ipc.tasks.send(0, Task(number, 1, KeyRange(number, number + width), 10))
+        ipc.tasks.send(0, Assignment(number, 1, parts))
     ipc.tasks.send_stop(0)
 
     def body() -> int:
         session = Session(0, ipc.board, ipc.acks, doorbell)
-        return Worker(settings, ipc.tasks, session, Scripted(session, ends, rows)).run()
+        return Worker(settings, ipc.tasks, session, Scripted(session, ends)).run()
 
     pid = fork_child(body, [bell])
     status = wait_until(lambda: (seen := os.waitpid(pid, os.WNOHANG))[0] and seen, "the worker's end", 30)[1]
@@ -149,41 +154,55 @@ def test_every_end_of_a_range_becomes_an_outcome(
 ) -> None:
     """Each range that was sent is acknowledged once; a failed one with its reason in a report."""
     directory = JobDirectory.create(tmp_path, "job")
-    acks = acks_of(ipc, directory, ends, set(), width=10)
+    acks = acks_of(ipc, directory, ends)
     assert sorted((ack.range_id, ack.outcome) for ack in acks) == sorted(expected)
     failed = {ack.range_id for ack in acks if ack.outcome not in (D, H)}
-    assert {number for number in range(1, 4) if directory.take_report(number, 1)} == failed
+    assert {number for number in range(1, 4) if directory.reports.take(number, 1)} == failed
 
 
 def test_what_goes_back_goes_back_in_order(ipc: IpcSet, tmp_path: Path) -> None:
     """What is acknowledged last is the next to be sent again: the first range."""
     directory = JobDirectory.create(tmp_path, "job")
     ends = {0: TargetError("no"), 1: "late", 2: "late", 3: "late"}
-    assert [ack.range_id for ack in acks_of(ipc, directory, ends, set(), width=10)] == [3, 2, 1]
+    assert [ack.range_id for ack in acks_of(ipc, directory, ends)] == [3, 2, 1]
+
+
+HALVES_OF_IT = [PlannedRange(integer_range(0, 5), 3), PlannedRange(integer_range(5, 10), 4)]
 
 
 @pytest.mark.parametrize(
-    ("key", "rows", "outcome"),
-    [(5, {5}, Outcome.REFUSED), (5, set(), Outcome.DONE), (99, set(), Outcome.UNREACHABLE)],
+    ("end", "outcome", "rows"),
+    [
+        (Cut(HALVES_OF_IT), Outcome.CUT, 0),
+        (Cut([], 1, "id=5"), Outcome.WHOLE, 1),
+        (Cut([], 0), Outcome.DONE, 0),
+        (SourceLost("away"), Outcome.CONNECTION_LOST, 0),
+        (SourceBusy("busy"), Outcome.UNREACHABLE, 0),
+        (SourceError("odd"), Outcome.REFUSED, 0),
+    ],
 )
-def test_a_single_key_without_a_row_has_not_failed(
-    ipc: IpcSet, tmp_path: Path, key: int, rows: set[int], outcome: Outcome
-) -> None:
-    """MySQL is asked whether there is a row; if it cannot say, MySQL is the trouble."""
+def test_a_range_is_cut(ipc: IpcSet, tmp_path: Path, end: Any, outcome: Outcome, rows: int) -> None:
+    """Its parts are in a file; or it is whole, and told what it is; or it has no rows, and is done."""
     directory = JobDirectory.create(tmp_path, "job")
-    (ack,) = acks_of(ipc, directory, {key: SourceError("odd")}, rows, width=1)
-    assert ack.outcome is outcome
+    (ack,) = acks_of(ipc, directory, {3: end}, parts=HALVES)
+    assert (ack.outcome, ack.counts.rows_read) == (outcome, rows)
+    assert directory.reports.take_parts(3, 1) == (HALVES_OF_IT if outcome is Outcome.CUT else [])
+    told = directory.reports.take(3, 1)
+    assert bool(told) == (outcome not in (Outcome.CUT, Outcome.DONE))
+    if outcome is Outcome.WHOLE:
+        assert told[0].key == "id=5"
 
 
 def test_a_removed_queue_ends_the_worker(ipc: IpcSet, tmp_path: Path) -> None:
     """It leaves with 1; an error of the queues is no range's."""
     bell, doorbell = os.pipe()
     settings: Any = SimpleNamespace(directory=JobDirectory.create(tmp_path, "job"))
-    ipc.tasks.send(0, Task(1, 1, KeyRange(0, 10), 10))
+    Journal.create(settings.directory.journal_file, {}, [PlannedRange(integer_range(0, 10), 10)]).close()
+    ipc.tasks.send(0, Assignment(1, 1))
 
     def body() -> int:
         session = Session(0, ipc.board, ipc.acks, doorbell)
-        return Worker(settings, ipc.tasks, session, Scripted(session, {1: IpcError("gone")}, set())).run()
+        return Worker(settings, ipc.tasks, session, Scripted(session, {1: IpcError("gone")})).run()
 
     pid = fork_child(body, [bell])
     status = wait_until(lambda: (seen := os.waitpid(pid, os.WNOHANG))[0] and seen, "the worker's end", 30)[1]

@@ -5,20 +5,21 @@ from __future__ import annotations
 import pytest
 
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange, RangeRecord
+from shardload.model.keys import KeyRange, RangeRecord, integer_range
 from shardload.model.limits import CREDITS, MOST_WORKERS
-from shardload.model.tasks import Ack, Outcome, Task
+from shardload.model.tasks import HALVES, Ack, Assignment, Outcome, Task
 from shardload.ranges.dispatch import MOST_BLAME, Dispatcher
 
 
 def record(range_id: int, low: int = 0, high: int = 100, attempts: int = 0) -> RangeRecord:
     """A range of the journal."""
-    return RangeRecord(range_id, KeyRange(low, high), high - low, attempts)
+    return RangeRecord(range_id, integer_range(low, high), high - low, attempts)
 
 
 def dispatcher(ranges: int, slots: int) -> Dispatcher:
     """Ranges 1, 2, 3 ... and so many slots."""
-    return Dispatcher([record(number, number * 100, number * 100 + 100) for number in range(1, ranges + 1)], slots)
+    records = [record(number, number * 100, number * 100 + 100) for number in range(1, ranges + 1)]
+    return Dispatcher(records, slots, 100)
 
 
 def take(one: Dispatcher, slot: int) -> Task:
@@ -116,10 +117,9 @@ def test_at_the_end_no_range_waits_behind_another() -> None:
 
 def test_attempts_count_up_from_the_journals() -> None:
     """Each sending is an attempt with a number of its own; earlier runs' attempts count."""
-    one = Dispatcher([record(5, attempts=3)], 1)
+    one = Dispatcher([record(5, attempts=3)], 1, 100)
     task = take(one, 0)
     assert task.attempt == 4
-    assert one.record(task).attempts == 4
     one.release(0, task)
     one.put_back(task)
     assert take(one, 0).attempt == 5
@@ -157,16 +157,56 @@ def test_blame_ends_patience_at_the_third_failure() -> None:
 
 
 def test_halves_come_next_in_order_and_fail_faster() -> None:
-    """They take their parent's place; one failure more halves them again, except for a single row."""
+    """A worker has to cut the range; the halves take their parent's place, and one failure more halves them again."""
     one = dispatcher(3, 1)
     task = take(one, 0)
+    assert task.parts == 0
     one.release(0, task)
-    one.replace([record(11, 100, 150), record(12, 150, 151)])
+    one.halve(task)
+    asked = take(one, 0)
+    assert (asked.range_id, asked.attempt, asked.parts) == (task.range_id, 2, HALVES)
+    one.release(0, asked)
+    one.replace(asked, [record(11, 100, 150), record(12, 150, 151)])
     assert one.open_ranges == 4
-    wide, single = take(one, 0), take(one, 0)
-    assert (wide.range_id, single.range_id, wide.attempt) == (11, 12, 1)
-    assert one.blame(wide)
-    assert [one.blame(single) for _ in range(MOST_BLAME)] == [False, False, True]
+    first, second = take(one, 0), take(one, 0)
+    assert [(half.range_id, half.attempt, half.parts) for half in (first, second)] == [(11, 1, 0), (12, 1, 0)]
+    assert one.blame(first)
+
+
+def test_what_cannot_be_cut_is_loaded_with_all_its_attempts() -> None:
+    """To have found that out was no attempt, and took its blame away."""
+    one = dispatcher(1, 1)
+    task = take(one, 0)
+    one.blame(task)
+    one.release(0, task)
+    one.halve(task)
+    asked = take(one, 0)
+    one.release(0, asked)
+    one.note_whole(asked)
+    again = take(one, 0)
+    assert (again.attempt, again.parts) == (2, 0)
+    assert one.is_whole(again)
+    assert [one.blame(again) for _ in range(MOST_BLAME)] == [False, False, True]
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(100, 0), (400, 0), (401, 4), (1000, 10), (10**9, 64)])
+def test_a_far_too_large_range_is_cut_first(rows: int, parts: int) -> None:
+    """One of up to four times the wanted rows is loaded as it is; the parts of a larger one have no blame."""
+    one = Dispatcher([RangeRecord(1, KeyRange(), rows, 0)], 1, 100)
+    task = take(one, 0)
+    assert task.parts == parts
+    one.release(0, task)
+    one.replace(task, [record(2), record(3)])
+    assert not one.blame(take(one, 0))
+
+
+def test_an_assignment_is_found_again() -> None:
+    """What comes back out of the queue is the slot's task with that range and attempt."""
+    one = dispatcher(3, 1)
+    first, second = take(one, 0), take(one, 0)
+    one.taken_back(0, second.assignment)
+    one.taken_back(0, Assignment(99, 1))
+    assert one.held(0) == [first]
 
 
 def test_a_range_that_comes_again_is_forgiven() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
+from shardload.model.keys import integer_range
 from shardload.model.tasks import Task
 from shardload.worker.inflight import MOST_BYTES, SLOW_S, Inflight, Sent
 
@@ -19,7 +19,7 @@ def on_nodes(
     number: int, replies: dict[int, int], size_bytes: int = 1000, sent_s: float = 0.0, *, ended: bool = True
 ) -> Sent:
     """A batch of the range with this number, for several nodes."""
-    return Sent(Task(number, 1, KeyRange(number, number + 1)), Counts(), ended, replies, size_bytes, sent_s, 1)
+    return Sent(Task(number, 1, integer_range(number, number + 1)), Counts(), ended, replies, size_bytes, sent_s, 1)
 
 
 def inflight(*batches: Sent) -> Inflight:

@@ -221,27 +221,27 @@ TOLD = [SetAside("id=1", "a\nreason\u2028with lines"), SetAside("", "Ünïcode \
 
 def test_a_report_is_taken_once(job: JobDirectory) -> None:
     """Rows come back in the order of several writes; a second call returns nothing."""
-    job.write_report(3, 1, TOLD[:1])
-    job.write_report(3, 1, TOLD[1:])
-    job.write_report(3, 2, [SetAside("id=9", "another attempt")])
-    assert job.take_report(3, 1) == TOLD
-    assert job.take_report(3, 1) == []
-    assert job.take_report(4, 1) == []
-    assert job.take_report(3, 2) == [SetAside("id=9", "another attempt")]
+    job.reports.write(3, 1, TOLD[:1])
+    job.reports.write(3, 1, TOLD[1:])
+    job.reports.write(3, 2, [SetAside("id=9", "another attempt")])
+    assert job.reports.take(3, 1) == TOLD
+    assert job.reports.take(3, 1) == []
+    assert job.reports.take(4, 1) == []
+    assert job.reports.take(3, 2) == [SetAside("id=9", "another attempt")]
 
 
 def test_a_long_reason_is_cut(job: JobDirectory) -> None:
     """The report already has the shortened text, so the journal gets no more."""
-    job.write_report(1, 1, [SetAside("k" * 10**6, "r" * 10**6)])
-    (told,) = job.take_report(1, 1)
+    job.reports.write(1, 1, [SetAside("k" * 10**6, "r" * 10**6)])
+    (told,) = job.reports.take(1, 1)
     assert len(told.key) + len(told.reason) < 2200
 
 
 def test_reports_of_the_dead_are_removed(job: JobDirectory) -> None:
     """The reports are removed, all other files stay."""
-    job.write_report(1, 1, TOLD)
-    job.write_report(2, 5, TOLD)
-    job.remove_reports()
+    job.reports.write(1, 1, TOLD)
+    job.reports.write(2, 5, TOLD)
+    job.reports.remove()
     assert sorted(path.name for path in job.path.iterdir()) == ["key", "spec.json"]
 
 

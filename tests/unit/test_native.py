@@ -45,9 +45,9 @@ ROWS = st.lists(st.tuples(*[VALUES] * len(NAMES)), max_size=6)
 def test_a_layout_that_uses_more_columns_than_it_has_is_refused() -> None:
     """The native encoder trusts its layout while it encodes, so it checks the layout when it is made."""
     for layout in (
-        Layout(("id",), 2, (0,), 0, False),
-        Layout(("id",), 1, (1,), 0, False),
-        Layout(("id",), 1, (0,), 1, False),
+        Layout(("id",), 2, (0,), (0,), False),
+        Layout(("id",), 1, (1,), (0,), False),
+        Layout(("id",), 1, (0,), (1,), False),
     ):
         with pytest.raises(ValueError, match="a layout of 1 columns"):
             make_encoder(layout, Form(), native=True)
@@ -102,7 +102,7 @@ def test_the_same_bytes(
     rows: list[tuple[bytes | None, ...]], form: Form, empty: bool, written: int, sequence: int, cuts: list[int]
 ) -> None:
     """Commands, counts and rows set aside are equal for any rows, any form, and any cuts."""
-    layout = Layout(NAMES, written, (b"k:", 0, b":", 1), 0, empty)
+    layout = Layout(NAMES, written, (b"k:", 0, b":", 1), (0,), empty)
     stream = wire(rows, sequence)
     reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
     assert reference.replies_per_key == native.replies_per_key
@@ -116,7 +116,7 @@ def test_the_same_errors(
     rows: list[tuple[bytes | None, ...]], form: Form, damage: list[tuple[int, int]], length: int
 ) -> None:
     """Both encoders accept a damaged stream with the same result, or refuse it with the same error."""
-    layout = Layout(NAMES, 3, (b"k:", 0), 0, False)
+    layout = Layout(NAMES, 3, (b"k:", 0), (0,), False)
     damaged = bytearray(wire(rows, 0))
     for at, byte in damage:
         if at < len(damaged):
@@ -134,7 +134,7 @@ def test_the_same_errors(
 @pytest.mark.parametrize("native", [False, True])
 def test_an_end_that_announces_another_result(native: bool) -> None:
     """SERVER_MORE_RESULTS_EXISTS is refused: no query of shardload's has two results."""
-    encoder = make_encoder(Layout(NAMES, 3, (b"k:", 0), 0, False), FORMS[0], native=native)
+    encoder = make_encoder(Layout(NAMES, 3, (b"k:", 0), (0,), False), FORMS[0], native=native)
     encoder.begin(0)
     with pytest.raises(MalformedPacket, match="the end at offset 4 announces another result set"):
         encoder.encode(b"\x05\0\0\0\xfe\0\0\x0a\0")
@@ -147,14 +147,14 @@ def test_continued_packets(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     from shardload.encoding.native._native import checksums
 
     monkeypatch.setattr(reference_payload, "crc64", lambda data: checksums(data)[1])
-    layout = Layout(("id", "body"), 2, (b"k:", 0), 0, False)
+    layout = Layout(("id", "body"), 2, (b"k:", 0), (0,), False)
     rows: list[list[bytes | None]] = [[b"1", b"x" * (0xFFFFFF - 6)], [b"2", b"y" * (1 << 24)], [b"3", None]]
     stream = wire(rows, 250)
     reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
     cuts = [3, 100, 1 << 24, (1 << 24) + 2, len(stream) - 3]
     assert fed(native, stream, 250, cuts) == fed(reference, stream, 250, cuts)
     first = wire([[b"z" * (1 << 24), b"1"]], 0)
-    swapped = Layout(("body", "id"), 2, (b"k:", 1), 1, False)
+    swapped = Layout(("body", "id"), 2, (b"k:", 1), (1,), False)
     reference, native = (make_encoder(swapped, form, native=native) for native in (False, True))
     assert fed(native, first, 0, []) == fed(reference, first, 0, [])
 
@@ -163,7 +163,7 @@ def test_more_fields_than_a_listpack_takes() -> None:
     """Both write 512 fields as a listpack, and 513 as a plain hash."""
     for count in (511, 512, 513):
         names = tuple(f"f{n}" for n in range(count))
-        layout = Layout(names, count, (b"k",), 0, False)
+        layout = Layout(names, count, (b"k",), (0,), False)
         stream = wire([[b"1"] * count], 0)
         form = Form(Payload.LISTPACK)
         reference, native = (make_encoder(layout, form, native=native) for native in (False, True))
@@ -172,7 +172,7 @@ def test_more_fields_than_a_listpack_takes() -> None:
 
 def test_a_batch_outlives_the_next() -> None:
     """The commands of a batch that is still referenced do not change with the next batch."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), Form(), native=True)
+    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), Form(), native=True)
     encoder.begin(0)
     first = encoder.encode(wire([[b"1"]], 0)[:6])
     kept = bytes(first.commands)

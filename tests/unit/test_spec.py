@@ -104,7 +104,7 @@ NAME_RULE = "should be a name of at most 64 letters, digits, '.', '_' and '-', t
     [
         ({"mysql": None}, "--mysql is missing", f"give --mysql {MYSQL_FORM} or SHARDLOAD_MYSQL_URL"),
         ({"redis": None}, "--redis is missing", f"give --redis {REDIS_FORM} or SHARDLOAD_REDIS_URL"),
-        ({"table": None}, "--table is missing", "give --table TABLE"),
+        ({"table": None}, "--table is missing", "give --table TABLE, or --query SELECT"),
         ({"workers": "0"}, "--workers should be greater than or equal to 1, not '0'", None),
         ({"workers": "65"}, "--workers should be less than or equal to 64, not '65'", None),
         ({"workers": "2.5"}, None, None),

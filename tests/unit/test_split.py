@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.model.keys import KeyRange, PlannedRange
-from shardload.ranges.split import split
+from shardload.model.keys import KeyRange, PlannedRange, integer_range
+from shardload.ranges.split import covers, cut_integers, refine, split
+
+
+def ends(keys: KeyRange) -> tuple[int, int]:
+    """The bounds of a range of integers."""
+    assert keys.low is not None
+    assert keys.high is not None
+    low, high = keys.low[0], keys.high[0]
+    assert isinstance(low, int)
+    assert isinstance(high, int)
+    return low, high
 
 
 class Keys:
@@ -23,13 +33,22 @@ class Keys:
         self.calls = 0
         self.asked: list[KeyRange] = []
 
-    def bounds(self) -> KeyRange | None:
+    def roots(self) -> list[KeyRange]:
         """The range from the smallest to the largest key."""
-        return KeyRange(self.keys[0], self.keys[-1] + 1) if self.keys else None
+        return [integer_range(self.keys[0], self.keys[-1] + 1)] if self.keys else []
 
     def rows(self, keys: KeyRange) -> int:
         """The true number of rows."""
-        return bisect.bisect_left(self.keys, keys.high) - bisect.bisect_left(self.keys, keys.low)
+        low, high = ends(keys)
+        return bisect.bisect_left(self.keys, high) - bisect.bisect_left(self.keys, low)
+
+    def most_rows(self, keys: KeyRange) -> int | None:
+        """As many as there are integers."""
+        return keys.span_keys
+
+    def cut(self, planned: PlannedRange, count: int) -> list[KeyRange]:
+        """Into equal spans."""
+        return cut_integers(planned.keys, count)
 
     def estimated_rows(self, ranges: Sequence[KeyRange]) -> list[int]:
         """The number that the server estimates."""
@@ -40,8 +59,8 @@ class Keys:
 
 def assert_covers(plan: list[PlannedRange], keys: Sequence[int]) -> None:
     """Assert that the ranges go from the first key to the last, in order, without gap or overlap."""
-    assert plan[0].keys.low == keys[0]
-    assert plan[-1].keys.high == keys[-1] + 1
+    assert plan[0].keys.low == (keys[0],)
+    assert plan[-1].keys.high == (keys[-1] + 1,)
     for one, next_one in pairwise(plan):
         assert one.keys.high == next_one.keys.low
 
@@ -55,7 +74,7 @@ def test_an_empty_table_has_no_ranges() -> None:
 
 def test_one_row() -> None:
     """One range of one key."""
-    assert split(Keys([7]), 100) == [PlannedRange(KeyRange(7, 8), 1)]
+    assert split(Keys([7]), 100) == [PlannedRange(integer_range(7, 8), 1)]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +91,7 @@ def test_one_row() -> None:
 )
 def test_exact_plans(keys: Sequence[int], range_rows: int, edges: list[int]) -> None:
     """Dense keys are cut into equal parts."""
-    assert [(p.keys.low, p.keys.high) for p in split(Keys(keys), range_rows)] == list(pairwise(edges))
+    assert [ends(p.keys) for p in split(Keys(keys), range_rows)] == list(pairwise(edges))
 
 
 key_sets = st.one_of(
@@ -108,7 +127,7 @@ def test_estimates_that_lie_lose_no_row(keys: list[int], range_rows: int, data: 
     space = Keys(keys, lambda _: lies[next(turn) % len(lies)])
     plan = split(space, range_rows)
     assert_covers(plan, space.keys)
-    assert all(planned.estimated_rows <= planned.keys.span_keys for planned in plan)
+    assert all(planned.estimated_rows <= (planned.keys.span_keys or 0) for planned in plan)
 
 
 @pytest.mark.parametrize(
@@ -176,11 +195,11 @@ def test_the_ends_of_the_key_space(low: int, high: int) -> None:
 def test_a_full_key_space(low: int, high: int) -> None:
     """If all 2**64 keys exist, the ranges are equal; the integer arithmetic loses nothing."""
     space = Keys(range(0))
-    space.bounds = lambda: KeyRange(low, high)  # type: ignore[method-assign]  # len() of such a range object overflows
-    space.rows = lambda keys: keys.span_keys  # type: ignore[method-assign]
+    space.roots = lambda: [integer_range(low, high)]  # type: ignore[method-assign]  # len() of such a range overflows
+    space.rows = lambda keys: keys.span_keys  # type: ignore[method-assign, return-value, assignment]
     plan = split(space, 2**58)
     assert [planned.keys.span_keys for planned in plan] == [2**58] * 64
-    assert (plan[0].keys.low, plan[-1].keys.high) == (low, high)
+    assert (plan[0].keys.low, plan[-1].keys.high) == ((low,), (high,))
 
 
 class TooManyQuestions(Exception):
@@ -231,3 +250,55 @@ def test_estimates_of_twice_the_truth_do_not_halve_the_ranges() -> None:
     plan = split(space, 50_000)
     assert 18 <= len(plan) <= 28
     assert max(space.rows(planned.keys) for planned in plan) <= 65_000
+
+
+def test_who_is_late_cuts_nothing_more() -> None:
+    """What was not cut yet stays large, and can be refined later: to what it would have been."""
+    turns = iter([False] * 5 + [True] * 10_000)
+    space = Keys(range(0, 300_000, 3))
+    coarse = split(space, 1000, is_late=lambda: next(turns))
+    assert_covers(coarse, space.keys)
+    assert len(coarse) < 80
+    fine = [part for planned in coarse for part in refine(space, planned, 1000)]
+    assert_covers(fine, space.keys)
+    assert max(space.rows(part.keys) for part in fine) <= 1250
+
+
+class Words(Keys):
+    """Keys that cannot be counted, and of which every other one can be cut."""
+
+    def most_rows(self, keys: KeyRange) -> int | None:
+        """Nobody knows."""
+        return None
+
+    def roots(self) -> list[KeyRange]:
+        """NULLs first."""
+        return [KeyRange(nulls=True), *super().roots()]
+
+    def rows(self, keys: KeyRange) -> int:
+        """There are many NULLs."""
+        return 10**6 if keys.nulls else super().rows(keys)
+
+    def cut(self, planned: PlannedRange, count: int) -> list[KeyRange]:
+        """NULLs cannot be cut, nor can ranges that begin at an odd number."""
+        if planned.keys.nulls or ends(planned.keys)[0] % 2:
+            return [planned.keys]
+        return super().cut(planned, count)
+
+
+def test_what_cannot_be_cut_stays_whole() -> None:
+    """NULLs are a range of their own, and never joined with others."""
+    space = Words(range(100_000))
+    first, *rest = split(space, 1000)
+    assert first == PlannedRange(KeyRange(nulls=True), 10**6)
+    assert_covers(rest, space.keys)
+    assert covers(rest, integer_range(0, 100_000))
+
+
+def test_parts_that_are_not_the_range() -> None:
+    """A gap, an overlap, another end, nothing at all."""
+    a, b, c = (PlannedRange(integer_range(low, low + 10), 1) for low in (0, 10, 20))
+    assert covers([a, b, c], integer_range(0, 30))
+    for parts in ([], [a, c], [b, a, c], [a, b], [b, c]):
+        assert not covers(parts, integer_range(0, 30))
+    assert not covers([PlannedRange(KeyRange(None, None), 1)] * 2, KeyRange())

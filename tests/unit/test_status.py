@@ -13,7 +13,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.status import look, the_job
-from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.keys import PlannedRange, integer_range
 from shardload.process import ipc_namespace, start_time
 
 ME = {"pid": os.getpid(), "start": start_time(os.getpid()), "run_id": 1, "ipc_namespace": ipc_namespace()}
@@ -28,7 +28,7 @@ def job(tmp_path: Path) -> JobDirectory:
     """A job with a plan that nobody runs."""
     directory = JobDirectory.create(tmp_path, "users")
     directory.write_spec({})
-    Journal.create(directory.journal_file, {}, [PlannedRange(KeyRange(0, 10), 10)]).close()
+    Journal.create(directory.journal_file, {}, [PlannedRange(integer_range(0, 10), 10)]).close()
     return directory
 
 

@@ -12,7 +12,7 @@ import pytest
 from shardload.errors import GaveUp, TargetBusy
 from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.keys import PlannedRange, integer_range
 from shardload.model.limits import CREDITS
 from shardload.model.nodes import NO_ID, NodeFacts, epoch_of
 from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
@@ -39,7 +39,7 @@ class Told:
         self.tracker = Tracker(
             journal,
             job="job",
-            key_name="id",
+            range_rows=5,
             epoch=epoch_of([seen]) if is_known else UNKNOWN_EPOCH,
             nodes=(seen,),
             say=self.said.append,
@@ -70,7 +70,7 @@ class Told:
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     """With some ranges to do."""
-    plan = [PlannedRange(KeyRange(n * 10, n * 10 + 10), 5) for n in range(RANGES)]
+    plan = [PlannedRange(integer_range(n * 10, n * 10 + 10), 5) for n in range(RANGES)]
     journal = Journal.create(tmp_path / "journal.sqlite", {}, plan)
     yield journal
     journal.close()

@@ -13,7 +13,7 @@ import pytest
 from shardload.coordinator.slot import Slot
 from shardload.coordinator.watchdog import LONGEST_NETWORK_WAIT_S, Watchdog
 from shardload.ipc import Board, BoardHeader, Phase, WorkerView, create
-from shardload.model.keys import KeyRange, RangeRecord
+from shardload.model.keys import RangeRecord, integer_range
 from shardload.ranges.dispatch import Dispatcher
 
 HUNG_AFTER_S = 10.0
@@ -32,7 +32,7 @@ def board(tmp_path: Path) -> Iterator[Board]:
 def watchdog_of(board: Board, phase: Phase) -> Watchdog:
     """An eye on a worker that holds a range, and showed this phase at second 0; it has looked then."""
     board.publish(0, 1, WorkerView(os.getpid(), 0, 0.0, (), phase))
-    tracker: Any = Dispatcher([RangeRecord(1, KeyRange(0, 10), 10, 0)], 1)
+    tracker: Any = Dispatcher([RangeRecord(1, integer_range(0, 10), 10, 0)], 1, 10)
     assert tracker.next_task(0)
     pool: Any = SimpleNamespace(slots=[Slot(pid=os.getpid(), heartbeat=(0.0, 0.0))])
     watchdog = Watchdog(pool, board, tracker, HUNG_AFTER_S)

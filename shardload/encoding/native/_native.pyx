@@ -93,8 +93,8 @@ cdef class NativeEncoder:
         self._columns = len(layout.columns)
         self._written = layout.written
         self._parts = len(layout.key_parts)
-        used = [layout.row_id, layout.written - 1, *(part for part in layout.key_parts if isinstance(part, int))]
-        if layout.row_id < 0 or max(used) >= self._columns:
+        used = [*layout.row_id, layout.written - 1, *(part for part in layout.key_parts if isinstance(part, int))]
+        if min(layout.row_id, default=0) < 0 or max(used) >= self._columns:
             raise ValueError(f"a layout of {self._columns} columns that uses more of them: {layout}")
         self._null_as_empty = layout.null_as_empty
         self._restores = form.payload is not None
