@@ -26,7 +26,7 @@ def rows_of(
     A caller that stops early must not use the connection again.
     """
     stream = RangeStream(connection)
-    stream.send_query(select_sql(table, layout.columns, key_column, keys))
+    stream.send_query(select_sql(table, layout.columns, key_column, keys, layout.readings))
     sequence = stream.read_head()
     ended = False
     while not ended:

@@ -11,6 +11,7 @@ from typing import Any
 from pymysql.connections import Connection
 
 from shardload.errors import SourceDenied, SpecError
+from shardload.model.columns import Reading
 from shardload.model.keys import KeyRange
 from shardload.source.connection import translated
 from shardload.source.session import NO_LIMIT
@@ -153,16 +154,32 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def select_sql(table: str, columns: Sequence[str], key_column: str, keys: KeyRange) -> str:
+def select_sql(
+    table: str, columns: Sequence[str], key_column: str, keys: KeyRange, readings: Sequence[Reading] = ()
+) -> str:
     """The SELECT of one range. Its upper bound is inclusive, because 2**64 does not fit into a BIGINT.
 
     The LIMIT is there because it overrides `sql_select_limit`, which could cut the result short.
     """
-    between = f"{_select_between(table, tuple(columns), key_column)} {int(keys.low)} AND {int(keys.high) - 1}"
-    return f"{between} LIMIT {NO_LIMIT}"
+    head = _select_between(table, tuple(columns), key_column, tuple(readings))
+    return f"{head} {int(keys.low)} AND {int(keys.high) - 1} LIMIT {NO_LIMIT}"
 
 
 @functools.lru_cache
-def _select_between(table: str, columns: tuple[str, ...], key_column: str) -> str:
-    listed = ", ".join(map(quoted, columns))
+def _select_between(table: str, columns: tuple[str, ...], key_column: str, readings: tuple[Reading, ...]) -> str:
+    listed = ", ".join(map(_read, columns, readings)) if readings else ", ".join(map(quoted, columns))
     return f"SELECT {listed} FROM {quoted(table)} FORCE INDEX (PRIMARY) WHERE {quoted(key_column)} BETWEEN"
+
+
+def _read(name: str, reading: Reading) -> str:
+    column = quoted(name)
+    epoch = f"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {column}) DIV 1000"
+    unix = f"IF({column} > 100000000000, {column}, {column} * 1000)"
+    return {
+        Reading.PLAIN: column,
+        Reading.NUMBER: f"{column} + 0",
+        Reading.DOUBLE: f"{column} + 0e0",
+        Reading.LOWER: f"LOWER({column})",
+        Reading.UPPER: f"UPPER({column})",
+        Reading.EXPIRY_MS: f"IF(CAST({column} AS CHAR) LIKE '____-%', {epoch}, {unix})",
+    }[reading]

@@ -61,7 +61,9 @@ class Reader:
                 source.begin_snapshot(self._connection)
             self._has_snapshot = snapshot
         settings = self._settings
-        self._stream.send_query(source.select_sql(settings.table, settings.layout.columns, settings.key_column, keys))
+        layout = settings.layout
+        sql = source.select_sql(settings.table, layout.columns, settings.key_column, keys, layout.readings)
+        self._stream.send_query(sql)
         self._is_open = True
 
     def route(self, routes: array[int] | None) -> None:
