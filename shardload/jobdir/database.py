@@ -9,7 +9,7 @@ from pathlib import Path
 from shardload.errors import JournalError
 from shardload.files.ownfile import check_own_file
 
-_VERSION = 3
+_VERSION = 4
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10
 _CHECKPOINT_PAGES = 10_000  # keeps checkpoints rare: each waits for the disk, and the workers wait meanwhile
@@ -31,7 +31,9 @@ CREATE TABLE range (
     rows_skipped INTEGER NOT NULL DEFAULT 0,
     rows_failed INTEGER NOT NULL DEFAULT 0,
     source_bytes INTEGER NOT NULL DEFAULT 0,
-    target_bytes INTEGER NOT NULL DEFAULT 0
+    target_bytes INTEGER NOT NULL DEFAULT 0,
+    keys_kept INTEGER NOT NULL DEFAULT 0,
+    lookups_written INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX failure_range ON failure (range_id);

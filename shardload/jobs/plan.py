@@ -10,6 +10,7 @@ from typing import Any
 
 from shardload import source
 from shardload.config import spec
+from shardload.encoding import Layout
 from shardload.errors import TargetError
 from shardload.jobs import prepare
 from shardload.jobs.launch import warn_of_collisions
@@ -22,7 +23,7 @@ from shardload.reporting.output import echo
 _MOST_SHOWN_BYTES = 200  # of a value
 
 FirstKey = tuple[bytes | None, list[tuple[bytes, bytes]]]
-"""The key, None if a column of it is NULL, and the hash's fields and values."""
+"""The key, None if a column of it is NULL, and the hash's fields and values (see `_first_fields`)."""
 
 
 def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
@@ -62,8 +63,16 @@ def _first_key(
     if not ranges:
         return None
     for values in source.rows_of(connection, wanted.table, subject.key_column, subject.layout, ranges[0].keys):
-        return subject.layout.key_of(values), subject.layout.fields_of(values)
+        return subject.layout.key_of(values), _first_fields(wanted, subject.layout, values)
     return None
+
+
+def _first_fields(wanted: spec.JobSpec, layout: Layout, values: source.Values) -> list[tuple[bytes, bytes]]:
+    """What the row becomes: a hash's fields; else the whole value, under the name of its shape."""
+    if wanted.shape == "hash":
+        return layout.fields_of(values)
+    value = layout.json_of(values) if wanted.is_json else layout.text_of(values)
+    return [] if value is None else [(wanted.shape.encode(), value)]
 
 
 def _in_json(

@@ -8,10 +8,11 @@ from typing import Any
 
 from shardload import source
 from shardload.config import environment
-from shardload.encoding import Layout
+from shardload.encoding import Form
 from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, SourceError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs import prepare
+from shardload.jobs.mapping import form_of
 from shardload.jobs.owner import become_owner
 from shardload.model.orders import STOP_SIGNALS
 from shardload.process import stop_by_exception
@@ -33,7 +34,8 @@ def verify(name: str, state_dir: Path | None, flags: Mapping[str, Any]) -> int:
             echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
         echo(
             f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
-            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key",
+            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
+            + (f", {found.kept:,} kept as they were" if found.kept else ""),
             f"target: {found.target}",
         )
     return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
@@ -47,7 +49,7 @@ def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differenc
     journal.close()
     target = open_target(wanted.redis)
     found = Differences(target=target.describe().described)
-    _compare_table(connection, target, wanted.table, subject.key_column, subject.layout, found)
+    _compare_table(connection, target, wanted.table, subject, form_of(wanted, None, whole=False), found)
     return found
 
 
@@ -55,13 +57,14 @@ def _compare_table(
     connection: source.Connection[Any],
     target: Target,
     table: str,
-    key_column: str,
-    layout: Layout,
+    subject: prepare.Subject,
+    form: Form,
     found: Differences,
 ) -> None:
     """Compare the whole table, as it is now, and add to `found`. Rows are read and counted in one snapshot, if the
     storage engine has them. SourceError if MySQL sends fewer rows than it counts."""
     source.begin_snapshot(connection)
+    key_column, layout = subject.key_column, subject.layout
     space = source.TableKeys(connection, table, key_column)
     whole = space.bounds()
     if whole is None:
@@ -72,10 +75,10 @@ def _compare_table(
         waiting.append(values)
         waiting_bytes += sum(len(value) for value in values if value is not None)
         if len(waiting) >= _PIPELINE_ROWS or waiting_bytes >= _PIPELINE_BYTES:
-            compare(target, layout, waiting, found)
+            compare(target, layout, form, waiting, found)
             waiting.clear()
             waiting_bytes = 0
-    compare(target, layout, waiting, found)
+    compare(target, layout, form, waiting, found)
     counted = space.counted_rows(whole)
     if counted > found.rows_compared:
         raise SourceError(

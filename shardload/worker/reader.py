@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 
 from shardload import source
@@ -76,7 +77,7 @@ class Reader:
         """Wait for the answer. SourceLost or SourceError if it is no result, SourceDoubtful if the last result goes on
         behind its end."""
         assert self._stream is not None
-        self._encoder.begin(self._stream.read_head())
+        self._encoder.begin(self._stream.read_head(), int(time.time() * 1000))
 
     def check_end(self) -> None:
         """SourceDoubtful if more came behind the end of the last result. Does nothing while a result is open."""

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from shardload.encoding import Form, Layout, Part, Payload, make_encoder, slot_of
+from shardload.encoding import Form, Part, Payload, make_encoder, slot_of
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.sandbox import ClusterNode, RedisCluster
 from shardload.target import Target, open_target
 from tests.harness import wait_until
+from tests.layouts import straight
 from tests.unit import wire
 
 FORM = Form(Payload.LISTPACK)
@@ -36,7 +37,7 @@ def target(cluster: RedisCluster) -> Iterator[Target]:
 
 def parts_of(target: Target, keys: range) -> list[Part]:
     """Commands that write these keys."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), 0, False), FORM, native=True)
+    encoder = make_encoder(straight(), FORM, native=True)
     encoder.route(target.routes)
     encoder.begin(0)
     return encoder.encode(wire.stream([wire.row([b"%d" % key]) for key in keys])[0]).parts

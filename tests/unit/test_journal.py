@@ -277,7 +277,7 @@ def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
     db.close()
     with pytest.raises(JournalError) as caught:
         other(journal).totals()
-    assert caught.value.message == f"the journal {journal.path} has version {version}, not 3"
+    assert caught.value.message == f"the journal {journal.path} has version {version}, not 4"
     assert caught.value.hint == "resume it with the version of shardload that started it, or start a new job"
 
 
