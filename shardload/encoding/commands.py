@@ -17,6 +17,14 @@ from shardload.encoding.payload import Fields, hash_payload
 MOST_VALUE_BYTES = 512 * 2**20  # Redis's default for proto-max-bulk-len; a longer one ends the connection
 
 
+class ValueTooLong(Exception):
+    """A value of `size_bytes` is longer than Redis accepts."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self.size_bytes = size_bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Expiry:
     """When a key expires: in so many ms, or with `is_date` at this Unix time in ms. 0 ms: never."""
@@ -30,6 +38,13 @@ def packed(*words: bytes) -> bytes:
     return b"*%d\r\n%b" % (len(words), b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
 
 
+def checked(value: bytes) -> bytes:
+    """The value. ValueTooLong if Redis would not accept it."""
+    if len(value) > MOST_VALUE_BYTES:
+        raise ValueTooLong(len(value))
+    return value
+
+
 def restore_command(
     key: bytes, fields: Fields, preferred: Payload, expiry: Expiry = Expiry(), *, keeps: bool = False
 ) -> bytes:
@@ -37,7 +52,7 @@ def restore_command(
     words = [] if keeps else [b"REPLACE"]
     if expiry.is_date:
         words.append(b"ABSTTL")
-    return packed(b"RESTORE", key, b"%d" % expiry.ms, hash_payload(fields, preferred), *words)
+    return packed(b"RESTORE", key, b"%d" % expiry.ms, checked(hash_payload(fields, preferred)), *words)
 
 
 def set_command(key: bytes, value: bytes, expiry: Expiry = Expiry(), *, keeps: bool = False) -> bytes:
@@ -45,7 +60,7 @@ def set_command(key: bytes, value: bytes, expiry: Expiry = Expiry(), *, keeps: b
     words = [b"PXAT" if expiry.is_date else b"PX", b"%d" % expiry.ms] if expiry.ms else []
     if keeps:
         words.append(b"NX")
-    return packed(b"SET", key, value, *words)
+    return packed(b"SET", key, checked(value), *words)
 
 
 def hset_commands(key: bytes, fields: Fields, form: Form, expiry: Expiry = Expiry()) -> bytes:
@@ -56,8 +71,8 @@ def hset_commands(key: bytes, fields: Fields, form: Form, expiry: Expiry = Expir
 def json_set_commands(key: bytes, document: bytes, form: Form, expiry: Expiry = Expiry()) -> bytes:
     """`DEL key`, `JSON.SET key $ document`, and what `_in_place` adds; or `JSON.SET key $ document NX`."""
     if form.keeps:
-        return packed(b"JSON.SET", key, b"$", document, b"NX")
-    return _in_place(packed(b"JSON.SET", key, b"$", document), key, form, expiry)
+        return packed(b"JSON.SET", key, b"$", checked(document), b"NX")
+    return _in_place(packed(b"JSON.SET", key, b"$", checked(document)), key, form, expiry)
 
 
 def _in_place(command: bytes, key: bytes, form: Form, expiry: Expiry) -> bytes:

@@ -139,14 +139,22 @@ class Layout:
         return (int(match[1]) or -1) if match else None
 
     def set_aside(self, values: Values) -> SetAside:
-        """Report a row whose key cannot be made: the row (`id=42`), and why."""
-        shown = ", ".join(f"{self.columns[slot.column]}={_shown(values[slot.column], slot)}" for slot in self.row_id)
+        """Report a row whose key cannot be made, or has no time to expire at: the row (`id=42`), and why."""
+        shown = self._name_of(values)
         nulls = [self.columns[one.column] for one in self.key if isinstance(one, Slot) and values[one.column] is None]
         if nulls:
-            return SetAside(shown or "a row", f"column {nulls[0]} of the key is NULL")
+            return SetAside(shown, f"column {nulls[0]} of the key is NULL")
         assert self.expiry is not None
         text = _shown(values[self.expiry], Slot(self.expiry))
-        return SetAside(shown or "a row", f"column {self.columns[self.expiry]} is no time: {text}")
+        return SetAside(shown, f"column {self.columns[self.expiry]} is no time: {text}")
+
+    def too_long(self, values: Values, size_bytes: int) -> SetAside:
+        """Report a row that would become a value of so many bytes, which Redis does not accept."""
+        return SetAside(self._name_of(values), f"it would become a value of {size_bytes:,} bytes; Redis takes 512 MB")
+
+    def _name_of(self, values: Values) -> str:
+        told = [f"{self.columns[slot.column]}={_shown(values[slot.column], slot)}" for slot in self.row_id]
+        return ", ".join(told) or "a row"
 
 
 def filled(text: Text, values: Values) -> bytes | None:

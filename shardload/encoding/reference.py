@@ -6,7 +6,14 @@ from array import array
 from dataclasses import dataclass, field
 
 from shardload.encoding.batch import Batch, Part
-from shardload.encoding.commands import Expiry, hset_commands, json_set_commands, restore_command, set_command
+from shardload.encoding.commands import (
+    Expiry,
+    ValueTooLong,
+    hset_commands,
+    json_set_commands,
+    restore_command,
+    set_command,
+)
 from shardload.encoding.form import Form, Shape
 from shardload.encoding.layout import NO_TIME_MS, Layout, Values
 from shardload.encoding.packets import split_rows
@@ -86,7 +93,11 @@ class ReferenceEncoder:
         commands = None
         if not is_date or date_ms > self._now_ms:
             expiry = Expiry(date_ms if is_date else self._form.ttl_of(key), is_date)
-            commands = self._commands(key, values, expiry)
+            try:
+                commands = self._commands(key, values, expiry)
+            except ValueTooLong as error:
+                batch.set_aside.append(layout.too_long(values, error.size_bytes))
+                return
         if commands is None:
             batch.rows_skipped += 1
             return

@@ -27,14 +27,16 @@ with atheris.instrument_imports(include=["shardload.encoding"]):
         Payload,
         Shape,
         Slot,
+        commands,
         make_encoder,
         packets,
     )
-    from shardload.encoding.native._native import CONTINUED_BYTES
+    from shardload.encoding.native._native import CONTINUED_BYTES, LONGEST_VALUE_BYTES
     from shardload.errors import MalformedPacket
     from shardload.model.columns import Reading
 
 packets.CONTINUED = CONTINUED_BYTES  # smaller in a build for fuzzing
+commands.MOST_VALUE_BYTES = LONGEST_VALUE_BYTES
 ROUTES = array("H", [slot % 5 for slot in range(16384)])
 FORMS = (
     Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True),

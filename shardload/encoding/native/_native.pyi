@@ -13,5 +13,6 @@ class NativeEncoder:
     def encode(self, data: bytes | bytearray | memoryview, /) -> Batch: ...
 
 CONTINUED_BYTES: int  # a payload of this size goes on in the next packet
+LONGEST_VALUE_BYTES: int  # a row that would become a longer one is set aside
 
 def checksums(data: bytes) -> tuple[int, int]: ...

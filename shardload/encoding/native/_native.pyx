@@ -42,9 +42,9 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
-    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250 };
+    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250, MOST_VALUE_BYTES = 20000 };
     #else
-    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
+    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF, MOST_VALUE_BYTES = 512 << 20 };
     #endif
     """
     enum:
@@ -54,8 +54,10 @@ cdef extern from *:
         KEY_BYTES
         SPARE_PERCENT
         CONTINUED
+        MOST_VALUE_BYTES
 
 CONTINUED_BYTES = CONTINUED
+LONGEST_VALUE_BYTES = MOST_VALUE_BYTES
 crc64_prepare()
 sl_crc16_prepare()
 
@@ -212,7 +214,8 @@ cdef class NativeEncoder:
         row.key.data, row.key.size = self._key.data, self._key.used
         expiry.is_date = date_ms != 0
         expiry.ms = <uint64_t>date_ms if date_ms else ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
-        self._write_key(self._outputs.room_of(&row.key), &row, &expiry)
+        if not self._write_key(&row, &expiry):
+            return 0
         if self._lookups:
             self._write_lookups(&expiry)
         return 0
@@ -230,9 +233,10 @@ cdef class NativeEncoder:
             for column in range(self._columns)
         ]
 
-    cdef int _write_key(self, _Room room, const Row *row, const Expiry *expiry) except -1:
-        """Append the commands that write the row's own key."""
+    cdef bint _write_key(self, const Row *row, const Expiry *expiry) except -1:
+        """Append the commands that write the row's own key. False if the row was set aside, because it is too long."""
         cdef Value body
+        cdef _Room room
         cdef uint8_t *out
         if self._is_string:
             body = row.values[0]
@@ -240,6 +244,10 @@ cdef class NativeEncoder:
             self._make_body(row, &body)
         else:
             body.data, body.size = NULL, row.most_bytes
+        if body.size > MOST_VALUE_BYTES and body.data is not NULL:
+            self._set_aside.append(self._layout.too_long(self._python_values(), body.size))
+            return False
+        room = self._outputs.room_of(&row.key)
         room.reserve(body.size + 4 * row.key.size + COMMANDS_OVERHEAD)
         out = room.data + room.used
         if self._is_hash and self._restores:
@@ -255,7 +263,7 @@ cdef class NativeEncoder:
             out = put_json_set(put_before(out, &row.key, self._whole), &row.key, &body, False)
             out = put_after(out, &row.key, self._expires, expiry, self._whole)
         room.used = out - room.data
-        return 0
+        return True
 
     cdef int _make_body(self, const Row *row, Value *body) except -1:
         """Put the row's payload or JSON object into `_body`."""
