@@ -97,11 +97,13 @@ class _Selected:
         return self.found.setdefault((column, reading or self.rules.reading(column)), len(self.found))
 
     def text(self, template: KeyTemplate) -> Text:
-        """The template's text."""
+        """The template's text, its literal pieces as few as possible."""
         pieces: list[bytes | Slot] = []
         for kind, text, filter_ in template.parts:
             if kind == "text":
-                pieces.append(text.encode())
+                before = pieces.pop() if pieces and isinstance(pieces[-1], bytes) else b""
+                assert isinstance(before, bytes)
+                pieces.append(before + text.encode())
                 continue
             conversion = _FILTERS[filter_]
             if conversion is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Result, World
+from tests.harness import Result, World, kill
 
 
 def run(world: World, *words: str, table: str = "t") -> dict[str, Any]:
@@ -206,6 +206,71 @@ def test_a_column_says_when_a_key_expires(world: World, type_: str, words: list[
         assert client.exists("t:3", "l:3") == 0
     again = verified(world, *words, "--ttl-column", "till", "--lookup", "l:{id}={id}")
     assert "3 rows compared: 0 missing, 0 different, 0 of another type, 1 rows that make no key" in again.out
+
+
+@pytest.mark.parametrize("words", [[], ["--as", "json"]])
+def test_a_thousand_columns(world: World, words: list[str]) -> None:
+    """Nearly as many as MySQL allows."""
+    names = [f"c{number}" for number in range(1000)]
+    world.make_table("t", "id INT PRIMARY KEY, " + ", ".join(f"{name} TINYINT" for name in names))
+    world.execute(f"INSERT INTO t VALUES (1, {', '.join(str(n % 100) for n in range(1000))}), (2{', NULL' * 1000})")
+    run(world, *words)
+    if words:
+        wanted = {"id": 1} | {name: number % 100 for number, name in enumerate(names)}
+        assert json.loads(world.target().get("t:1") or b"") == wanted
+        assert world.target().get("t:2") == b'{"id":2}'
+    else:
+        assert world.assert_exact("t", lambda row: f"t:{(row['id'] or b'').decode()}") == 2
+
+
+@pytest.mark.parametrize("words", [[], ["--as", "json"], ["--as", "string", "--value", "body"]])
+def test_a_row_of_several_packets(world: World, words: list[str]) -> None:
+    """Of more than 16 MiB, with signs that JSON escapes."""
+    world.make_table("t", "id INT PRIMARY KEY, body LONGTEXT")
+    value = '"ü' * (6 << 20)
+    world.execute("INSERT INTO t VALUES (1, REPEAT('\"ü', 6 << 20)), (2, 'x')")
+    run(world, *words)
+    client = world.target()
+    if not words:
+        assert client.hget("t:1", "body") == value.encode()
+    elif "json" in words:
+        assert json.loads(client.get("t:1") or b"") == {"id": 1, "body": value}
+    else:
+        assert client.get("t:1") == value.encode()
+
+
+def test_a_document_that_is_too_long_is_set_aside(world: World) -> None:
+    """90 MiB of control characters become 540 MiB; the other rows are loaded."""
+    world.make_table("t", "id INT PRIMARY KEY, body LONGTEXT")
+    world.execute("INSERT INTO t VALUES (1, 'a'), (2, REPEAT(x'01', 90 << 20)), (3, 'b')")
+    done = world.run("run", "--table", "t", "--job", "long", "--json", "--as", "json", "--workers", "1")
+    assert done.code == 1, done.err
+    assert (done.summary["keys_written"], done.summary["rows_failed"]) == (2, 1)
+    told = world.run("failures", "long").out
+    assert "id=2" in told
+    assert "it would become a value of 566,231,058 bytes; Redis takes 512 MB" in told
+
+
+@pytest.mark.parametrize("words", [[], ["--as", "json"]])
+def test_a_killed_job_that_keeps_keys(world: World, words: list[str]) -> None:
+    """A range that is begun again finds its own keys: they count as kept; every row has its key, and old ones stay."""
+    world.make_table("t", "id INT PRIMARY KEY, name VARCHAR(200) NOT NULL")
+    world.execute("INSERT INTO t SELECT seq, REPEAT('x', 99) FROM seq_1_to_50000")
+    world.target().set("t:77", "old")
+    flags = ("--on-conflict", "keep", "--range-rows", "2000", "--rate", "20000", "--lookup", "l:{id}={id}")
+    running = world.start("run", "--table", "t", "--job", "kept", *flags, *words, job="kept")
+    running.wait_for_ranges(3)
+    kill(running.process.pid, *running.workers())
+    running.finish()
+    done = world.run("resume", "kept", "--rate", "off", "--json")
+    assert done.code == 0, done.err
+    assert done.summary["keys_written"] + done.summary["keys_kept"] == done.summary["rows_read"] == 50_000
+    assert done.summary["keys_kept"] >= 1
+    assert world.target().dbsize() == 100_000
+    assert world.target().get("t:77") == b"old"
+    verified = world.run("verify", "kept")
+    assert verified.code == 0
+    assert "1 kept as they were" in verified.out
 
 
 def test_verify_finds_what_differs(people: World) -> None:
