@@ -18,7 +18,7 @@ import pymysql.cursors
 import redis
 
 from shardload import source
-from shardload.encoding import Form, KeyTemplate, Payload, make_encoder, make_layout
+from shardload.encoding import Form, Payload, Rules, make_encoder, make_layout, parse_template
 from shardload.sandbox import Sandbox
 
 TABLE = "user"
@@ -93,7 +93,7 @@ def hset_floor(sandbox: Sandbox, file: Path) -> str:
 
 def write_restore_file(sandbox: Sandbox, file: Path) -> int:
     """The very RESTOREs that shardload sends, ready. The result is their number."""
-    layout = make_layout(COLUMNS, KeyTemplate((("text", "user:"), ("column", "id"))), "id", "empty")
+    layout = make_layout(COLUMNS, parse_template("user:{id}"), ["id"], Rules(null="empty"))
     encoder = make_encoder(layout, Form(Payload.LISTPACK), native=True)
     connection = source.connect(sandbox.mysql.url)
     stream = source.RangeStream(connection)

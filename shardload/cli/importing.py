@@ -18,7 +18,7 @@ _FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, p
 @_FILE
 @new_job
 def run(file: Path | None, daemon: bool, chdir: str, **flags: Any) -> int:
-    """Import a table: every row becomes a Redis hash.
+    """Import a table: every row becomes a Redis hash, or what --as says.
 
     JOB.TOML says the same as the flags (range-rows = 50000). Flags win over the file, the file wins over the
     environment.

@@ -35,10 +35,23 @@ _TABLE = click.option("--table", metavar="NAME", help="The table to import.")
 _KEY = click.option(
     "--key", metavar="TEMPLATE", help="The Redis key: columns as {id}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]"
 )
+
+
+def _given(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
+    return value or None  # a flag that was not given is None
+
+
 _MAPPING = [
     _TABLE,
     _KEY,
-    click.option("--columns", metavar="A,B,...", help="The columns that become hash fields.  [default: all]"),
+    click.option(
+        "--key-prefix", metavar="TEXT", help="A literal text before every key that --key, or its default, makes."
+    ),
+    click.option(
+        "--columns",
+        metavar="A,B,...",
+        help="The columns that become fields; `a,b` in backticks is one.  [default: all]",
+    ),
 ]
 _ROWS = [
     click.option("--where", metavar="CONDITION", help="Import only the rows that meet this SQL condition."),
@@ -49,6 +62,43 @@ _ROWS = [
     ),
     click.option(
         "--time-zone", metavar="ZONE", help="In which TIMESTAMPs are written: +02:00, Europe/Berlin.  [default: UTC]"
+    ),
+]  # fmt: skip
+_FORM = [
+    click.option(
+        "--as", metavar="hash|json|string|redisjson",
+        help="What a row becomes: a hash, a string with JSON, a string with one column's value, or a document of the "
+        "JSON module.  [default: hash]",
+    ),
+    click.option("--value", metavar="COLUMN", help="With --as string: the column that is the value."),
+    click.option(
+        "--rename", metavar="COLUMN=FIELD", multiple=True, callback=_given,
+        help="A field's name, where it is not the column's; may be given again.",
+    ),
+    click.option(
+        "--field", metavar="NAME=TEXT", multiple=True, callback=_given,
+        help="A field with the same text in every row; may be given again.",
+    ),
+    click.option(
+        "--lookup", metavar="KEY=VALUE", multiple=True, callback=_given,
+        help="A small key beside each row's own, as user:email:{email}={id}; may be given again.",
+    ),
+    click.option(
+        "--null", metavar="omit|empty|null",
+        help="Leave NULL columns out, write them as empty texts, or (JSON) as null.  [default: omit]",
+    ),
+    click.option(
+        "--binary", metavar="raw|hex|base64|uuid",
+        help="How values of binary columns are written, also in keys; uuid: those of 16 bytes, others as hex.  "
+        "[default: raw, in JSON base64]",
+    ),
+    click.option("--json-decimal", metavar="string|number", help="DECIMAL in JSON.  [default: string]"),
+    click.option(
+        "--json-bigint", metavar="number|string", help="Integers in JSON that are beyond 2^53.  [default: number]"
+    ),
+    click.option(
+        "--on-conflict", metavar="replace|keep",
+        help="Replace a key that exists, or keep it as it is and count it.  [default: replace]",
     ),
 ]  # fmt: skip
 _NAMING = [
@@ -74,8 +124,8 @@ _EXPIRY = [
         help="Spread the expiry evenly: 10% means TTL plus or minus a tenth, always the same for a key.  [default: 0]",
     ),
     click.option(
-        "--null", metavar="omit|empty",
-        help="Leave NULL columns out of the hash, or write them as empty strings.  [default: omit]",
+        "--ttl-column", metavar="COLUMN",
+        help="A date or a Unix time that says when the key expires; rows past it are skipped, NULL has the --ttl.",
     ),
 ]  # fmt: skip
 _SHOWING = [
@@ -174,13 +224,13 @@ def _with(options: list[Any], function: _Function) -> _Function:
 
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
-    whole = [*_SERVERS, *_MAPPING, *_ROWS, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
+    whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
     return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
-    whole = [*_SERVERS, *_MAPPING, *_ROWS, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
+    whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
     return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
 
 

@@ -42,6 +42,9 @@ def _as_text(value: object) -> object:
 Expression = Annotated[str, AfterValidator(_expression)]
 
 
+IDENTITY = {"table", "query", "split_by", "where", "time_zone"}
+
+
 class RowSet(BaseModel):
     """Which rows are read. Exactly one of `table` and `query` is set."""
 

@@ -14,16 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
-from shardload.config import environment
+from shardload.config import environment, rowset
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
+from shardload.config.forms import IDENTITY, FormSpec
 from shardload.config.keyfile import read_public_key
 from shardload.config.reach import with_reach
 from shardload.config.rowset import QUERY_NAME, RowSet, check_rowset
 from shardload.config.tomlfile import read_toml
 from shardload.config.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, TargetUrl
-from shardload.config.values import AbsolutePath, AddressMap, Columns, Duration, Integer, Rate, Share, Source, Target
+from shardload.config.values import AbsolutePath, AddressMap, Duration, Integer, Rate, Source, Target
 from shardload.errors import SpecError
 from shardload.model.jobname import JOB_NAME, JOB_NAME_WORDS
 from shardload.model.limits import (
@@ -37,17 +38,12 @@ from shardload.model.limits import (
 NO_REDIS = TargetUrl(
     host="none", port=0, user="", password=None, database="0"
 )  # a placeholder, where no Redis is needed
-_IDENTITY = {
-    "table", "query", "split_by", "where", "time_zone", "columns", "key", "null", "ttl", "ttl_jitter",
-}  # fmt: skip
-_LONGEST_TTL_S = 100 * 366 * 86400.0
 _MOST_SHOWN = 80  # characters of a wrong value
+_SPELLED = {"shape": "as"}  # names that Python does not allow for a field
 
 
-class JobSpec(RowSet):
+class JobSpec(RowSet, FormSpec):
     """All settings of one job. Frozen; unknown keys are refused. Durations are in seconds, rates in rows a second."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     mysql: Source
     mysql_enable_cleartext_plugin: bool = False
@@ -61,13 +57,6 @@ class JobSpec(RowSet):
     redis_sni: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     redis_insecure: bool = False
     redis_map: AddressMap = ()
-    columns: Columns | None = None
-    key: Annotated[str, Field(min_length=1)] | None = None
-    null: Literal["omit", "empty"] = "omit"
-    ttl: Annotated[Duration, Field(ge=1, le=_LONGEST_TTL_S)] | None = None
-    ttl_jitter: Annotated[Share, Field(ge=0, le=1)] = 0.0
-    encoding: Literal["auto", "restore", "commands"] = "auto"
-    hash_layout: Literal["compact", "native"] = "compact"
     encoder: Literal["auto", "native", "reference"] = "auto"
     workers: Annotated[Integer, Field(ge=1, le=MOST_WORKERS)] = DEFAULT_WORKERS
     range_rows: Annotated[Integer, Field(ge=1, le=10**9)] = DEFAULT_RANGE_ROWS
@@ -80,12 +69,6 @@ class JobSpec(RowSet):
     json_summary: Annotated[bool, Field(alias="json")] = False
     log_format: Literal["text", "json"] = "text"
     verbose: bool = False
-
-    @model_validator(mode="after")
-    def _jitter_needs_a_ttl(self) -> JobSpec:
-        if self.ttl_jitter and self.ttl is None:
-            raise ValueError("needs a ttl: it spreads the times at which keys expire")
-        return self
 
     @property
     def planned_range_rows(self) -> int:
@@ -103,7 +86,7 @@ class JobSpec(RowSet):
     def identity(self) -> dict[str, Any]:
         """What may not change when a job is resumed: both servers, and what is written. JSON types only."""
         servers = {"mysql": without_user(str(self.mysql)), "redis": without_user(self.redis.identity)}
-        return servers | self.model_dump(mode="json", include=_IDENTITY)
+        return servers | self.model_dump(mode="json", by_alias=True, include={*rowset.IDENTITY, *IDENTITY})
 
 
 def without_user(url: str) -> str:
@@ -215,9 +198,10 @@ def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
     try:
         return JobSpec(**values)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
+        found = error.errors(include_url=False, include_context=True)
         first = min(found, key=lambda one: one["type"] != "extra_forbidden")  # a mistyped key may leave another missing
-    key = str(first["loc"][0]) if first["loc"] else "ttl_jitter"  # the only rule about two keys
+    key = str(first["loc"][0]) if first["loc"] else first["ctx"]["error"].key  # BrokenRule: about two keys
+    key = _SPELLED.get(key, key)
     origin = origins.get(key, "--" + key.replace("_", "-"))
     if first["type"] == "missing":
         form = {"mysql": f" {MYSQL_FORM} or {MYSQL_VARIABLE}", "redis": f" {REDIS_FORM} or {REDIS_VARIABLE}"}

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from shardload.config.addresses import Address, parse_map
 from shardload.config.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
 from shardload.model.limits import MOST_RATE_ROWS
+from shardload.model.names import read_name, read_names
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _UNIT_S = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,9 +42,19 @@ def parse_share(value: object) -> float:
     return float(match[1]) / (100 if match[2] else 1)
 
 
+class BrokenRule(ValueError):
+    """A setting, `key`, does not go with another one. The text follows the flag and its value in the message."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
 def _parse_columns(value: object) -> object:
     if isinstance(value, str):
-        value = [name.strip() for name in value.split(",")]
+        value = read_names(value)
+        if value is None:
+            raise ValueError("should be column names, separated by commas; `a,b` in backticks is one name")
     if isinstance(value, (list, tuple)):
         names = list(value)
         if not names or not all(isinstance(name, str) and name for name in names):
@@ -52,6 +63,28 @@ def _parse_columns(value: object) -> object:
             raise ValueError("names a column twice")
         return tuple(names)
     return value
+
+
+def parse_texts(value: object) -> object:
+    """A list of texts; one alone may stand without a list."""
+    return (value,) if isinstance(value, str) else value
+
+
+def parse_pairs(value: object) -> object:
+    """Pairs from texts such as `"old=new"`; a name that contains `=` stands in backticks. ValueError otherwise."""
+    if isinstance(value, str):
+        value = [value]
+    return tuple(map(_parse_pair, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _parse_pair(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = read_name(value, 0, "=")
+    if found is None or not found[0] or found[1] == len(value):
+        raise ValueError("should be NAME=TEXT")
+    name, end = found
+    return name, value[end + 1 :]
 
 
 def _check_path(value: object) -> object:

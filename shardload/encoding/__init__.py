@@ -1,44 +1,62 @@
 """Turns rows as MySQL sends them into commands as Redis reads them. Pure: bytes in, bytes out.
 
 - `packets` splits MySQL's text protocol into rows of values.
-- `template` parses a key template; `layout` says which columns become fields and which make the key.
+- `template` parses a key template; `layout` says what a row's values are used for (fields, key, lookups, expiry), and
+  `arrange` makes a layout.
+- `conversions` and `document` (JSON) say what a value becomes.
 - `slots` says which node of a Redis Cluster has a key.
-- `form` says how a key is written: command, kind of payload, TTL.
+- `form` says how a key is written: shape, command, kind of payload, TTL; `commands` packs the commands.
 - `reference` is the encoder in Python, and defines the bytes of every command.
 - `native` has the same encoder in Cython, in one pass over the stream; `choice` picks one of the two.
 
-RESTORE's bytes are made in `payload.hash_payload` (the payload: a hash as RDB, with checksum) and in
-`reference.restore_command` (the command around it). Their native twins are `native/_payloads.pxd` and `put_restore` in
-`native/_commands.pxd`.
+RESTORE's payload (a hash as RDB, with checksum) is made in `payload.hash_payload`, its native twin is in
+`native/_payloads.pxd`.
 """
 
+from shardload.encoding.arrange import Rules, make_layout
 from shardload.encoding.batch import Batch, Encoder, Part
 from shardload.encoding.choice import is_native_built, make_encoder
-from shardload.encoding.form import Form, Payload, jitter_ms
-from shardload.encoding.layout import Layout, Values, make_layout, selected_columns
-from shardload.encoding.reference import ReferenceEncoder, restore_command
+from shardload.encoding.commands import Expiry, json_set_commands, packed, restore_command, set_command
+from shardload.encoding.conversions import Conversion
+from shardload.encoding.document import JsonType
+from shardload.encoding.form import Form, Payload, Shape, jitter_ms
+from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
+from shardload.encoding.reference import ReferenceEncoder
 from shardload.encoding.slots import SLOTS, make_routes, slot_of
-from shardload.encoding.template import KeyTemplate, default_template, parse_template
+from shardload.encoding.template import KeyTemplate, Piece, default_template, parse_lookup, parse_template
 
 __all__ = [
     "SLOTS",
     "Batch",
+    "Conversion",
     "Encoder",
+    "Expiry",
+    "Field",
     "Form",
+    "JsonType",
     "KeyTemplate",
     "Layout",
+    "Lookup",
+    "NullRule",
     "Part",
     "Payload",
+    "Piece",
     "ReferenceEncoder",
+    "Rules",
+    "Shape",
+    "Slot",
     "Values",
     "default_template",
     "is_native_built",
     "jitter_ms",
+    "json_set_commands",
     "make_encoder",
     "make_layout",
     "make_routes",
+    "packed",
+    "parse_lookup",
     "parse_template",
     "restore_command",
-    "selected_columns",
+    "set_command",
     "slot_of",
 ]

@@ -11,7 +11,8 @@ from shardload.model.counts import SetAside
 
 @dataclass(slots=True)
 class Part:
-    """The commands for one node: they write `keys` keys, and the node answers `keys * replies_per_key` lines.
+    """The commands for one node: they write `keys` keys, and the node answers `replies` lines. The keys are either the
+    rows' own or, with `is_lookup`, those beside them.
 
     The memory behind `commands` is the encoder's, which uses it again when nobody holds it any more.
     """
@@ -19,15 +20,18 @@ class Part:
     node: int
     keys: int
     commands: bytes | memoryview
+    replies: int
+    is_lookup: bool = False
 
 
 @dataclass(slots=True)
 class Batch:
     """The whole rows in one piece of the stream, encoded.
 
-    - `parts` has a part for each node that gets keys, in the order of the nodes; `keys` counts the keys of all.
+    - `parts` has a part for each node that gets rows' own keys, in the order of the nodes, then one for each that gets
+      lookups; `keys` and `lookups` count the keys of all.
     - `consumed_bytes` counts the bytes of the piece that are encoded; pass the rest again, with what follows it.
-    - `rows_skipped` counts rows without a field; `set_aside` lists rows whose key cannot be made.
+    - `rows_skipped` counts rows of which nothing is written; `set_aside` lists rows whose key cannot be made.
     - `ended` is True if the result set ended here; `error_packet` is MySQL's error, if one came instead of the end.
     """
 
@@ -39,6 +43,7 @@ class Batch:
     set_aside: list[SetAside] = field(default_factory=list)
     ended: bool = False
     error_packet: bytes | None = None
+    lookups: int = 0
 
     @property
     def commands(self) -> bytes | memoryview:
@@ -65,8 +70,9 @@ class Encoder(Protocol):
         None: into one part for node 0."""
         ...
 
-    def begin(self, sequence: int, /) -> None:
-        """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
+    def begin(self, sequence: int, now_ms: int = 0, /) -> None:
+        """Start a result set. `sequence` (0 to 255) is the packet number of its first row, `now_ms` the Unix time in
+        ms: rows that expire until then are skipped."""
         ...
 
     def encode(self, data: bytes | bytearray | memoryview, /) -> Batch:

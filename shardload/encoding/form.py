@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 
+class Shape(Enum):
+    """What a row becomes."""
+
+    HASH = "hash"
+    JSON = "json"  # a string with a JSON object
+    STRING = "string"  # a string with the value of one column
+    REDISJSON = "redisjson"  # a document of Redis's JSON module
+
+
 class Payload(Enum):
     """The layout of a hash in a RESTORE payload.
 
@@ -20,29 +29,51 @@ class Payload(Enum):
 class Form:
     """How every key of a job is written.
 
-    - `payload`: None writes a key with `DEL`, `HSET` and (with a TTL) `PEXPIRE`; a payload with `RESTORE ... REPLACE`.
+    - `payload`: None writes a hash with `DEL`, `HSET` and (if keys expire) `PEXPIRE`; a payload with `RESTORE`.
     - `ttl_ms`: the TTL; 0 means that keys do not expire. `jitter_ms`: each key's TTL differs from it by up to so much.
-    - `whole`: put a key's `DEL`, `HSET` and `PEXPIRE` into `MULTI ... EXEC`, so that nobody reads a half-written key.
+    - `whole`: put a key's commands into `MULTI ... EXEC`, so that nobody reads a half-written key.
+    - `shape`: what a row becomes. `keeps`: leave a key that exists as it is.
+    - `dated`: a column says when each key expires; a row that does not say so has the TTL.
     """
 
     payload: Payload | None = None
     ttl_ms: int = 0
     jitter_ms: int = 0
     whole: bool = False
+    shape: Shape = Shape.HASH
+    keeps: bool = False
+    dated: bool = False
+
+    @property
+    def expires(self) -> bool:
+        """True if keys may expire."""
+        return self.ttl_ms > 0 or self.dated
+
+    @property
+    def is_single(self) -> bool:
+        """True if one command writes a key."""
+        if self.shape is Shape.HASH:
+            return self.payload is not None
+        return self.shape is not Shape.REDISJSON or self.keeps
 
     @property
     def commands_per_key(self) -> int:
         """How many commands write one key."""
-        if self.payload is not None:
+        if self.is_single:
             return 1
-        return (3 if self.ttl_ms else 2) + (2 if self.whole else 0)
+        return (3 if self.expires else 2) + (2 if self.whole else 0)
 
     @property
     def replies_per_key(self) -> int:
         """How many lines Redis answers to the commands of one key."""
-        if not self.whole or self.payload is not None:
+        if not self.whole or self.is_single:
             return self.commands_per_key
         return 2 * self.commands_per_key - 2  # OK, a QUEUED each; the array's head, a reply each
+
+    def check_fields(self, fields: int) -> None:
+        """ValueError if rows with so many fields cannot have this form."""
+        if self.shape is Shape.STRING and fields != 1:
+            raise ValueError(f"a string of {fields} fields")
 
     def ttl_of(self, key: bytes) -> int:
         """The key's TTL in ms: evenly distributed over `ttl_ms` ± `jitter_ms`, and always the same for the same key.

@@ -1,21 +1,41 @@
-"""The reference encoder, in Python. It defines which bytes a row becomes; the native encoder writes the same ones.
-
-Every write replaces the whole key, whatever it was before (another type, more fields, a TTL). RESTORE does so in one
-command. HSET needs several: `DEL key`, `HSET key field ...`, and `PEXPIRE key ms` if keys expire. They run in one
-transaction, so nobody reads a half-written key. On a server without MULTI, a reader may find no key between DEL and
-HSET.
-"""
+"""The reference encoder, in Python. It defines which bytes a row becomes; the native encoder writes the same ones."""
 
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass, field
 
 from shardload.encoding.batch import Batch, Part
-from shardload.encoding.form import Form, Payload
-from shardload.encoding.layout import Layout, Values
+from shardload.encoding.commands import (
+    Expiry,
+    ValueTooLong,
+    hset_commands,
+    json_set_commands,
+    restore_command,
+    set_command,
+)
+from shardload.encoding.form import Form, Shape
+from shardload.encoding.layout import NO_TIME_MS, Layout, Values
 from shardload.encoding.packets import split_rows
-from shardload.encoding.payload import Fields, hash_payload
 from shardload.encoding.slots import slot_of
+
+
+@dataclass
+class _Output:
+    """The commands of one batch, by node."""
+
+    routes: array[int] | None
+    pieces: dict[int, list[bytes]] = field(default_factory=dict)
+
+    def add(self, key: bytes, commands: bytes) -> None:
+        node = self.routes[slot_of(key)] if self.routes else 0
+        self.pieces.setdefault(node, []).append(commands)
+
+    def parts(self, replies_per_key: int, *, is_lookup: bool = False) -> list[Part]:
+        return [
+            Part(node, len(pieces), b"".join(pieces), len(pieces) * replies_per_key, is_lookup)
+            for node, pieces in sorted(self.pieces.items())
+        ]
 
 
 class ReferenceEncoder:
@@ -26,25 +46,25 @@ class ReferenceEncoder:
     def __init__(self, layout: Layout, form: Form | None = None) -> None:
         self._layout = layout
         self._form = form or Form()
+        self._form.check_fields(len(layout.fields))
         self._sequence = 0
+        self._now_ms = 0
         self._routes: array[int] | None = None
         self.replies_per_key = self._form.replies_per_key
-        names = [name.encode() for name in layout.columns[: layout.written]]
-        self._names = [b"$%d\r\n%b\r\n$" % (len(name), name) for name in names]
-        self._heads = [b"*%d\r\n$4\r\nHSET\r\n$" % (2 + 2 * count) for count in range(len(names) + 1)]
 
     def route(self, routes: array[int] | None) -> None:
         """Write the commands of later batches into a part for each node; None: into one part for node 0."""
         self._routes = routes
 
-    def begin(self, sequence: int) -> None:
-        """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
+    def begin(self, sequence: int, now_ms: int = 0) -> None:
+        """Start a result set. `sequence` (0 to 255) is the packet number of its first row, `now_ms` the Unix time in
+        ms: rows that expire until then are skipped."""
         self._sequence = sequence
+        self._now_ms = now_ms
 
     def encode(self, data: bytes | bytearray | memoryview) -> Batch:
         """Encode every whole row in `data`. MalformedPacket if the bytes break MySQL's protocol."""
-        layout, add = self._layout, self._add_hset if self._form.payload is None else self._add_restore
-        found = split_rows(bytes(data), len(layout.columns), self._sequence)
+        found = split_rows(bytes(data), len(self._layout.columns), self._sequence)
         self._sequence = found.sequence
         batch = Batch(
             consumed_bytes=found.consumed_bytes,
@@ -54,58 +74,50 @@ class ReferenceEncoder:
             ended=found.ended,
             error_packet=found.error_packet,
         )
-        pieces: dict[int, list[bytes]] = {}
-        keys: dict[int, int] = {}
+        rows, lookups = _Output(self._routes), _Output(self._routes)
         for values in found.rows:
-            key = layout.key_of(values)
-            if key is None:
-                batch.set_aside.append(layout.set_aside(values))
-                continue
-            node = self._routes[slot_of(key)] if self._routes else 0
-            if add(pieces.setdefault(node, []), key, values):
-                keys[node] = keys.get(node, 0) + 1
-            else:
-                batch.rows_skipped += 1
-        batch.keys = sum(keys.values())
-        batch.parts = [Part(node, keys[node], b"".join(pieces[node])) for node in sorted(keys)]
+            self._add_row(batch, rows, lookups, values)
+        parts, more = rows.parts(self.replies_per_key), lookups.parts(1, is_lookup=True)
+        batch.keys, batch.lookups = (sum(part.keys for part in several) for several in (parts, more))
+        batch.parts = parts + more
         return batch
 
-    def _add_hset(self, pieces: list[bytes], key: bytes, values: Values) -> bool:
-        """Append the commands of one key. If the row has no field, append nothing and return False."""
-        fields: list[bytes] = []
-        null_as_empty = self._layout.null_as_empty
-        for name, value in zip(self._names, values, strict=False):
-            if value is None:
-                if not null_as_empty:
-                    continue
-                value = b""
-            fields.append(b"%b%d\r\n%b\r\n" % (name, len(value), value))
+    def _add_row(self, batch: Batch, rows: _Output, lookups: _Output, values: Values) -> None:
+        """Append a row's commands, or count it as skipped or set aside."""
+        layout, keeps = self._layout, self._form.keeps
+        key, date_ms = layout.key_of(values), layout.expiry_of(values)
+        if key is None or date_ms is None:
+            batch.set_aside.append(layout.set_aside(values))
+            return
+        is_date = date_ms != NO_TIME_MS
+        commands = None
+        if not is_date or date_ms > self._now_ms:
+            expiry = Expiry(date_ms if is_date else self._form.ttl_of(key), is_date)
+            try:
+                commands = self._commands(key, values, expiry)
+            except ValueTooLong as error:
+                batch.set_aside.append(layout.too_long(values, error.size_bytes))
+                return
+        if commands is None:
+            batch.rows_skipped += 1
+            return
+        rows.add(key, commands)
+        for name, value in layout.lookups_of(values):
+            lookups.add(name, set_command(name, value, expiry, keeps=keeps))
+
+    def _commands(self, key: bytes, values: Values, expiry: Expiry) -> bytes | None:
+        """The commands that write the row's own key; None if nothing of the row is written."""
+        layout, form = self._layout, self._form
+        if form.shape is Shape.JSON:
+            return set_command(key, layout.json_of(values), expiry, keeps=form.keeps)
+        if form.shape is Shape.REDISJSON:
+            return json_set_commands(key, layout.json_of(values), form, expiry)
+        if form.shape is Shape.STRING:
+            text = layout.text_of(values)
+            return None if text is None else set_command(key, text, expiry, keeps=form.keeps)
+        fields = layout.fields_of(values)
         if not fields:
-            return False
-        named = b"%d\r\n%b\r\n" % (len(key), key)
-        if self._form.whole:
-            pieces.append(b"*1\r\n$5\r\nMULTI\r\n")
-        pieces += (b"*2\r\n$3\r\nDEL\r\n$", named, self._heads[len(fields)], named)
-        pieces += fields
-        if self._form.ttl_ms:
-            ttl = b"%d" % self._form.ttl_of(key)
-            pieces.append(b"*3\r\n$7\r\nPEXPIRE\r\n$%b$%d\r\n%b\r\n" % (named, len(ttl), ttl))
-        if self._form.whole:
-            pieces.append(b"*1\r\n$4\r\nEXEC\r\n")
-        return True
-
-    def _add_restore(self, pieces: list[bytes], key: bytes, values: Values) -> bool:
-        """Append the RESTORE of one key. If the row has no field, append nothing and return False."""
-        fields = self._layout.fields_of(values)
-        if not fields or self._form.payload is None:
-            return False
-        pieces.append(restore_command(key, fields, self._form.payload, self._form.ttl_of(key)))
-        return True
-
-
-def restore_command(key: bytes, fields: Fields, preferred: Payload, ttl_ms: int) -> bytes:
-    """`RESTORE key ttl_ms payload REPLACE`, as Redis reads it. `ttl_ms` 0: the key does not expire."""
-    ttl, payload = b"%d" % ttl_ms, hash_payload(fields, preferred)
-    return b"*5\r\n$7\r\nRESTORE\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$7\r\nREPLACE\r\n" % (
-        len(key), key, len(ttl), ttl, len(payload), payload,
-    )  # fmt: skip
+            return None
+        if form.payload is None:
+            return hset_commands(key, fields, form, expiry)
+        return restore_command(key, fields, form.payload, expiry, keeps=form.keeps)

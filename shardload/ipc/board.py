@@ -36,15 +36,16 @@ from shardload.ipc.records import (
     Snapshot,
     WorkerView,
 )
-from shardload.model.counts import Counts
+from shardload.model.counts import COUNT_NAMES, Counts
 from shardload.model.limits import CREDITS, take_from_bucket
 
-MAGIC = b"SHARDLD6"
+MAGIC = b"SHARDLD7"
+_COUNTS = len(COUNT_NAMES)
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when
-_RUN_STATE = struct.Struct("<QII12Q4dQd")  # sequence, workers, slots in use, then the fields of RunState
+_RUN_STATE = struct.Struct(f"<QII{_COUNTS + 6}Q4dQd")  # sequence, workers, slots in use, then the fields of RunState
 _HELD_RANGES = struct.Struct(f"<{3 * CREDITS}Q")  # of each: range id, attempt, estimated rows
-_RANGE_COUNTS_NUMBERS = 8  # range id, attempt, six counts
+_RANGE_COUNTS_NUMBERS = 2 + _COUNTS  # range id, attempt, the counts
 _RECORD = struct.Struct(
     f"<QQQdII{_RANGE_COUNTS_NUMBERS * CREDITS}Q"
 )  # sequence, pid, start, heartbeat, phase, range in hand, counts
@@ -181,7 +182,7 @@ class Board:
         for pause_s in _PAUSES_FOR_ALL_S:
             before = bytes(self._bytes[_RUN_STATE_AT:_SLOTS_AT])
             sequence, workers, used, *numbers = _RUN_STATE.unpack(before)
-            run_state = RunState(workers, Counts(*numbers[:6]), *numbers[6:])
+            run_state = RunState(workers, Counts(*numbers[:_COUNTS]), *numbers[_COUNTS:])
             slots = [SlotView(self._held_ranges(slot), self._whole_record(slot)) for slot in range(used)]
             if sequence % 2 == 0 and self._bytes[_RUN_STATE_AT:_SLOTS_AT] == before:
                 return Snapshot(run_state, self.rate(), self.is_paused(), self.is_stopping(), slots)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import sysv_ipc
 
 from shardload.errors import IpcError
-from shardload.model.counts import Counts
+from shardload.model.counts import COUNT_NAMES, Counts
 from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.tasks import Ack, Assignment, Outcome
 
@@ -26,8 +26,8 @@ _MAGIC = b"SHLD"
 _LOAD, _STOP = 1, 2
 
 _TASK = struct.Struct("<4sIQQII")  # magic, kind, run id, range id, attempt, parts
-# magic, slot, run id, range id, attempt, outcome, epoch of the target, six counts
-_ACK = struct.Struct("<4sIQQIIQ6Q")
+# magic, slot, run id, range id, attempt, outcome, epoch of the target, the counts
+_ACK = struct.Struct(f"<4sIQQIIQ{len(COUNT_NAMES)}Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
 _MOST_TASKS = CREDITS * MOST_WORKERS
 QUEUE_BYTES = max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # if every credit is used

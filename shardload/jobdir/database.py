@@ -33,7 +33,9 @@ CREATE TABLE range (
     rows_skipped INTEGER NOT NULL DEFAULT 0,
     rows_failed INTEGER NOT NULL DEFAULT 0,
     source_bytes INTEGER NOT NULL DEFAULT 0,
-    target_bytes INTEGER NOT NULL DEFAULT 0
+    target_bytes INTEGER NOT NULL DEFAULT 0,
+    keys_kept INTEGER NOT NULL DEFAULT 0,
+    lookups_written INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX failure_range ON failure (range_id);

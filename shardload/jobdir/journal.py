@@ -21,23 +21,22 @@ from shardload.errors import JournalError
 from shardload.files.ownfile import open_own
 from shardload.jobdir.database import make_tables, open_database
 from shardload.jobdir.rows import bounds_of, checkpoint_of, fact_of, failure_of, record_of, totals_of
-from shardload.model.counts import Counts, SetAside, Totals
+from shardload.model.counts import COUNT_NAMES, Counts, SetAside, Totals
 from shardload.model.keys import PlannedRange, RangeRecord
 from shardload.ranges.lineage import Checkpoint
 
 _LAST_LOOK = 2**62
 _CHECK_DISK = "check that the disk has space and is writable"
-_COUNTS = "rows_read, keys_written, rows_skipped, rows_failed, source_bytes, target_bytes"
+_COUNTS = ", ".join(COUNT_NAMES)
 _FINISH = (
-    f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, look = ?, ({_COUNTS}) = (?, ?, ?, ?, ?, ?) WHERE id = ?"
+    f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, look = ?, ({_COUNTS}) = "
+    f"({', '.join('?' for _ in COUNT_NAMES)}) WHERE id = ?"
 )
 _RECORD = "id, low, high, estimated_rows, attempts"
 _INSERT = "INSERT INTO range (place, low, high, estimated_rows, state) VALUES (?, ?, ?, ?, 'todo')"
 _SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
-_PENDING_AGAIN = (
-    "state = 'todo', rows_read = 0, keys_written = 0, rows_skipped = 0, rows_failed = 0, "
-    "source_bytes = 0, target_bytes = 0, epoch = '0'"
-)
+_PENDING_AGAIN = ", ".join(["state = 'todo'", "epoch = '0'", *[f"{name} = 0" for name in COUNT_NAMES]])
+_SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in COUNT_NAMES)
 
 
 class Journal:
@@ -99,9 +98,7 @@ class Journal:
         """Add up the counts of all settled ranges."""
         with self._reading() as db:
             row = db.execute(
-                "SELECT COALESCE(SUM(rows_read), 0), COALESCE(SUM(keys_written), 0), COALESCE(SUM(rows_skipped), 0),"
-                " COALESCE(SUM(rows_failed), 0), COALESCE(SUM(source_bytes), 0), COALESCE(SUM(target_bytes), 0),"
-                " COUNT(*), COALESCE(SUM(state = 'done'), 0), COALESCE(SUM(state = 'set aside'), 0),"
+                f"SELECT {_SUMS}, COUNT(*), COALESCE(SUM(state = 'done'), 0), COALESCE(SUM(state = 'set aside'), 0),"
                 " COALESCE(SUM(attempts > 1), 0), COALESCE(SUM(estimated_rows), 0),"
                 " COALESCE(SUM(CASE WHEN state = 'todo' THEN 0 ELSE estimated_rows END), 0)"
                 " FROM range WHERE state <> 'split'"
@@ -189,7 +186,7 @@ class Journal:
                 "UPDATE range SET epoch = ? WHERE state = 'done' AND epoch = ? AND look < ?",
                 (str(epoch), str(known), before),
             )
-        return self._reopen("state = 'done' AND keys_written > 0 AND epoch NOT IN (?, '0')", (str(epoch),))
+        return self._reopen("state = 'done' AND keys_written + keys_kept > 0 AND epoch NOT IN (?, '0')", (str(epoch),))
 
     def checkpoints(self) -> list[Checkpoint]:
         """Every checkpoint that is kept, the oldest first."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from shardload.model.counts import Counts, SetAside, Totals
+from shardload.model.counts import COUNT_NAMES, Counts, SetAside, Totals
 from shardload.model.keys import KeyRange, PlannedRange, RangeRecord, key_in_json, key_of_json
 from shardload.model.nodes import NodeFacts
 from shardload.ranges.lineage import Checkpoint
@@ -24,9 +24,9 @@ def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[An
     seconds = [value for (value,) in runs]
     if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in seconds):
         raise ValueError("the duration of a run is not a number")
-    ranges, done, set_aside, retried, estimated_rows, estimated_rows_done = numbers[6:12]
+    ranges, done, set_aside, retried, estimated_rows, estimated_rows_done = numbers[len(COUNT_NAMES) :]
     return Totals(
-        counts=Counts(*numbers[:6]),
+        counts=Counts(*numbers[: len(COUNT_NAMES)]),
         ranges=ranges,
         ranges_done=done,
         ranges_set_aside=set_aside,

@@ -27,7 +27,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobs.status import look
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.wording import a_few_jobs, counted
-from shardload.target import Target, TargetFacts, choose_for_target, open_target
+from shardload.target import Needs, Target, TargetFacts, choose_for_target, open_target
 
 _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range
 _SYSTEMD = Path("/run/systemd/system")
@@ -265,7 +265,7 @@ def _writing(target: Target, template: KeyTemplate | None) -> Iterator[Finding]:
         return
     yield Finding("warning", "Redis rights", f"HSET, but {choice.reason}", "allow RESTORE: it is faster")
     try:
-        choose_for_target(target, make_key, "commands", [], expires=True)
+        choose_for_target(target, make_key, "commands", [], Needs(expires=True))
     except TargetError as error:
         if isinstance(error, TargetLost):
             raise

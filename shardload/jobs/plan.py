@@ -11,6 +11,7 @@ from typing import Any
 
 from shardload import source
 from shardload.config import spec
+from shardload.encoding import Layout
 from shardload.errors import TargetError
 from shardload.jobs import prepare
 from shardload.jobs.launch import warn_of
@@ -26,7 +27,7 @@ _MOST_SHOWN_BYTES = 200  # of a value
 _MOST_TRIED = 10  # ranges that are read for the first key; with --where they may have no row
 
 FirstKey = tuple[bytes | None, list[tuple[bytes, bytes]]]
-"""The key, None if a column of it is NULL, and the hash's fields and values."""
+"""The key, None if a column of it is NULL, and the hash's fields and values (see `_first_fields`)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
             space = source.TableKeys(connection, subject.selection)
             ends = space.ends(KeyRange()) if subject.selection.key else (None, None)
             estimate = space.table_rows()
-            first = _first_key(connection, subject, ranges)
+            first = _first_key(connection, wanted, subject, ranges)
         finally:
             source.abandon(connection)
         warn_of(subject)
@@ -72,13 +73,21 @@ def _target_text(wanted: spec.JobSpec) -> str:
 
 
 def _first_key(
-    connection: source.Connection[Any], subject: prepare.Subject, ranges: Sequence[PlannedRange]
+    connection: source.Connection[Any], wanted: spec.JobSpec, subject: prepare.Subject, ranges: Sequence[PlannedRange]
 ) -> FirstKey | None:
     """Key and hash of the first row; None if none is found."""
     for planned in ranges[:_MOST_TRIED]:
         for values in source.rows_of(connection, subject.selection, subject.layout, planned.keys):
-            return subject.layout.key_of(values), subject.layout.fields_of(values)
+            return subject.layout.key_of(values), _first_fields(wanted, subject.layout, values)
     return None
+
+
+def _first_fields(wanted: spec.JobSpec, layout: Layout, values: source.Values) -> list[tuple[bytes, bytes]]:
+    """What the row becomes: a hash's fields; else the whole value, under the name of its shape."""
+    if wanted.shape == "hash":
+        return layout.fields_of(values)
+    value = layout.json_of(values) if wanted.is_json else layout.text_of(values)
+    return [] if value is None else [(wanted.shape.encode(), value)]
 
 
 def _in_json(found: _Plan) -> dict[str, Any]:

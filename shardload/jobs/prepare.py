@@ -9,7 +9,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping as Named
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,14 @@ from typing import Any
 from shardload import source
 from shardload.config.addresses import Address
 from shardload.config.spec import JobSpec, load_stored
-from shardload.encoding import (
-    Form,
-    KeyTemplate,
-    Layout,
-    Payload,
-    default_template,
-    is_native_built,
-    jitter_ms,
-    make_layout,
-    parse_template,
-)
+from shardload.encoding import Form, KeyTemplate, Layout, Payload, is_native_built
 from shardload.errors import SpecError, TargetBusy
 from shardload.files.jsonfile import damaged
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
+from shardload.jobs.mapping import Mapping, form_of, make_mapping, needs_of, written_as
 from shardload.jobs.owner import become_owner
 from shardload.model.keys import PlannedRange
 from shardload.model.nodes import NodeFacts
@@ -47,30 +39,31 @@ _MOST_TOLD = 5
 
 @dataclass(frozen=True)
 class Subject:
-    """What a spec means for its table: which rows are read, the columns in the table's spelling, and what becomes of
-    them. `word` is what a person should know of how the table is split; empty if it is as one expects."""
+    """What a spec means for its table: which rows are read, and what becomes of them. `word` is what a person should
+    know of how the table is split; empty if it is as one expects."""
 
     table: source.Table
     selection: source.Selection
     word: str
-    template: KeyTemplate
-    layout: Layout
+    mapping: Mapping
+
+    @property
+    def template(self) -> KeyTemplate:
+        """The rows' key."""
+        return self.mapping.template
+
+    @property
+    def layout(self) -> Layout:
+        """What the rows' values are used for."""
+        return self.mapping.layout
 
     def collision(self) -> str:
         """Why two rows may get the same key; empty if they cannot."""
-        if not self.table.identifies_row(self.template.columns):
-            return "the key's columns are not unique in the table"
-        if not self.template.gives_distinct_keys(self.table.integer_columns()):
-            return "the key does not show where the value of one column ends and that of another begins"
-        return ""
+        return self.mapping.collision()
 
     def description(self) -> dict[str, Any]:
         """What has to be the same when the job is resumed. JSON types only."""
-        types = {column.name: column.type for column in self.table.columns}
-        return {
-            "columns": [[name, types[name]] for name in self.layout.columns],
-            "split_by": list(self.selection.key_names),
-        }
+        return self.mapping.description() | {"split_by": list(self.selection.key_names)}
 
 
 @dataclass
@@ -88,33 +81,29 @@ class Job:
     @property
     def form(self) -> Form:
         """How the job's keys are written."""
-        ttl_ms = round((self.spec.ttl or 0) * 1000)
-        return Form(self.choice.payload, ttl_ms, jitter_ms(ttl_ms, self.spec.ttl_jitter), self.choice.whole)
+        return form_of(self.spec, self.choice.payload, whole=self.choice.whole)
 
     @property
     def keys_stay(self) -> bool:
         """True if each row has a key of its own, whatever becomes of the row meanwhile, and none expires."""
-        return self.spec.ttl is None and not self.subject.collision()
+        key = self.subject.table.primary_key
+        names_row = bool(key) and set(key) <= set(self.subject.template.telling_columns)
+        return not self.spec.expires and names_row and not self.subject.collision()
 
     @property
     def encoder(self) -> str:
         """The encoder and what it writes, for people."""
-        written = {None: "HSET", Payload.LISTPACK: "RESTORE listpack", Payload.PLAIN: "RESTORE plain"}
-        return f"{'native' if uses_native(self.spec) else 'reference'}, {written[self.choice.payload]}"
+        return f"{'native' if uses_native(self.spec) else 'reference'}, {written_as(self.form)}"
 
 
 def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
     """Check that the table has what the spec asks for. SpecError if not, SourceDenied if it may not be read."""
     table, chosen = _selected(connection, spec)
     selection = chosen.selection
-    columns = table.choose_columns(spec.columns) if spec.columns else list(table.column_names())
-    written = parse_template(spec.key) if spec.key else _default_template(table, spec)
-    template = KeyTemplate(
-        tuple((kind, table.resolve_column(text, "--key") if kind == "column" else text) for kind, text in written.parts)
-    )
-    layout = make_layout(columns, template, selection.key_names, spec.null)
-    source.check_readable(connection, selection.relation, layout.columns, selection.name)
-    return Subject(table, selection, chosen.word, template, layout)
+    mapping = make_mapping(table, selection.key_names, spec)
+    columns = tuple(dict.fromkeys(mapping.layout.columns))
+    source.check_readable(connection, selection.relation, columns, selection.name)
+    return Subject(table, selection, chosen.word, mapping)
 
 
 def _selected(connection: source.Connection[Any], spec: JobSpec) -> tuple[source.Table, source.Chosen]:
@@ -133,17 +122,6 @@ def _selected(connection: source.Connection[Any], spec: JobSpec) -> tuple[source
     if selection.where:
         source.check_where(connection, selection)
     return table, replace(chosen, selection=selection)
-
-
-def _default_template(table: source.Table, spec: JobSpec) -> KeyTemplate:
-    """The table's name and what identifies a row. SpecError if nothing does."""
-    columns = table.identifying_columns()
-    if not columns:
-        raise SpecError(
-            f"--key is missing, and {spec.rows_name} has no unique index that could make it, or hides it",
-            "say which columns make the Redis key, for example --key 'user:{id}'",
-        )
-    return default_template(spec.rows_name, columns)
 
 
 def plan(
@@ -170,13 +148,11 @@ def probe_target(spec: JobSpec, template: KeyTemplate, known: Sequence[NodeFacts
     """Ask which Redis it is, which had the `known` nodes, and try how a scratch key like the job's own can be written.
     TargetError if it cannot."""
     layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
-    is_slow = spec.encoding == "auto" and not uses_native(spec)
+    is_slow = spec.encoding == "auto" and spec.shape == "hash" and not spec.keeps and not uses_native(spec)
     encoding = "commands" if is_slow else spec.encoding
     target = open_target(spec.redis)
     try:
-        choice = choose_for_target(
-            target, lambda: _scratch_key(template), encoding, layouts, expires=spec.ttl is not None
-        )
+        choice = choose_for_target(target, lambda: _scratch_key(template), encoding, layouts, needs_of(spec))
         if is_slow:
             choice = replace(choice, reason="Python takes longer for RESTORE's payloads than they save")
         return target.describe(known), choice
@@ -228,7 +204,7 @@ def begin(spec: JobSpec) -> Job:
     return Job(spec, subject, directory, journal, target, choice, lock)
 
 
-def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
+def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
     """Open an existing job to go on with it. SpecError if its spec or its table has changed."""
     clean_up(state_dir)
     directory = become_owner(JobDirectory.find(state_dir, name), imports_more=True)
@@ -245,7 +221,7 @@ def reopen(state_dir: Path, name: str, flags: Mapping[str, Any]) -> Job:
     return Job(spec, subject, directory, journal, target, choice, lock)
 
 
-def stored_job(directory: JobDirectory, flags: Mapping[str, Any]) -> tuple[JobSpec, Journal]:
+def stored_job(directory: JobDirectory, flags: Named[str, Any]) -> tuple[JobSpec, Journal]:
     """The spec of an existing job, with passwords from `flags` or the environment, and its journal."""
     stored = directory.read_spec()
     if wrong := wrong_in_spec(stored, directory.name):

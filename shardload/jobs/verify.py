@@ -8,10 +8,11 @@ from typing import Any
 
 from shardload import source
 from shardload.config import environment
-from shardload.encoding import Layout
+from shardload.encoding import Form
 from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, SourceError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs import prepare
+from shardload.jobs.mapping import form_of
 from shardload.jobs.owner import become_owner
 from shardload.model.keys import KeyRange
 from shardload.model.orders import STOP_SIGNALS
@@ -34,7 +35,8 @@ def verify(name: str, state_dir: Path | None, flags: Mapping[str, Any]) -> int:
             echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
         echo(
             f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
-            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key",
+            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
+            + (f", {found.kept:,} kept as they were" if found.kept else ""),
             f"target: {found.target}",
         )
     return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
@@ -48,28 +50,28 @@ def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differenc
     journal.close()
     target = open_target(wanted.redis)
     found = Differences(target=target.describe().described)
-    _compare_table(connection, target, subject.selection, subject.layout, found)
+    _compare_table(connection, target, subject, form_of(wanted, None, whole=False), found)
     return found
 
 
 def _compare_table(
     connection: source.Connection[Any],
     target: Target,
-    selection: source.Selection,
-    layout: Layout,
+    subject: prepare.Subject,
+    form: Form,
     found: Differences,
 ) -> None:
     """Compare the whole table, as it is now, and add to `found`. Rows are read and counted in one snapshot, if the
     storage engine has them. SourceError if MySQL sends fewer rows than it counts."""
     source.begin_snapshot(connection)
-    space = source.TableKeys(connection, selection)
+    space = source.TableKeys(connection, subject.selection)
     counted = 0
     for root in space.roots():
-        _compare_range(connection, target, selection, layout, root, found)
+        _compare_range(connection, target, subject, form, root, found)
         counted += space.counted_rows(root)
     if counted > found.rows_compared:
         raise SourceError(
-            f"MySQL sent {found.rows_compared:,} rows of {selection.name} and counts {counted:,}: "
+            f"MySQL sent {found.rows_compared:,} rows of {subject.selection.name} and counts {counted:,}: "
             "not all were compared",
             "something cuts results short, a proxy with a limit for rows perhaps; or rows came in meanwhile",
         )
@@ -78,18 +80,18 @@ def _compare_table(
 def _compare_range(
     connection: source.Connection[Any],
     target: Target,
-    selection: source.Selection,
-    layout: Layout,
+    subject: prepare.Subject,
+    form: Form,
     keys: KeyRange,
     found: Differences,
 ) -> None:
     waiting: list[source.Values] = []
     waiting_bytes = 0
-    for values in source.rows_of(connection, selection, layout, keys):
+    for values in source.rows_of(connection, subject.selection, subject.layout, keys):
         waiting.append(values)
         waiting_bytes += sum(len(value) for value in values if value is not None)
         if len(waiting) >= _PIPELINE_ROWS or waiting_bytes >= _PIPELINE_BYTES:
-            compare(target, layout, waiting, found)
+            compare(target, subject.layout, form, waiting, found)
             waiting.clear()
             waiting_bytes = 0
-    compare(target, layout, waiting, found)
+    compare(target, subject.layout, form, waiting, found)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from shardload.model.shortfall import is_large_loss
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happened to rows. Once a range is done, `rows_read == keys_written + rows_skipped + rows_failed`."""
+    """What happened to rows. Once a range is done,
+    `rows_read == keys_written + keys_kept + rows_skipped + rows_failed`.
+
+    `keys_written` and `keys_kept` (there before, and left alone) count the rows' own keys. `lookups_written` counts the
+    small keys beside them, and those that were kept in neither.
+    """
 
     rows_read: int = 0
     keys_written: int = 0
@@ -18,19 +24,14 @@ class Counts:
     rows_failed: int = 0
     source_bytes: int = 0
     target_bytes: int = 0
+    keys_kept: int = 0
+    lookups_written: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.rows_read + other.rows_read,
-            self.keys_written + other.keys_written,
-            self.rows_skipped + other.rows_skipped,
-            self.rows_failed + other.rows_failed,
-            self.source_bytes + other.source_bytes,
-            self.target_bytes + other.target_bytes,
-        )
+        return Counts(*map(operator.add, self.as_tuple(), other.as_tuple()))
 
-    def as_tuple(self) -> tuple[int, int, int, int, int, int]:
-        """The six numbers in the order of the fields."""
+    def as_tuple(self) -> tuple[int, ...]:
+        """The numbers in the order of the fields."""
         return (
             self.rows_read,
             self.keys_written,
@@ -38,11 +39,25 @@ class Counts:
             self.rows_failed,
             self.source_bytes,
             self.target_bytes,
+            self.keys_kept,
+            self.lookups_written,
         )
 
     def adds_up(self) -> bool:
-        """True if every row read was written, skipped or set aside."""
-        return self.rows_read == self.keys_written + self.rows_skipped + self.rows_failed
+        """True if every row read was written, kept, skipped or set aside."""
+        return self.rows_read == self.keys_written + self.keys_kept + self.rows_skipped + self.rows_failed
+
+    def with_kept(self, keys: int, lookups: int) -> Counts:
+        """The same, if so many keys and lookups of those that were sent turned out to be there before."""
+        return replace(
+            self,
+            keys_written=self.keys_written - keys,
+            keys_kept=self.keys_kept + keys,
+            lookups_written=self.lookups_written - lookups,
+        )
+
+
+COUNT_NAMES = tuple(field.name for field in fields(Counts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ def percentage(share: float) -> str:
 
 
 def counts_text(counts: Counts) -> str:
-    """The sum that has to add up."""
+    """The sum that has to add up; and the lookups, if there are any."""
+    kept = f" + {counts.keys_kept:,} kept" if counts.keys_kept else ""
+    lookups = f"; {counted(counts.lookups_written, 'lookup')} written" if counts.lookups_written else ""
     return (
-        f"{counts.rows_read:,} rows read = {counts.keys_written:,} keys written + {counts.rows_skipped:,} skipped"
-        f" + {counts.rows_failed:,} failed"
+        f"{counts.rows_read:,} rows read = {counts.keys_written:,} keys written{kept} + {counts.rows_skipped:,} skipped"
+        f" + {counts.rows_failed:,} failed{lookups}"
     )
 
 

@@ -1,14 +1,17 @@
 """Redis and Valkey: connections, replies, errors, clusters and Sentinels. Only this folder imports hiredis."""
 
-from shardload.target.choice import Choice, choose_for_target, choose_payload, parse_hash
+from shardload.target.choice import Choice, Needs, choose_for_target, choose_payload, parse_hash
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
 from shardload.target.probe import TargetFacts, describe_server
+from shardload.target.replies import Kept
 from shardload.target.target import Target, open_target
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "IO_TIMEOUT_S",
     "Choice",
+    "Kept",
+    "Needs",
     "Target",
     "TargetConnection",
     "TargetFacts",

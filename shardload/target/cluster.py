@@ -24,6 +24,7 @@ from shardload.model.nodes import NodeFacts, epoch_of
 from shardload.target.connection import MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
 from shardload.target.node import Node, Request, check_written, request_for
 from shardload.target.probe import TargetFacts, describe_server, join_facts
+from shardload.target.replies import Kept
 from shardload.target.topology import Topology, ask_topology
 
 _QUICK_HOPS = 3  # from node to node, without a pause
@@ -87,6 +88,10 @@ class Cluster:
         except TargetError:
             self._has_refused = bool(requests) or any(node.connection.has_refused for node in self._nodes if node)
             raise
+
+    def take_kept(self, node: int) -> Kept:
+        """See `Target.take_kept`."""
+        return self._node(node).take_kept()
 
     def unconfirmed(self, error: TargetError) -> dict[int, int]:
         """How many reply lines at each node have not confirmed a key; `error` was raised last."""

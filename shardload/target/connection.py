@@ -18,7 +18,7 @@ from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt, refused_login
-from shardload.target.replies import WRITING, Refusal, Replies
+from shardload.target.replies import WRITING, Kept, Refusal, Replies
 from shardload.target.sockets import Translated, expects_tls, has_nothing_to_read, open_socket, tls_version
 
 CONNECT_TIMEOUT_S = 10
@@ -93,9 +93,13 @@ class TargetConnection:
         refused, self._replies.refused = self._replies.refused, []
         return refused
 
-    def send(self, commands: bytes | memoryview, replies: int, *more: bytes | memoryview) -> None:
-        """Send the packed commands of whole keys, and `more` of them; `replies` is how many lines Redis will answer to
-        all of them. TargetLost if the connection breaks."""
+    def take_kept(self) -> Kept:
+        """What was kept of the oldest batch that is answered and was not asked for yet, if the job keeps keys."""
+        return self._replies.kept.popleft()
+
+    def send(self, commands: bytes | memoryview, replies: int, *more: bytes | memoryview, lookups: int = 0) -> None:
+        """Send the packed commands of whole keys, and `more` of them, as one batch; `replies` is how many lines Redis
+        answers to the rows' own keys, and then one to each of the `lookups`. TargetLost if the connection breaks."""
         ping, fence = self._next_fence() if self._has_fences else (b"", b"")
         pieces = (commands, *more, ping)
         with _WRITING:
@@ -104,7 +108,7 @@ class TargetConnection:
                 if sent < len(piece):
                     self._socket.sendall(memoryview(piece)[sent:])
                 sent = max(0, sent - len(piece))
-        self._replies.expect(replies, fence)
+        self._replies.expect(replies, fence, lookups)
 
     def confirm(self, leave: int = 0, on_wait: Callable[[], None] = lambda: None) -> None:
         """Read replies until at most `leave` lines are outstanding. `on_wait` is called before each wait.

@@ -13,8 +13,10 @@ from shardload.encoding import Form, Part, slot_of
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, TargetMoved
 from shardload.target.commands import ASKING, split_keys, words_of
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection
+from shardload.target.parts import send_parts
 from shardload.target.probe import TargetFacts
 from shardload.target.refusals import FOLLOWED, NO_REDIS
+from shardload.target.replies import Kept
 
 _MOST_AGAIN_BYTES = 1 << 20  # of keys that are sent again in one pipeline
 
@@ -28,6 +30,9 @@ class Request:
     error: TargetError | None = None
     """The last refusal; None if there was none."""
     replies: list[Any] = field(default_factory=list)
+    kept: list[int] | None = None
+    """Where to count it, at `place`, if the key was there before and left alone; None if no key may be left alone."""
+    place: int = 0
 
     @property
     def asks(self) -> bool:
@@ -60,16 +65,19 @@ class Node:
         self.connection = connection
         self.facts = facts
         self._form = form
-        self._sent: deque[list[Part]] = deque()
+        self._sent: deque[tuple[list[Part], list[int]]] = deque()  # and what was kept of each: rows' own keys, lookups
+        self._kept: deque[list[int]] = deque()  # of the batches that are confirmed
         self._done = 0  # of the batches that were sent, how many are not in `_sent` any more
 
     def send(self, parts: list[Part]) -> None:
         """Send parts as one batch, and keep their commands until they are confirmed. TargetLost if the connection
         breaks."""
-        keys = sum(part.keys for part in parts)
-        first, *more = [part.commands for part in parts]
-        self.connection.send(first, keys * self._form.replies_per_key, *more)
-        self._sent.append(parts)
+        self._sent.append((send_parts(self.connection, parts), [0, 0]))
+
+    def take_kept(self) -> Kept:
+        """See `Target.take_kept`."""
+        keys, lookups = self._kept.popleft()
+        return keys, lookups
 
     def confirm(self, leave: int, on_wait: Callable[[], None]) -> list[Request]:
         """Read replies until at most `leave` lines are outstanding. The result: the keys that the node did not write,
@@ -77,12 +85,22 @@ class Node:
         self.connection.confirm(leave, on_wait)
         requests = []
         for batch, refused in groupby(self.connection.take_refused(), key=lambda one: one.batch):
-            commands = b"".join(part.commands for part in self._sent[batch - self._done])
-            keys = split_keys(commands, self._form.commands_per_key)
-            requests += [request_for(keys[one.key], one.error) for one in refused]
+            parts, kept = self._sent[batch - self._done]
+            own, lookups = (b"".join(p.commands for p in parts if p.is_lookup is which) for which in (False, True))
+            keys = split_keys(own, self._form.commands_per_key)
+            more = split_keys(lookups, 1)
+            for one in refused:
+                is_lookup = one.key >= len(keys)
+                request = request_for(more[one.key - len(keys)] if is_lookup else keys[one.key], one.error)
+                request.kept, request.place = kept if self._form.keeps else None, int(is_lookup)
+                requests.append(request)
         while self._done < self.connection.batches_done:
-            self._sent.popleft()
+            _, kept = self._sent.popleft()
             self._done += 1
+            if self._form.keeps:
+                for place, count in enumerate(self.connection.take_kept()):
+                    kept[place] += count
+                self._kept.append(kept)
         return requests
 
     def ask(self, requests: list[Request], most_bytes: int = MOST_ANSWER_BYTES) -> list[Request]:
@@ -117,18 +135,22 @@ class Node:
 
 
 def check_written(request: Request) -> None:
-    """TargetError if the replies to a key's writing commands do not say that it was written.
+    """TargetError if the replies to a key's writing commands do not say that it was written, or kept, which is counted.
 
     TargetBusy for an error that is about this key: which range it belongs to is not known here. The next try asks the
     right node, and is to blame.
     """
+    last = request.replies[-1]
+    if request.kept is not None and (last is None or (isinstance(last, TargetError) and last.word == "BUSYKEY")):
+        request.kept[request.place] += 1
+        return
     for reply in request.replies:
         if isinstance(reply, (TargetLost, TargetDenied)):
             raise reply
         if isinstance(reply, TargetError):
             raise TargetBusy(reply.message, reply.hint)
-    last = request.replies[-1]
-    if not (last == b"OK" or isinstance(last, int) or (isinstance(last, list) and all(type(n) is int for n in last))):
+    results = last if isinstance(last, list) else [last]
+    if not all(result == b"OK" or type(result) is int for result in results):
         raise TargetLost("a node of the cluster answered a write with something else", NO_REDIS)
 
 

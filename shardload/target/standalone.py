@@ -13,7 +13,9 @@ from shardload.encoding import Part
 from shardload.errors import TargetError
 from shardload.model.nodes import NodeFacts
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection, Words
+from shardload.target.parts import send_parts
 from shardload.target.probe import TargetFacts, describe_server
+from shardload.target.replies import Kept
 
 
 class Standalone:
@@ -23,21 +25,24 @@ class Standalone:
     addresses: Sequence[Address] = ()
     failed_node = 0
 
-    def __init__(self, connection: TargetConnection, facts: TargetFacts, form_replies: int, kind: Kind) -> None:
+    def __init__(self, connection: TargetConnection, facts: TargetFacts, kind: Kind) -> None:
         self._connection = connection
-        self._replies_per_key = form_replies
         self._kind = kind
         self._address = facts.nodes[0].address
         self.epoch = facts.epoch
 
     def send(self, parts: Iterable[Part]) -> None:
-        """Send parts. TargetLost if the connection breaks."""
-        for part in parts:
-            self._connection.send(part.commands, part.keys * self._replies_per_key)
+        """Send parts as one batch. TargetLost if the connection breaks."""
+        if several := list(parts):
+            send_parts(self._connection, several)
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None] = lambda: None) -> None:
         """Read replies until at most `leave[0]` lines are outstanding. Errors as for `TargetConnection.confirm`."""
         self._connection.confirm(leave.get(0, 0), on_wait)
+
+    def take_kept(self, node: int) -> Kept:  # noqa: ARG002 - there is one
+        """See `Target.take_kept`."""
+        return self._connection.take_kept()
 
     def unconfirmed(self, error: TargetError) -> dict[int, int]:
         """How many reply lines have not confirmed a key; `error` was raised last."""

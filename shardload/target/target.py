@@ -15,6 +15,7 @@ from shardload.model.nodes import NodeFacts
 from shardload.target.cluster import Cluster
 from shardload.target.connection import IO_TIMEOUT_S, MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
 from shardload.target.probe import TargetFacts, describe_server
+from shardload.target.replies import Kept
 from shardload.target.sentinel import find_master
 from shardload.target.standalone import Standalone
 
@@ -43,7 +44,7 @@ class Target(Protocol):
         ...
 
     def send(self, parts: Iterable[Part], /) -> None:
-        """Send parts, each to its node. TargetLost if a connection breaks."""
+        """Send parts, each to its node, where they are one batch. TargetLost if a connection breaks."""
         ...
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None], /) -> None:
@@ -51,6 +52,11 @@ class Target(Protocol):
 
         TargetError, TargetBusy, TargetDenied or TargetLost if something was not written; see `unconfirmed`.
         """
+        ...
+
+    def take_kept(self, node: int, /) -> Kept:
+        """Of the oldest batch that this node has confirmed, and that was not asked for yet: how many keys were there
+        before and left alone. Only for a form that keeps keys."""
         ...
 
     def unconfirmed(self, error: TargetError, /) -> dict[int, int]:
@@ -108,7 +114,7 @@ def open_target(
             return Cluster(replace(url, kind="cluster"), timeout_s, form, name=name)
         if url.kind == "sentinel" and not facts.nodes[0].is_master:
             raise TargetBusy(f"Sentinel names {there}, which is not a master now", "wait for the failover to end")
-        return Standalone(connection, facts, form.replies_per_key, url.kind)
+        return Standalone(connection, facts, url.kind)
     except BaseException:
         connection.close()
         raise

@@ -43,6 +43,7 @@ class Load:
         self._inflight = Inflight()
         self._range: _Range
         self._has_written = False  # keys of the current range
+        self._kept: dict[Task, tuple[int, int]] = {}  # keys and lookups of ranges that are not acknowledged
         self._is_up = False  # both servers were reached once
         self._throttle = Throttle(
             session.board,
@@ -79,7 +80,7 @@ class Load:
         while not ended:
             if self._session.must_hand_back():
                 self._settle()
-                raise Interrupted(self._range.counts)
+                raise Interrupted(self._without_kept(task, self._range.counts, is_last=True))
             ended = self._read_batch()
             if ended or self._throttle.is_limiting or self._writer.is_full:
                 self._send_batches(ended=ended)
@@ -107,6 +108,7 @@ class Load:
         self._reader.close()
         self._writer.close()
         self._inflight.give_up()
+        self._kept.clear()
 
     def _connect(self) -> None:
         """Both connections, kept from range to range. The coordinator is told the first time: this worker is up."""
@@ -141,6 +143,7 @@ class Load:
             rows_failed=len(batch.set_aside),
             source_bytes=batch.consumed_bytes,
             target_bytes=batch.target_bytes,
+            lookups_written=batch.lookups,
         )
         return batch.ended
 
@@ -187,9 +190,18 @@ class Load:
 
     def _note_confirmed(self, confirmed: list[Sent]) -> None:
         for sent in confirmed:
+            for keys, lookups in self._writer.kept_by(sent.replies):
+                before = self._kept.get(sent.task, (0, 0))
+                self._kept[sent.task] = before[0] + keys, before[1] + lookups
+            counts = self._without_kept(sent.task, sent.counts, is_last=sent.ended)
             if sent.ended:
                 if self._session.shows(sent.task):  # one that was never shown is counted by its ack
-                    self._session.show(sent.task, sent.counts)  # until it is settled
-                self._session.acknowledge(sent.task, Outcome.DONE, sent.epoch, sent.counts)
+                    self._session.show(sent.task, counts)  # until it is settled
+                self._session.acknowledge(sent.task, Outcome.DONE, sent.epoch, counts)
             elif sent is confirmed[-1]:
-                self._session.show(sent.task, sent.counts)
+                self._session.show(sent.task, counts)
+
+    def _without_kept(self, task: Task, counts: Counts, *, is_last: bool) -> Counts:
+        """The range's counts, which were made when its keys were sent, without those that Redis turned out to keep."""
+        kept = self._kept.pop(task, (0, 0)) if is_last else self._kept.get(task, (0, 0))
+        return counts.with_kept(*kept) if any(kept) else counts

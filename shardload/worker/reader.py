@@ -88,7 +88,7 @@ class Reader:
         """Wait for the answer. SourceLost or SourceError if it is no result, SourceDoubtful if the last result goes on
         behind its end."""
         assert self._stream is not None
-        self._encoder.begin(self._stream.read_head())
+        self._encoder.begin(self._stream.read_head(), int(time.time() * 1000))
 
     def check_end(self) -> None:
         """SourceDoubtful if more came behind the end of the last result. Does nothing while a result is open."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shardload.config.addresses import Address
 from shardload.encoding import Batch, Part
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.model.tasks import UNKNOWN_EPOCH
-from shardload.target import Target, open_target
+from shardload.target import Kept, Target, open_target
 from shardload.worker.settings import WorkerSettings
 
 _NODE_BYTES = 128 * 1024
@@ -18,8 +18,7 @@ _MOST_UNSENT_PARTS = 512  # a system call sends at most 1024 (IOV_MAX)
 
 
 class Writer:
-    """One worker's writer, which connects again and again. `epoch` is that of the newest connections, and
-    `replies_per_key` the lines that Redis answers to a key's commands."""
+    """One worker's writer, which connects again and again. `epoch` is that of the newest connections."""
 
     def __init__(self, settings: WorkerSettings, name: str) -> None:
         self._settings = settings
@@ -29,7 +28,6 @@ class Writer:
         self._known: Sequence[Address] = settings.known_nodes  # so that numbers stay when it connects again
         self._unsent: list[Part] = []
         self._unsent_bytes = 0
-        self.replies_per_key = settings.form.replies_per_key
 
     @property
     def is_connected(self) -> bool:
@@ -114,7 +112,7 @@ class Writer:
         self._target.send(parts)
         replies: dict[int, int] = {}
         for part in parts:
-            replies[part.node] = replies.get(part.node, 0) + part.keys * self.replies_per_key
+            replies[part.node] = replies.get(part.node, 0) + part.replies
         return replies, size_bytes
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None]) -> None:
@@ -122,6 +120,13 @@ class Writer:
         written; then ask `unconfirmed`."""
         if self._target is not None:
             self._target.confirm(leave, on_wait)
+
+    def kept_by(self, nodes: Iterable[int]) -> list[Kept]:
+        """What each of these nodes kept of the oldest batch that it has confirmed and that was not asked for yet; empty
+        if the job keeps nothing."""
+        if self._target is None or not self._settings.form.keeps:
+            return []
+        return [self._target.take_kept(node) for node in nodes]
 
     def unconfirmed(self, error: TargetError) -> tuple[dict[int, int], int]:
         """After an error: how many reply lines of each node have not confirmed a key, and the node that it is about."""

@@ -87,6 +87,23 @@ def test_however_a_key_is_written(world: World, cluster: RedisCluster, few_users
     assert_whole(world, few_users, done, rows=FEW)
 
 
+@pytest.mark.parametrize(
+    "words", [(), ("--encoding", "commands"), ("--as", "json"), ("--on-conflict", "keep")], ids=" ".join
+)
+def test_lookups_and_kept_keys(world: World, cluster: RedisCluster, few_users: str, words: tuple[str, ...]) -> None:
+    """A lookup goes to the node of its own slot; counts are exact, whichever node answers."""
+    lookup = ("--lookup", "name:{username}={id}")
+    done = world.run(*WORDS, "--table", few_users, "--key", "user:{id}", *words, *lookup, "--ttl", "1d")
+    assert done.code == 0, done.err
+    assert (done.summary["keys_written"], done.summary["lookups_written"]) == (FEW, FEW)
+    assert sum(node.call("DBSIZE") for node in cluster.nodes) == 2 * FEW
+    verified = world.run("verify", JOB)
+    assert verified.code == 0, verified.out
+    keep = ("--on-conflict", "keep", "--encoding", "auto", "--range-rows", "500")
+    kept = world.run("run", "--table", few_users, "--key", "user:{id}", "--json", *words, *lookup, *keep)
+    assert (kept.summary["keys_kept"], kept.summary["keys_written"], kept.summary["lookups_written"]) == (FEW, 0, 0)
+
+
 def test_a_cluster_behind_a_plain_url_is_found_out(world: World, cluster: RedisCluster, few_users: str) -> None:
     """The URL of any one node is enough; `verify` finds all keys."""
     url = cluster.nodes[2].url.with_password()

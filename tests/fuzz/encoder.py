@@ -15,34 +15,88 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["shardload.encoding"]):
-    from shardload.encoding import Batch, Form, Layout, Payload, make_encoder, packets
-    from shardload.encoding.native._native import CONTINUED_BYTES
+    from shardload.encoding import (
+        Batch,
+        Conversion,
+        Field,
+        Form,
+        JsonType,
+        Layout,
+        Lookup,
+        NullRule,
+        Payload,
+        Shape,
+        Slot,
+        commands,
+        make_encoder,
+        packets,
+    )
+    from shardload.encoding.native._native import CONTINUED_BYTES, LONGEST_VALUE_BYTES
     from shardload.errors import MalformedPacket
+    from shardload.model.columns import Reading
 
 packets.CONTINUED = CONTINUED_BYTES  # smaller in a build for fuzzing
+commands.MOST_VALUE_BYTES = LONGEST_VALUE_BYTES
 ROUTES = array("H", [slot % 5 for slot in range(16384)])
-FORMS = (Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True))
+FORMS = (
+    Form(), Form(Payload.LISTPACK, 5000, 500), Form(Payload.PLAIN), Form(None, 5000, 0, True),
+    Form(Payload.LISTPACK, keeps=True, dated=True), Form(whole=True, dated=True),
+    Form(shape=Shape.JSON, ttl_ms=5000), Form(shape=Shape.JSON, keeps=True, dated=True),
+    Form(shape=Shape.STRING), Form(shape=Shape.REDISJSON, whole=True, dated=True),
+    Form(shape=Shape.REDISJSON, keeps=True),
+)  # fmt: skip
+NULLS = (NullRule(), NullRule(as_empty=True), NullRule(as_null=True))
 
 
 def written(batch: Batch) -> list[object]:
     """The batch's parts."""
-    return [(part.node, part.keys, bytes(part.commands)) for part in batch.parts]
+    return [(part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup) for part in batch.parts]
 
 
-def encoded(data: bytes, form: Form, cut: int, columns: int, *, native: bool) -> object:
+def layout_of(form: Form, columns: int, kinds: int) -> Layout:
+    """A layout of so many columns. The bits of `kinds` say what is done with them; 0: each is a field as it is."""
+    names = tuple("abcdefgh"[:columns])
+    conversions, types = list(Conversion), list(JsonType)
+    fields = [Field(name, at) for at, name in enumerate(names[: max(1, columns - 1)])]
+    lookups: list[Lookup] = []
+    if kinds:
+        fields = [
+            field._replace(conversion=conversions[(kinds + at) % 6], json=types[(kinds >> 2) + at & 3])
+            for at, field in enumerate(fields)
+        ]
+        fields.append(Field('con"st', b"\x01\n", conversions[kinds % 6]))
+        lookups = [Lookup((b"l:", Slot(columns - 1, conversions[kinds % 5])), (Slot(0),))] * (kinds >> 4 & 1)
+    if form.shape is Shape.STRING:
+        fields = fields[:1]
+    expiry = columns - 1 if form.dated and kinds & 1 else None
+    return Layout(
+        names, (Reading.PLAIN,) * columns, tuple(fields), (b"k:", Slot(0, conversions[(kinds >> 5) % 6])),
+        (Slot(0, Conversion.HEX),), NULLS[kinds % 3 if kinds else columns % 2], tuple(lookups), expiry,
+    )  # fmt: skip
+
+
+def encoded(data: bytes, form: Form, cut: int, columns: int, kinds: int, *, native: bool) -> object:
     """What an encoder makes of the bytes, which it gets in two pieces."""
-    layout = Layout(tuple("abcdefgh"[:columns]), max(1, columns - 1), (b"k:", 0), (0,), columns % 2 == 0)
-    encoder = make_encoder(layout, form, native=native)
+    encoder = make_encoder(layout_of(form, columns, kinds), form, native=native)
     encoder.route(ROUTES if columns % 3 == 0 else None)
-    encoder.begin(0)
+    encoder.begin(0, 99)
     try:
         first = encoder.encode(data[:cut])
         commands = written(first)
         if first.ended or first.error_packet is not None:
-            return commands, first.rows_read, first.keys, first.set_aside, first.error_packet, first.consumed_bytes
+            return (
+                commands,
+                first.rows_read,
+                first.keys,
+                first.lookups,
+                first.set_aside,
+                first.error_packet,
+                first.consumed_bytes,
+            )
         second = encoder.encode(data[first.consumed_bytes :])
         return (
             commands + written(second), first.rows_read + second.rows_read, first.keys + second.keys,
+            first.lookups + second.lookups,
             first.set_aside + second.set_aside, second.error_packet, second.consumed_bytes,
         )  # fmt: skip
     except MalformedPacket as error:
@@ -69,22 +123,22 @@ def long_row(size: int, form: int) -> bytes:
             piece = payload[at : at + CONTINUED_BYTES]
             stream += len(piece).to_bytes(3, "little") + bytes([sequence & 0xFF]) + piece
             sequence += 1
-    return bytes([form, 1, 99, 0]) + stream
+    return bytes([form, 1, 99, 0, 0]) + stream
 
 
 def one_input(data: bytes) -> None:
     """Compare both encoders on the raw bytes, or on packets made of them."""
-    if len(data) < 4:
+    if len(data) < 5:
         return
-    form, columns, cut, mode = FORMS[data[0] % len(FORMS)], 1 + data[1] % 8, data[2], data[3]
-    stream = packed(data[4:]) if mode % 4 else data[4:]
-    results = [encoded(stream, form, cut, columns, native=native) for native in (False, True)]
+    form, columns, cut, mode, kinds = FORMS[data[0] % len(FORMS)], 1 + data[1] % 8, data[2], data[3], data[4]
+    stream = packed(data[5:]) if mode % 4 else data[5:]
+    results = [encoded(stream, form, cut, columns, kinds, native=native) for native in (False, True)]
     if results[0] != results[1]:
         raise AssertionError(f"reference {results[0]!r}\nnative {results[1]!r}")
 
 
 if __name__ == "__main__":
-    for size, form in ((4000, 0), (8100, 1), (8192, 1)):
-        Path(sys.argv[1], f"long{size}").write_bytes(long_row(size, form))
+    for size, form in ((4000, 0), (8100, 1), (8192, 1), (4000, 6)):
+        Path(sys.argv[1], f"long{size}.{form}").write_bytes(long_row(size, form))
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from shardload.encoding import Form, Layout, Part, Payload, make_encoder, slot_of
+from shardload.encoding import Form, Lookup, Part, Payload, Shape, Slot, make_encoder, slot_of
 from shardload.errors import TargetBusy, TargetError, TargetLost
 from shardload.sandbox import ClusterNode, RedisCluster
 from shardload.target import Target, open_target
 from tests.harness import wait_until
+from tests.layouts import straight
 from tests.unit import wire
 
 FORM = Form(Payload.LISTPACK)
@@ -36,7 +38,7 @@ def target(cluster: RedisCluster) -> Iterator[Target]:
 
 def parts_of(target: Target, keys: range) -> list[Part]:
     """Commands that write these keys."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), FORM, native=True)
+    encoder = make_encoder(straight(), FORM, native=True)
     encoder.route(target.routes)
     encoder.begin(0)
     return encoder.encode(wire.stream([wire.row([b"%d" % key]) for key in keys])[0]).parts
@@ -75,6 +77,43 @@ def test_refused_keys_are_written_elsewhere(cluster: RedisCluster, target: Targe
     assert moved(first) >= 1
     assert sum(node.call("DBSIZE") for node in cluster.nodes) == 2000
     assert target.routes == open_target(cluster.url).routes
+
+
+@pytest.mark.parametrize("form", [Form(Payload.LISTPACK, keeps=True), Form(shape=Shape.JSON, keeps=True)])
+def test_kept_keys_are_counted_where_they_were_sent_first(cluster: RedisCluster, form: Form) -> None:
+    """A key that was refused, followed, and found there counts for the batch and the node that had it first; so does a
+    lookup. What the others kept is not mixed with it."""
+    target = open_target(cluster.url, form=form)
+    layout = replace(straight(), lookups=(Lookup((b"l:", Slot(0)), (Slot(0),)),))
+    encoder = make_encoder(layout, form, native=True)
+    encoder.route(target.routes)
+    first, second = (node_of(target, cluster, number) for number in (0, 1))
+    on_first = set(cluster.slots_of(first))
+    keys = [b"k:%d" % n for n in range(1500)] + [b"l:%d" % n for n in range(1500)]
+    mine = [key for key in keys if slot_of(key) in on_first]
+    followed = [next(key for key in mine if key.startswith(kind)) for kind in (b"k", b"l")]
+    old = [*followed, *[key for key in mine if key.endswith(b"7")]]
+    target.call_keys([("SET", key, "old") for key in old])
+    cluster.move_slots(first, second, [slot_of(key) for key in followed])
+    kept, written = [], []
+    for start in (0, 500, 1000):
+        encoder.begin(0)
+        parts = encoder.encode(wire.stream([wire.row([b"%d" % n]) for n in range(start, start + 500)])[0]).parts
+        target.send(parts)
+        written.append({part.node for part in parts})
+    target.confirm({}, lambda: None)
+    for nodes in written:
+        kept.append({node: target.take_kept(node) for node in nodes})
+    for batch, start in enumerate((0, 500, 1000)):
+        expected = [
+            sum(key in {b"%b:%d" % (kind, n) for n in range(start, start + 500)} for key in set(old))
+            for kind in (b"k", b"l")
+        ]
+        assert kept[batch][0] == tuple(expected)
+        assert [kept[batch][node] for node in (1, 2)] == [(0, 0)] * 2
+    assert sum(node.call("DBSIZE") for node in cluster.nodes) == 3000
+    assert target.call_keys([("GET", key) for key in followed]) == [b"old"] * 2
+    target.close()
 
 
 def test_a_refusal_is_not_forgotten_when_its_node_dies(cluster: RedisCluster, target: Target) -> None:

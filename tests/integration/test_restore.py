@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from shardload.config.urls import TargetUrl
-from shardload.encoding import Form, Layout, Payload, make_encoder
+from shardload.encoding import Form, Payload, make_encoder
 from shardload.encoding.payload import Fields, crc64, hash_payload
 from shardload.errors import TargetDenied, TargetError
 from shardload.target import TargetConnection, choose_payload
 from tests.harness import World
+from tests.layouts import straight
 
 BOUNDARIES = [0, 1, 62, 63, 64, 65, 125, 126, 127, 128, 250, 1000, 4090, 4095, 4096, 4097, 8000]
 NUMBERS = [
@@ -192,7 +193,7 @@ def test_a_user_who_may_not_write(world: World) -> None:
 def test_counted_replies_are_the_servers(world: World) -> None:
     """Thousands of replies arrive in pieces of all sizes, then one error: all are counted, and the error is raised."""
     connection = TargetConnection(world.redis)
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), Form(Payload.LISTPACK), native=True)
+    encoder = make_encoder(straight(), Form(Payload.LISTPACK), native=True)
     encoder.begin(0)
     stream = b""
     for n in range(5000):

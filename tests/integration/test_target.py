@@ -17,13 +17,14 @@ import pytest
 import redis
 
 from shardload.config.urls import TargetUrl
-from shardload.encoding import Form, Layout, Payload, make_encoder
+from shardload.encoding import Form, Payload, make_encoder
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
 from shardload.sandbox import RedisServer
-from shardload.target import Choice, TargetConnection, choose_payload, describe_server
+from shardload.target import Choice, Needs, TargetConnection, choose_payload, describe_server
 from shardload.target.connection import IO_TIMEOUT_S
 from shardload.target.replies import Replies
 from tests.harness import World, wait_until
+from tests.layouts import straight
 from tests.unit import wire
 
 
@@ -279,7 +280,7 @@ def test_a_database_that_is_not_there(world: World) -> None:
 )
 def test_no_answer_is_shorter_than_is_waited_for(own_redis: RedisServer, form: Form) -> None:
     """The computed shortest replies are right for a new key, an old key and a refused key; else the wait never ends."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), form, native=False)
+    encoder = make_encoder(straight(), form, native=False)
     encoder.begin(0)
     batch = encoder.encode(wire.stream([wire.row([b"7"])])[0])
     expected = Replies(form)
@@ -300,7 +301,7 @@ def test_no_answer_is_shorter_than_is_waited_for(own_redis: RedisServer, form: F
 @pytest.mark.parametrize("form", [Form(), Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) -> None:
     """The keys before a refused one count as confirmed, however many lines a key's replies have."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), form, native=False)
+    encoder = make_encoder(straight(), form, native=False)
     encoder.begin(0)
     batch = encoder.encode(wire.stream([wire.row([b"%d" % n]) for n in range(20)])[0])
     connection = TargetConnection(own_redis.url, form=form)
@@ -320,7 +321,7 @@ def test_what_was_confirmed_before_an_error(own_redis: RedisServer, form: Form) 
 @pytest.mark.parametrize("form", [Form(whole=True), Form(ttl_ms=5000, whole=True), Form(Payload.LISTPACK)])
 def test_a_full_redis_keeps_the_old_key(own_redis: RedisServer, form: Form) -> None:
     """A full Redis refuses a whole key, in a transaction as with RESTORE; it accepts the key later."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), form, native=False)
+    encoder = make_encoder(straight(), form, native=False)
     rows = wire.stream([wire.row([b"7"])])[0]
     encoder.begin(0)
     batch = encoder.encode(rows)
@@ -507,7 +508,7 @@ def test_the_probe_finds_that_keys_cannot_expire(world: World, encoding: str) ->
     connection = TargetConnection(as_user(world, "brief", rights, ["*"]))
     assert choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK]).payload is None
     with pytest.raises(TargetDenied, match="pexpire"):
-        choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK], expires=True)
+        choose_payload(connection, b"scratch", encoding, [Payload.LISTPACK], Needs(expires=True))
     connection.close()
     assert world.target().dbsize() == 0
 
@@ -515,7 +516,7 @@ def test_the_probe_finds_that_keys_cannot_expire(world: World, encoding: str) ->
 def test_without_transactions_commands_serve(world: World) -> None:
     """If MULTI is refused, plain commands are chosen, with Redis's reason."""
     connection = TargetConnection(as_user(world, "plain", ["+@all", "-multi"], ["*"]))
-    choice = choose_payload(connection, b"scratch", "commands", LAYOUTS, expires=True)
+    choice = choose_payload(connection, b"scratch", "commands", LAYOUTS, Needs(expires=True))
     assert (choice.payload, choice.whole) == (None, False)
     assert choice.reason.startswith("as asked; no MULTI: ")
     assert connection.outstanding_replies == 0

@@ -9,7 +9,7 @@ import pytest
 
 from shardload.model.counts import Counts
 from shardload.reporting.facts import JobFacts
-from shardload.reporting.text import summary_line, summary_lines
+from shardload.reporting.text import counts_text, summary_line, summary_lines
 
 FACTS = JobFacts(
     job="users",
@@ -34,8 +34,9 @@ def text(facts: JobFacts) -> str:
 def test_the_names_of_the_json_are_an_interface() -> None:
     """Scripts read them: these names, in this order, and plain JSON types."""
     assert json.dumps(FACTS.summary_json()) == (
-        '{"job": "users", "status": "incomplete", "rows_read": 1234567, "keys_written": 1234500, "rows_skipped": 60, '
-        '"rows_failed": 7, "ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
+        '{"job": "users", "status": "incomplete", "rows_read": 1234567, "keys_written": 1234500, "keys_kept": 0, '
+        '"rows_skipped": 60, "rows_failed": 7, "lookups_written": 0, '
+        '"ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
         '"rows_per_second": 100046.0, "encoder": "reference", "target": "redis 7.2.4", "workers": 4, '
         '"rows_lost": 0, "rows_unfinished": 0, "rows_unfinished_exact": true}'
     )
@@ -51,6 +52,14 @@ def test_the_text_for_a_person() -> None:
         "  encoder: reference (as asked)\n"
         "  target: redis 7.2.4"
     )
+
+
+def test_kept_keys_and_lookups_are_told_if_there_are_any() -> None:
+    """Kept keys are part of the sum, lookups are not."""
+    assert counts_text(Counts(10, 5, 1, 1, keys_kept=3, lookups_written=12)) == (
+        "10 rows read = 5 keys written + 3 kept + 1 skipped + 1 failed; 12 lookups written"
+    )
+    assert counts_text(Counts(1, 1, lookups_written=1)).endswith("; 1 lookup written")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.encoding import Form, ReferenceEncoder, make_layout, parse_template
+from shardload.encoding import Form, ReferenceEncoder, Rules, make_layout, parse_template
 from shardload.errors import MalformedPacket
 from shardload.model.counts import SetAside
 from tests.unit import wire
@@ -16,7 +16,7 @@ from tests.unit import wire
 
 def encoder(columns: str, key: str = "u:{id}", null: str = "omit") -> ReferenceEncoder:
     """An encoder for these columns, separated by commas, of a table whose primary key is `id`."""
-    return ReferenceEncoder(make_layout(columns.split(","), parse_template(key), "id", null))
+    return ReferenceEncoder(make_layout(columns.split(","), parse_template(key), ["id"], Rules(null=null)))
 
 
 def resp(*words: bytes) -> bytes:
@@ -103,7 +103,7 @@ def test_a_transaction_makes_a_key_whole(ttl_ms: int, lines: int) -> None:
     data = wire.stream([wire.row([b"x", None, b"1"])])[0]
     commands = {}
     for whole in (False, True):
-        layout = make_layout(["a", "b"], parse_template("u:{id}"), "id", "omit")
+        layout = make_layout(["a", "b"], parse_template("u:{id}"), ["id"])
         one = ReferenceEncoder(layout, Form(ttl_ms=ttl_ms, whole=whole))
         one.begin(0)
         commands[whole] = bytes(one.encode(data).commands)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from shardload.encoding import Form, Payload
+from shardload.encoding import Form, Payload, Shape
 from shardload.errors import TargetBusy, TargetError, TargetLost, TargetMoved
 from shardload.target.replies import Replies
 
 FENCE = b"$16\r\n0123456789abcdef\r\n"
 RESTORE, PLAIN, WHOLE, WHOLE_TTL = Form(Payload.PLAIN), Form(), Form(whole=True), Form(ttl_ms=1, whole=True)
+KEEPS = Form(Payload.LISTPACK, keeps=True)
+KEEPS_JSON = Form(shape=Shape.JSON, keeps=True)
+DOCUMENT = Form(shape=Shape.REDISJSON, whole=True, dated=True)
+BUSY_KEY = b"-BUSYKEY Target key name already exists.\r\n"
+NIL = b"$-1\r\n"
 ANSWERS = {
+    KEEPS: [b"+OK\r\n", BUSY_KEY],
+    KEEPS_JSON: [NIL, b"+OK\r\n"],
+    Form(shape=Shape.JSON, dated=True): [b"+OK\r\n"],
+    Form(shape=Shape.REDISJSON, keeps=True): [b"+OK\r\n", NIL],
+    Form(shape=Shape.REDISJSON, ttl_ms=1): [b":1\r\n+OK\r\n:1\r\n"],
+    DOCUMENT: [
+        b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n+OK\r\n:1\r\n",
+        b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n+OK\r\n:0\r\n",
+    ],
+    Form(whole=True, dated=True): [b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n:8\r\n:0\r\n"],
     RESTORE: [b"+OK\r\n"],
     PLAIN: [b":0\r\n:8\r\n", b":1\r\n:12\r\n"],
     Form(ttl_ms=1): [b":0\r\n:8\r\n:1\r\n", b":1\r\n:0\r\n:0\r\n"],
@@ -39,6 +54,48 @@ def test_expected_replies_count_however_they_are_cut(form: Form, size: int, fenc
         assert 0 < found.least_bytes(0, 1 << 20) <= len(stream) - at
         found.take(stream[at : at + size])
     assert found.outstanding == 0
+
+
+@pytest.mark.parametrize("fence", [FENCE, b""])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+@pytest.mark.parametrize("form", ANSWERS)
+def test_lookups_are_answered_behind_the_rows(form: Form, size: int, fence: bytes) -> None:
+    """A batch has rows' own keys first; what was kept of either is counted for the batch that it belongs to."""
+    answers = ANSWERS[form]
+    batches = [([n % len(answers) for n in range(5)], [0, 1, 0]), ([], [1]), ([0] * 3, []), ([0], [0] * 4)]
+    found = Replies(form)
+    stream, kept = b"", []
+    for rows, lookups in batches:
+        found.expect(len(rows) * form.replies_per_key, fence, len(lookups))
+        own = [answers[n] for n in rows]
+        more = [NIL if form.keeps and lookup else b"+OK\r\n" for lookup in lookups]
+        stream += b"".join(own + more) + fence
+        if form.keeps:
+            kept.append((sum(one in (BUSY_KEY, NIL) for one in own), more.count(NIL)))
+    for at in range(0, len(stream), size):
+        assert 0 < found.least_bytes(0, 1 << 20) <= len(stream) - at
+        found.take(stream[at : at + size])
+    assert (found.outstanding, found.batches_done, list(found.kept)) == (0, len(batches), kept)
+
+
+def test_only_a_job_that_keeps_takes_kept_for_an_answer() -> None:
+    """For all others such a reply is an error, or no answer at all."""
+    with pytest.raises(TargetError, match="BUSYKEY"):
+        replies(RESTORE, 1).take(BUSY_KEY + FENCE)
+    with pytest.raises(TargetLost):
+        replies(Form(shape=Shape.JSON), 1).take(NIL + FENCE)
+    with pytest.raises(TargetLost):  # a kept hash is no nil
+        replies(KEEPS, 1).take(NIL + FENCE)
+
+
+def test_an_error_among_the_lookups_counts_what_came_before() -> None:
+    """The rows' own keys, and the lookups before it; not the batch."""
+    found = Replies(KEEPS)
+    found.expect(2, FENCE)
+    found.expect(3, FENCE, 3)
+    with pytest.raises(TargetError, match="OOM"):
+        found.take(b"+OK\r\n" + BUSY_KEY + FENCE + b"+OK\r\n" * 3 + NIL + b"-OOM no\r\n")
+    assert (found.outstanding, list(found.kept)) == (1, [(1, 0)])
 
 
 @pytest.mark.parametrize(
@@ -128,6 +185,9 @@ REFUSED = [
     (WHOLE, b"+OK\r\n" + MOVED * 2 + ABORT, "MOVED"),
     (WHOLE, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n" + ASK, "ASK"),
     (WHOLE_TTL, b"+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:0\r\n" + TRYAGAIN + b":0\r\n", "TRYAGAIN"),
+    (KEEPS, MOVED, "MOVED"),
+    (KEEPS_JSON, ASK, "ASK"),
+    (DOCUMENT, b"+OK\r\n" + MOVED * 3 + ABORT, "MOVED"),
 ]
 
 
@@ -177,3 +237,12 @@ def test_where_a_refusal_leads_to() -> None:
         (3, "", 7003, True),
         (16383, "host.example", 65535, True),
     ]
+
+
+def test_refused_lookups_have_their_places_behind_the_rows() -> None:
+    """The third key of this batch is its first lookup."""
+    found = Replies(KEEPS, follows=True)
+    found.expect(2, FENCE, 2)
+    found.take(BUSY_KEY + b"+OK\r\n" + MOVED + NIL + FENCE)
+    assert [(one.batch, one.key) for one in found.refused] == [(0, 2)]
+    assert list(found.kept) == [(1, 1)]

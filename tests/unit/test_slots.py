@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.encoding import SLOTS, Form, Layout, Payload, make_encoder, make_routes, slot_of
+from shardload.encoding import SLOTS, Form, Payload, make_encoder, make_routes, slot_of
+from tests.layouts import straight
 from tests.unit import wire
 
 
@@ -49,7 +50,7 @@ TAGGED = st.lists(st.sampled_from([b"{", b"}", b"a", b"b7", b"", b"\xff"]), max_
 )
 def test_both_encoders_write_the_same_parts(rows: list[tuple[bytes, bytes | None]], nodes: int, form: Form) -> None:
     """Every key goes to the node of its slot, hash tags that come out of the data too, and both encoders agree."""
-    layout = Layout(("name", "id"), 2, (b"k:", 0), (1,), False)
+    layout = straight(("name", "id"))
     routes = array("H", [slot % nodes for slot in range(SLOTS)])
     parts = []
     for native in (False, True):
@@ -66,7 +67,7 @@ def test_both_encoders_write_the_same_parts(rows: list[tuple[bytes, bytes | None
 
 def test_parts_outlive_later_batches() -> None:
     """What is held of earlier batches does not change, and what was released is written into again."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), Form(), native=True)
+    encoder = make_encoder(straight(), Form(), native=True)
     encoder.route(make_routes([(0, SLOTS // 2, 0), (SLOTS // 2 + 1, SLOTS - 1, 1)]))
     held = []
     for number in range(20):
@@ -83,6 +84,6 @@ def test_parts_outlive_later_batches() -> None:
 
 def test_routes_of_the_wrong_length() -> None:
     """They are refused: the native encoder would read behind them."""
-    encoder = make_encoder(Layout(("id",), 1, (b"k:", 0), (0,), False), Form(), native=True)
+    encoder = make_encoder(straight(), Form(), native=True)
     with pytest.raises(ValueError, match="routes of 3 slots"):
         encoder.route(array("H", [0, 0, 0]))

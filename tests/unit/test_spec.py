@@ -110,7 +110,7 @@ NAME_RULE = "should be a name of at most 64 letters, digits, '.', '_' and '-', t
         ({"workers": "2.5"}, None, None),
         ({"range_rows": "0"}, "--range-rows should be greater than or equal to 1, not '0'", None),
         ({"range_rows": "1000000001"}, None, None),
-        ({"null": "maybe"}, "--null should be 'omit' or 'empty', not 'maybe'", None),
+        ({"null": "maybe"}, "--null should be 'omit', 'empty' or 'null', not 'maybe'", None),
         ({"progress": "loud"}, "--progress should be 'auto', 'bar', 'plain' or 'none', not 'loud'", None),
         ({"give_up_after": "soon"}, "--give-up-after should be a duration such as 30s, 5m or 1h, not 'soon'", None),
         ({"give_up_after": "-1s"}, "--give-up-after should be a duration such as 30s, 5m or 1h, not '-1s'", None),

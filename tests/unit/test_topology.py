@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from shardload.config.addresses import Address
-from shardload.encoding import Form, Layout, Payload, make_encoder
+from shardload.encoding import Form, Payload, Slot, make_encoder
 from shardload.errors import TargetLost
 from shardload.target.commands import split_keys, words_of
 from shardload.target.node import request_for
 from shardload.target.topology import parse_slots
+from tests.layouts import straight
 from tests.unit import wire
 
 ASKED = Address("asked.example", 7000)
@@ -57,7 +58,7 @@ def test_no_answer_of_a_cluster(reply: Any) -> None:
 def test_single_keys_are_found_in_a_batch(form: Form) -> None:
     """Each key's commands, byte for byte; values may look like commands."""
     rows = [[b"%d" % n, b"*2\r\n$3\r\nDEL\r\n$1\r\n1\r\n" * n] for n in range(5)]
-    encoder = make_encoder(Layout(("id", "v"), 2, (b"k{", 0, b"}"), (0,), False), form, native=False)
+    encoder = make_encoder(straight(("id", "v"), key=(b"k{", Slot(0), b"}")), form, native=False)
 
     def encoded(*some: list[bytes]) -> bytes:
         encoder.begin(0)

@@ -3,37 +3,48 @@
 
 It writes the same bytes as `reference.py`, which defines and explains them. The way of a row:
 1. `_packets.pxi` finds its values, and checks every length that comes from the wire.
-2. This module makes its key, finds the node that has it (`_slots.pxd`), and reserves room for the most that its commands
-   can need.
-3. `_commands.pxd` writes HSET or RESTORE into that room, `_payloads.pxd` RESTORE's payload, both with the basic writers
-   of `_writers.pxd`. None of them checks bounds.
+2. `_templates.pxi` makes its key, `_fields.pxi` its fields, with `_conversions.pxi` for values that are not written as
+   MySQL sends them.
+3. This module finds the node that has the key (`_slots.pxd`, `_outputs.pxi`), and reserves room for the most that the
+   commands can need.
+4. `_commands.pxd` writes the commands into that room, `_payloads.pxd` RESTORE's payload, `_json.pxd` a JSON object, all
+   with the basic writers of `_writers.pxd`. None of them checks bounds.
 """
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.float cimport FLT_MAX
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
-from shardload.encoding.native._commands cimport COMMANDS_OVERHEAD, put_hset, put_restore, ttl_of
+from shardload.encoding.native._commands cimport (
+    COMMANDS_OVERHEAD, Expiry, put_after, put_before, put_hset, put_json_set, put_restore, put_set, ttl_of,
+)
+from shardload.encoding.native._json cimport json_bound, put_json
 from shardload.encoding.native._payloads cimport (
     FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, PAYLOAD_OVERHEAD, Name, Row, Value, crc64_of, crc64_prepare,
     put_listpack_payload, put_plain_payload,
 )
-from shardload.encoding.native._slots cimport sl_crc16_prepare, slot_of
-from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_rdb_length
+from shardload.encoding.native._slots cimport sl_crc16_of, sl_crc16_prepare, slot_of
+from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_number, put_rdb_length
 
 from shardload.encoding.batch import Batch, Part
-from shardload.encoding.form import Payload
+from shardload.encoding.document import json_text
+from shardload.encoding.form import Payload, Shape
 from shardload.encoding.slots import SLOTS
 from shardload.errors import MalformedPacket
+
+cdef extern from "Python.h":
+    double PyOS_string_to_double(const char *text, char **end, void *overflow) except? -1.0
+    char *PyOS_double_to_string(double value, char code, int precision, int flags, int *type) except NULL
 
 cdef extern from *:
     """
     #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
-    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250 };
+    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250, MOST_VALUE_BYTES = 20000 };
     #else
-    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF };
+    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF, MOST_VALUE_BYTES = 512 << 20 };
     #endif
     """
     enum:
@@ -43,14 +54,19 @@ cdef extern from *:
         KEY_BYTES
         SPARE_PERCENT
         CONTINUED
+        MOST_VALUE_BYTES
 
 CONTINUED_BYTES = CONTINUED
+LONGEST_VALUE_BYTES = MOST_VALUE_BYTES
 crc64_prepare()
 sl_crc16_prepare()
 
 include "_room.pxi"
 include "_outputs.pxi"
 include "_packets.pxi"
+include "_conversions.pxi"
+include "_templates.pxi"
+include "_fields.pxi"
 
 
 def checksums(const uint8_t[::1] data):
@@ -61,110 +77,77 @@ def checksums(const uint8_t[::1] data):
 
 @cython.final
 cdef class NativeEncoder:
-    """Encodes one result set after another; call `begin` before each. See `Encoder`.
-
-    ValueError if the layout uses more columns than it has.
-    """
+    """Encodes one result set after another; call `begin` before each. See `Encoder`."""
 
     cdef readonly str name
     cdef readonly int replies_per_key
     cdef object _layout
-    cdef int _columns, _written, _parts
-    cdef bint _null_as_empty, _restores, _packs, _whole
+    cdef int _columns
+    cdef int _expiry  # the column that says when a key expires, or -1
+    cdef bint _is_hash, _is_string, _is_document  # a document of the JSON module
+    cdef bint _restores, _packs, _whole, _keeps, _expires, _may_be_empty
     cdef uint64_t _ttl_ms, _jitter_ms
+    cdef int64_t _now_ms
     cdef uint8_t _sequence  # of the next packet
-    cdef list _kept  # the objects behind the pointers below
     cdef Value *_values  # of the row in hand
-    cdef Name *_names  # of the fields
-    cdef Value *_key_texts  # a literal piece of the key; of no use where `_key_columns` names a column
-    cdef int *_key_columns  # the column that is a piece of the key, or -1 for a literal
-    cdef Py_ssize_t _names_bytes
+    cdef _Fields _fields
+    cdef _Template _key_template
+    cdef list _lookups  # of each: two templates, key and value
     cdef _Outputs _outputs  # the commands of the batch
-    cdef _Room _body  # the payload of the row in hand
+    cdef _Outputs _lookup_outputs
+    cdef _Room _body  # the payload or the document of the row in hand
     cdef _Room _key  # the key of the row in hand
+    cdef _Room _lookup_key, _lookup_value
     cdef _Room _joined  # a payload that came in several packets
-    cdef Py_ssize_t _rows_read, _rows_skipped, _keys  # of the batch
+    cdef Py_ssize_t _rows_read, _rows_skipped  # of the batch
     cdef list _set_aside  # of the batch
 
     def __cinit__(self, layout, form):
+        form.check_fields(len(layout.fields))
         self.name = "native"
         self.replies_per_key = form.replies_per_key
         self._layout = layout
         self._columns = len(layout.columns)
-        self._written = layout.written
-        self._parts = len(layout.key_parts)
-        used = [*layout.row_id, layout.written - 1, *(part for part in layout.key_parts if isinstance(part, int))]
-        if min(layout.row_id, default=0) < 0 or max(used) >= self._columns:
-            raise ValueError(f"a layout of {self._columns} columns that uses more of them: {layout}")
-        self._null_as_empty = layout.null_as_empty
+        self._expiry = -1 if layout.expiry is None else layout.expiry
+        self._is_hash = form.shape is Shape.HASH
+        self._is_string = form.shape is Shape.STRING
+        self._is_document = form.shape is Shape.REDISJSON
         self._restores = form.payload is not None
         self._packs = form.payload is Payload.LISTPACK
         self._whole = form.whole
+        self._keeps = form.keeps
+        self._expires = form.expires
+        self._may_be_empty = form.shape in (Shape.JSON, Shape.REDISJSON)
         self._ttl_ms = form.ttl_ms
         self._jitter_ms = form.jitter_ms
-        self._kept = []
         self._values = <Value *>PyMem_Malloc((self._columns + 1) * sizeof(Value))
-        self._names = <Name *>PyMem_Malloc((self._columns + 1) * sizeof(Name))
-        self._key_texts = <Value *>PyMem_Malloc((self._parts + 1) * sizeof(Value))
-        self._key_columns = <int *>PyMem_Malloc((self._parts + 1) * sizeof(int))
-        if not self._values or not self._names or not self._key_texts or not self._key_columns:
+        if not self._values:
             raise MemoryError
-        self._prepare_names()
-        self._prepare_key_parts()
+        self._fields = _Fields(layout)
+        self._key_template = _Template(layout.key)
+        self._lookups = [(_Template(lookup.key), _Template(lookup.value)) for lookup in layout.lookups]
         self._outputs = _Outputs()
+        self._lookup_outputs = _Outputs() if self._lookups else None
         self._body = _Room(BODY_BYTES)
         self._key = _Room(KEY_BYTES)
+        self._lookup_key = _Room(KEY_BYTES)
+        self._lookup_value = _Room(KEY_BYTES)
         self._joined = _Room(16)
 
     def __dealloc__(self):
         PyMem_Free(self._values)
-        PyMem_Free(self._names)
-        PyMem_Free(self._key_texts)
-        PyMem_Free(self._key_columns)
-
-    cdef int _keep(self, Value *value, bytes text) except -1:
-        """Point `value` at the text, and keep the text alive."""
-        self._kept.append(text)
-        value.data = text
-        value.size = len(text)
-        return 0
-
-    cdef int _prepare_names(self) except -1:
-        """Encode every field's name for each kind of output."""
-        cdef int at
-        cdef bytearray room
-        cdef uint8_t *start
-        cdef Name *name
-        cdef Value text
-        self._names_bytes = 0
-        for at in range(self._written):
-            name = &self._names[at]
-            self._keep(&name.text, self._layout.columns[at].encode())
-            text = name.text
-            room = bytearray(text.size + FIELD_OVERHEAD)
-            start = room
-            self._keep(&name.bulk, bytes(room[: put_bulk(start, text.data, text.size) - start]))
-            self._keep(&name.element, bytes(room[: put_element(start, text.data, text.size) - start]))
-            self._keep(&name.string, bytes(room[: put(put_rdb_length(start, text.size), text.data, text.size) - start]))
-            self._names_bytes += text.size
-        return 0
-
-    cdef int _prepare_key_parts(self) except -1:
-        cdef int at
-        for at in range(self._parts):
-            part = self._layout.key_parts[at]
-            self._key_columns[at] = part if isinstance(part, int) else -1
-            if not isinstance(part, int):
-                self._keep(&self._key_texts[at], part)
-        return 0
 
     def route(self, routes):
         """Write the commands of later batches into a part for each node; None: into one part for node 0."""
         self._outputs.route(routes)
+        if self._lookups:
+            self._lookup_outputs.route(routes)
 
-    def begin(self, int sequence):
-        """Start a result set. `sequence` (0 to 255) is the packet number of its first row."""
+    def begin(self, int sequence, int64_t now_ms=0):
+        """Start a result set. `sequence` (0 to 255) is the packet number of its first row, `now_ms` the Unix time in
+        ms: rows that expire until then are skipped."""
         self._sequence = <uint8_t>sequence
+        self._now_ms = now_ms
 
     def encode(self, data):
         """Encode every whole row in `data`. MalformedPacket if the bytes break MySQL's protocol."""
@@ -193,63 +176,55 @@ cdef class NativeEncoder:
         if ended and at != end:
             raise MalformedPacket(f"{end - at} bytes after the end of the result set")
         self._joined.settle(16)
+        parts = self._outputs.parts(self.replies_per_key, False)
+        lookups = 0
+        if self._lookups:
+            parts += self._lookup_outputs.parts(1, True)
+            lookups = self._lookup_outputs.keys()
         return Batch(
-            at, self._rows_read, self._rows_skipped, self._keys, self._outputs.parts(), self._set_aside, ended,
-            error_packet,
+            at, self._rows_read, self._rows_skipped, self._outputs.keys(), parts, self._set_aside, ended, error_packet,
+            lookups,
         )
 
     cdef int _begin_batch(self) except -1:
         self._outputs.begin_batch()
+        if self._lookups:
+            self._lookup_outputs.begin_batch()
         self._body.settle(BODY_BYTES)
-        self._rows_read = self._rows_skipped = self._keys = 0
+        self._rows_read = self._rows_skipped = 0
         self._set_aside = []
         return 0
 
     cdef int _write_row(self) except -1:
         """Append the commands of the row in `_values`, and count it: as written, skipped or set aside."""
         cdef Row row
-        cdef int column
-        cdef _Room room
-        cdef Py_ssize_t most_bytes = self._names_bytes + <Py_ssize_t>self._written * FIELD_OVERHEAD
+        cdef Expiry expiry
+        cdef int64_t date_ms = 0
         self._rows_read += 1
-        if not self._make_key():
+        if not self._key_template.fill(self._values, self._key) or not self._read_expiry(&date_ms):
             self._set_aside.append(self._layout.set_aside(self._python_values()))
             return 0
-        row.fields = 0
-        for column in range(self._written):
-            if self._values[column].size >= 0:
-                row.fields += 1
-                most_bytes += self._values[column].size
-            elif self._null_as_empty:
-                self._values[column].data = <const uint8_t *>b""
-                self._values[column].size = 0
-                row.fields += 1
-        if not row.fields:
+        if self._expiry >= 0 and date_ms != 0 and date_ms <= self._now_ms:
+            self._rows_skipped += 1
+            return 0
+        self._fields.read(self._values, &row)
+        if not row.fields and not self._may_be_empty:
             self._rows_skipped += 1
             return 0
         row.key.data, row.key.size = self._key.data, self._key.used
-        row.names, row.values, row.columns = self._names, self._values, self._written
-        room = self._outputs.room_of(&row.key)
-        if self._restores:
-            self._write_restore(room, &row, most_bytes)
-        else:
-            self._write_hset(room, &row, most_bytes)
-        self._keys += 1
+        expiry.is_date = date_ms != 0
+        expiry.ms = <uint64_t>date_ms if date_ms else ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
+        if not self._write_key(&row, &expiry):
+            return 0
+        if self._lookups:
+            self._write_lookups(&expiry)
         return 0
 
-    cdef bint _make_key(self) except -1:
-        """Put the key into `_key`. False if one of its columns is NULL."""
-        cdef int part
-        cdef Value piece
-        self._key.used = 0
-        for part in range(self._parts):
-            piece = self._key_texts[part] if self._key_columns[part] < 0 else self._values[self._key_columns[part]]
-            if piece.size < 0:
-                return False
-            self._key.reserve(piece.size)
-            memcpy(self._key.data + self._key.used, piece.data, piece.size)
-            self._key.used += piece.size
-        return True
+    cdef bint _read_expiry(self, int64_t *date_ms) except -1:
+        """Set when the row's key expires; 0 if the row does not say so. False if what it says is no time."""
+        if self._expiry < 0 or self._values[self._expiry].size < 0:
+            return True
+        return parse_time(&self._values[self._expiry], date_ms)
 
     cdef list _python_values(self):
         cdef int column
@@ -258,28 +233,66 @@ cdef class NativeEncoder:
             for column in range(self._columns)
         ]
 
-    cdef int _write_hset(self, _Room room, const Row *row, Py_ssize_t most_bytes) except -1:
-        """Append HSET and its companions. `most_bytes` is the most that the fields can need."""
-        cdef uint64_t ttl_ms = ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
+    cdef bint _write_key(self, const Row *row, const Expiry *expiry) except -1:
+        """Append the commands that write the row's own key. False if the row was set aside, because it is too long."""
+        cdef Value body
+        cdef _Room room
         cdef uint8_t *out
-        room.reserve(most_bytes + 3 * row.key.size + COMMANDS_OVERHEAD)
-        out = put_hset(room.data + room.used, row, self._ttl_ms != 0, ttl_ms, self._whole)
+        if self._is_string:
+            body = row.values[0]
+        elif self._restores or not self._is_hash:
+            self._make_body(row, &body)
+        else:
+            body.data, body.size = NULL, row.most_bytes
+        if body.size > MOST_VALUE_BYTES and body.data is not NULL:
+            self._set_aside.append(self._layout.too_long(self._python_values(), body.size))
+            return False
+        room = self._outputs.room_of(&row.key)
+        room.reserve(body.size + 4 * row.key.size + COMMANDS_OVERHEAD)
+        out = room.data + room.used
+        if self._is_hash and self._restores:
+            out = put_restore(out, &row.key, expiry, &body, self._keeps)
+        elif self._is_hash:
+            out = put_hset(put_before(out, &row.key, self._whole), row)
+            out = put_after(out, &row.key, self._expires, expiry, self._whole)
+        elif not self._is_document:
+            out = put_set(out, &row.key, expiry, &body, self._keeps)
+        elif self._keeps:
+            out = put_json_set(out, &row.key, &body, True)
+        else:
+            out = put_json_set(put_before(out, &row.key, self._whole), &row.key, &body, False)
+            out = put_after(out, &row.key, self._expires, expiry, self._whole)
         room.used = out - room.data
+        return True
+
+    cdef int _make_body(self, const Row *row, Value *body) except -1:
+        """Put the row's payload or JSON object into `_body`."""
+        self._body.used = 0
+        self._body.reserve(row.most_bytes + PAYLOAD_OVERHEAD if self._restores else json_bound(row))
+        body.data, body.size = self._body.data, 0
+        if not self._restores:
+            body.size = put_json(self._body.data, row) - self._body.data
+            return 0
+        if self._packs and row.fields <= MOST_LISTPACK_FIELDS:
+            body.size = put_listpack_payload(self._body.data, row)
+        if not body.size:
+            body.size = put_plain_payload(self._body.data, row)
         return 0
 
-    cdef int _write_restore(self, _Room room, const Row *row, Py_ssize_t most_bytes) except -1:
-        """Append RESTORE. `most_bytes` is the most that the fields can need."""
-        cdef uint64_t ttl_ms = ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
-        cdef Value payload
-        cdef uint8_t *out
-        self._body.used = 0
-        self._body.reserve(most_bytes + PAYLOAD_OVERHEAD)
-        payload.data, payload.size = self._body.data, 0
-        if self._packs and row.fields <= MOST_LISTPACK_FIELDS:
-            payload.size = put_listpack_payload(self._body.data, row)
-        if not payload.size:
-            payload.size = put_plain_payload(self._body.data, row)
-        room.reserve(payload.size + row.key.size + COMMANDS_OVERHEAD)
-        out = put_restore(room.data + room.used, &row.key, ttl_ms, &payload)
-        room.used = out - room.data
+    cdef int _write_lookups(self, const Expiry *expiry) except -1:
+        """Append a SET for each of the row's lookups that has no NULL."""
+        cdef Value key, value
+        cdef _Room room
+        cdef _Template key_template, value_template
+        for both in self._lookups:
+            key_template, value_template = both
+            if not key_template.fill(self._values, self._lookup_key):
+                continue
+            if not value_template.fill(self._values, self._lookup_value):
+                continue
+            key.data, key.size = self._lookup_key.data, self._lookup_key.used
+            value.data, value.size = self._lookup_value.data, self._lookup_value.used
+            room = self._lookup_outputs.room_of(&key)
+            room.reserve(key.size + value.size + COMMANDS_OVERHEAD)
+            room.used = put_set(room.data + room.used, &key, expiry, &value, self._keeps) - room.data
         return 0

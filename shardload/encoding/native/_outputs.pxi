@@ -74,7 +74,14 @@ cdef class _Outputs:
         self._keys[node] += 1
         return self._rooms[node] if node else self.first
 
-    cdef list parts(self):
+    cdef Py_ssize_t keys(self):
+        """How many keys the batch has, of all nodes."""
+        cdef Py_ssize_t node, keys = 0
+        for node in range(len(self._rooms)):
+            keys += self._keys[node]
+        return keys
+
+    cdef list parts(self, int replies_per_key, bint is_lookup):
         """The batch's parts, of the nodes that get keys."""
         cdef Py_ssize_t node
         cdef _Output output
@@ -83,5 +90,6 @@ cdef class _Outputs:
             if self._keys[node]:
                 output = _Output.__new__(_Output)
                 output.room = self._rooms[node]
-                parts.append(Part(node, self._keys[node], memoryview(output)))
+                replies = self._keys[node] * replies_per_key
+                parts.append(Part(node, self._keys[node], memoryview(output), replies, is_lookup))
         return parts

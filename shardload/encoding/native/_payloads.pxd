@@ -26,6 +26,7 @@ cdef struct Name:  # of a field, encoded in advance for each kind of output
     Value bulk  # RESP, for HSET
     Value element  # of a listpack
     Value string  # of RDB, for a plain hash
+    Value json  # a text and a colon
 
 cdef struct Row:  # the key, and its fields
     Value key
@@ -33,6 +34,10 @@ cdef struct Row:  # the key, and its fields
     const Value *values  # one for each column; NULL: no field
     int columns
     int fields  # how many columns are not NULL
+    Py_ssize_t most_bytes  # that the fields can need, unless they are escaped
+    const int *types  # of the fields in JSON
+    Py_ssize_t *extras  # bytes that escaping adds to each
+    bint as_null  # NULL is JSON's null
 
 
 cdef inline Py_ssize_t put_footer(uint8_t *start, uint8_t *out, int version) noexcept nogil:
