@@ -13,6 +13,7 @@ from shardload.encoding import (
     KeyTemplate,
     Layout,
     Payload,
+    Piece,
     Rules,
     Shape,
     default_template,
@@ -179,4 +180,11 @@ def _expiry_column(table: source.Table, spec: JobSpec) -> str | None:
 
 
 def _shown(template: KeyTemplate) -> str:
-    return "".join(part.text if part.kind == "text" else f"{{{part.text}}}" for part in template.parts)
+    """The template as a person writes it."""
+    return "".join(_shown_piece(part) for part in template.parts)
+
+
+def _shown_piece(part: Piece) -> str:
+    if part.kind == "text":
+        return part.text
+    return f"{{{part.text}|{part.filter}}}" if part.filter else f"{{{part.text}}}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,6 +54,7 @@ class Cluster:
         self._addresses = list(known)
         self._nodes: list[Node | None] = [None] * len(self._addresses)  # None: not connected
         self._topology = Topology(())
+        self._kept: dict[int, deque[list[int]]] = {}  # by the node's number; see `Node`
         self._has_refused = False  # keys that were refused and are not written yet
         self.failed_node = 0
         self.routes: array[int] = make_routes([])
@@ -91,7 +93,8 @@ class Cluster:
 
     def take_kept(self, node: int) -> Kept:
         """See `Target.take_kept`."""
-        return self._node(node).take_kept()
+        keys, lookups = self._kept[node].popleft()
+        return keys, lookups
 
     def unconfirmed(self, error: TargetError) -> dict[int, int]:
         """How many reply lines at each node have not confirmed a key; `error` was raised last."""
@@ -178,7 +181,8 @@ class Cluster:
         except BaseException:
             connection.close()
             raise
-        node = self._nodes[number] = Node(address, connection, facts, self._form)
+        kept = self._kept.setdefault(number, deque())
+        node = self._nodes[number] = Node(address, connection, facts, self._form, kept)
         return node
 
     def _number_of(self, address: Address) -> int:

@@ -16,7 +16,6 @@ from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection
 from shardload.target.parts import send_parts
 from shardload.target.probe import TargetFacts
 from shardload.target.refusals import FOLLOWED, NO_REDIS
-from shardload.target.replies import Kept
 
 _MOST_AGAIN_BYTES = 1 << 20  # of keys that are sent again in one pipeline
 
@@ -58,26 +57,32 @@ def request_for(commands: list[bytes], error: TargetError | None = None) -> Requ
 
 
 class Node:
-    """A node of a cluster. `facts` are what it told when it was connected to; TargetError if that fails."""
+    """A node of a cluster. `facts` are what it told when it was connected to; TargetError if that fails.
 
-    def __init__(self, address: Address, connection: TargetConnection, facts: TargetFacts, form: Form) -> None:
+    `kept` gets an entry for each batch that is confirmed, if the job keeps keys: how many rows' own keys, and how many
+    lookups, were there before. It is the cluster's, which may close the connection before somebody asks.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        connection: TargetConnection,
+        facts: TargetFacts,
+        form: Form,
+        kept: deque[list[int]] | None = None,
+    ) -> None:
         self.address = address
         self.connection = connection
         self.facts = facts
         self._form = form
         self._sent: deque[tuple[list[Part], list[int]]] = deque()  # and what was kept of each: rows' own keys, lookups
-        self._kept: deque[list[int]] = deque()  # of the batches that are confirmed
+        self._kept = deque[list[int]]() if kept is None else kept
         self._done = 0  # of the batches that were sent, how many are not in `_sent` any more
 
     def send(self, parts: list[Part]) -> None:
         """Send parts as one batch, and keep their commands until they are confirmed. TargetLost if the connection
         breaks."""
         self._sent.append((send_parts(self.connection, parts), [0, 0]))
-
-    def take_kept(self) -> Kept:
-        """See `Target.take_kept`."""
-        keys, lookups = self._kept.popleft()
-        return keys, lookups
 
     def confirm(self, leave: int, on_wait: Callable[[], None]) -> list[Request]:
         """Read replies until at most `leave` lines are outstanding. The result: the keys that the node did not write,

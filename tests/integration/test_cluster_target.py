@@ -116,6 +116,29 @@ def test_kept_keys_are_counted_where_they_were_sent_first(cluster: RedisCluster,
     target.close()
 
 
+def test_what_a_node_kept_outlives_its_connection(cluster: RedisCluster) -> None:
+    """A node that has given all its slots away is left; what it had kept is asked for later."""
+    form = Form(Payload.LISTPACK, keeps=True)
+    target = open_target(cluster.url, form=form)
+    encoder = make_encoder(straight(), form, native=True)
+    encoder.route(target.routes)
+    batches = []
+    for _ in range(3):
+        encoder.begin(0)
+        batches.append(encoder.encode(wire.stream([wire.row([b"%d" % n]) for n in range(300)])[0]).parts)
+        target.send(batches[-1])
+    target.confirm({}, lambda: None)
+    first, second = (node_of(target, cluster, number) for number in (0, 1))
+    cluster.move_slots(first, second, cluster.slots_of(first))
+    target.send(batches[0])
+    target.confirm({}, lambda: None)
+    assert [number for number, _ in target.masters()] == [1, 2]
+    keys = {part.node: part.keys for part in batches[0]}
+    for kept in (0, 1, 1, 1):
+        assert [target.take_kept(node) for node in keys] == [(kept * count, 0) for count in keys.values()]
+    target.close()
+
+
 def test_a_refusal_is_not_forgotten_when_its_node_dies(cluster: RedisCluster, target: Target) -> None:
     """Its replies count as answered, but the keys are nowhere."""
     first, second = (node_of(target, cluster, number) for number in (0, 1))
