@@ -15,6 +15,7 @@ from shardload.source.connection import (
 )
 from shardload.source.estimate import TableKeys
 from shardload.source.rows import Values, rows_of
+from shardload.source.secured import tls_in_words
 from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Table, check_readable, describe, quoted, readable_tables, select_sql
 
@@ -40,4 +41,5 @@ __all__ = [
     "rows_of",
     "select_sql",
     "server_version",
+    "tls_in_words",
 ]
