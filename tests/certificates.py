@@ -1,4 +1,4 @@
-"""Certificate authorities of the tests' own, and Redis servers with TLS."""
+"""Certificate authorities of the tests' own, and servers with TLS."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from shardload.config.urls import TargetUrl, TlsRules
+from shardload.config.urls import SourceUrl, TargetUrl, TlsRules
 from shardload.sandbox import RedisServer
+from shardload.sandbox.servers import MysqlServer
 
 _DAY = datetime.timedelta(days=1)
 
@@ -122,6 +123,34 @@ class TlsRedis(RedisServer):
             "--redis", str(self.tls_url), "--redis-cacert", str(rules.cacert), "--redis-cert", str(rules.cert),
             "--redis-key", str(rules.key),
         ]  # fmt: skip
+
+
+class TlsMysql(MysqlServer):
+    """A MySQL that offers TLS, also by a unix socket and over IPv6."""
+
+    def __init__(self, directory: Path, *options: str, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.authority = Authority(directory)
+        self.stranger = Authority(directory, "stranger")
+        self.server_pair = self.authority.issue("server", *hosts)
+        self.client_pair = self.authority.issue("client")
+        super().__init__(
+            directory,
+            [
+                f"--ssl-cert={self.server_pair.cert}", f"--ssl-key={self.server_pair.key}",
+                f"--ssl-ca={self.authority.cert}", *options,
+            ],
+        )  # fmt: skip
+
+    @property
+    def socket(self) -> Path:
+        """Its unix socket."""
+        return self.directory / "data" / "mysql.sock"
+
+    @property
+    def by_socket(self) -> SourceUrl:
+        """The server by its unix socket."""
+        return replace(self.url, host="localhost", port=0, socket=str(self.socket))
 
 
 def _free_port() -> int:

@@ -10,8 +10,6 @@ import click
 from shardload.cli.completion import job_names
 from shardload.cli.options import job_and_servers, state_only, table_and_key
 from shardload.config.environment import state_dir_from
-from shardload.config.keyfile import read_public_key
-from shardload.config.urls import PasswordRules
 from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE
 from shardload.reporting.output import echo
 
@@ -39,10 +37,8 @@ def clean(names: tuple[str, ...], dry_run: bool, resumable: bool, state_dir: Pat
 @job_and_servers
 @table_and_key
 def doctor(
-    state_dir: Path | None, mysql: str | None, redis: str | None, table: str | None, key: str | None,
-    mysql_server_public_key_path: str | None, mysql_get_server_public_key: bool | None,
-    mysql_enable_cleartext_plugin: bool | None, **reach: Any,
-) -> int:  # fmt: skip
+    state_dir: Path | None, mysql: str | None, redis: str | None, table: str | None, key: str | None, **reach: Any
+) -> int:
     """Examine this machine and, if URLs are given, the servers. Each line says ok, warning or problem, and what to do.
 
     With --table and --key it checks whether that table can be read and such keys can be written. An import would fail
@@ -50,14 +46,8 @@ def doctor(
     """
     from shardload.jobs.doctor import examine
 
-    public_key = mysql_server_public_key_path and read_public_key(
-        Path(mysql_server_public_key_path), "--mysql-server-public-key-path"
-    )
-    rules = PasswordRules(bool(mysql_enable_cleartext_plugin), bool(mysql_get_server_public_key), public_key or None)
     worst = EXIT_COMPLETE
-    findings = examine(
-        state_dir_from(state_dir), mysql=mysql, redis=redis, table=table, key=key, passwords=rules, reach=reach
-    )
+    findings = examine(state_dir_from(state_dir), mysql=mysql, redis=redis, table=table, key=key, reach=reach)
     for finding in findings:
         echo(f"{finding.level:<8} {finding.subject}: {finding.text}" + (f" ({finding.hint})" * bool(finding.hint)))
         if finding.level == "problem":

@@ -175,6 +175,21 @@ _TUNING = [
 ]  # fmt: skip
 _LOGIN = [
     click.option(
+        "--mysql-defaults-file", metavar="FILE",
+        help="A file such as ~/.my.cnf: what --mysql does not say of user, password, host and TLS.",
+    ),
+    click.option(
+        "--mysql-ssl-mode", metavar="MODE",
+        help="DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY.  "
+        "[default: PREFERRED; VERIFY_CA with an authority]",
+    ),
+    click.option(
+        "--mysql-ssl-ca", metavar="FILE", help="The certificates that sign MySQL's own.  [default: the system's]"
+    ),
+    click.option("--mysql-ssl-capath", metavar="DIR", help="A directory of such certificates (openssl rehash)."),
+    click.option("--mysql-ssl-cert", metavar="FILE", help="The client certificate for MySQL; needs --mysql-ssl-key."),
+    click.option("--mysql-ssl-key", metavar="FILE", help="The private key of --mysql-ssl-cert."),
+    click.option(
         "--mysql-server-public-key-path", metavar="FILE",
         help="MySQL's public key (its public_key.pem), for passwords without TLS.",
     ),

@@ -6,8 +6,13 @@ import re
 
 # The forms of `str(ServerUrl)`: they hold no password, and the text after them may contain an '@'.
 _HOST = r"(?:\[[^\s\[\]@]*\]|[^\s:/@\[\]]*):\d{1,5}"
-_SOCKET = r"(?<=unix://)(?:[^\s:/@]*@)?/[^\s:@?]*\?db=\d+"
-_OURS = rf"(?:{_SOCKET}|(?:[^\s:/@]*@)?{_HOST}(?:,{_HOST})*/[^\s:/@]*(?:/\d+)?(?:\?sentinel_user=[^\s:/@]*)?)(?!\S*@)"
+_SOCKET = (
+    r"(?<=unix://)(?:[^\s:/@]*@)?/[^\s:@?]*\?db=\d+"
+    r"|(?<=mysql://)(?:[^\s:/@]*@)?localhost/[^\s:/@?]*\?socket=/[^\s:@?]*"
+)
+_OURS = (
+    rf"(?:(?:{_SOCKET})|(?:[^\s:/@]*@)?{_HOST}(?:,{_HOST})*/[^\s:/@]*(?:/\d+)?(?:\?sentinel_user=[^\s:/@]*)?)(?!\S*@)"
+)
 # Help texts contain the word PASSWORD. A password may contain any character, so all up to the last '@' counts as one.
 _URL = re.compile(rf"(://|:/(?!/))(?!{_OURS})([^:]*?):(?!//\s|(?://[A-Z]*:)?PASSWORD@).*@", re.DOTALL)
 _NO_HOST = re.compile(r"(:/{1,2}[^\s:/@\[]*):(?!PASSWORD@|\d|\*\*\*@)\S+")  # the host is missing

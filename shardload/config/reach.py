@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shardload.config.addresses import parse_map
-from shardload.config.certificates import tls_context
+from shardload.config.certificates import redis_context
 from shardload.config.urls import TargetUrl, TlsRules
 from shardload.errors import SpecError
 
@@ -48,5 +48,5 @@ def with_reach(url: TargetUrl, flags: Mapping[str, Any], origins: Mapping[str, s
         if one in given and other not in given:
             raise SpecError(f"{origin(one)} needs {origin(other)}", "a certificate and its key belong together")
     rules = TlsRules(**{key.removeprefix("redis_"): flags[key] for key in given})
-    tls_context(rules, origins)
+    redis_context(rules, origins)
     return replace(url, tls=rules)

@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,12 +18,12 @@ from pydantic import Field, ValidationError
 from shardload.config import environment, rowset
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.config.forms import IDENTITY, FormSpec
-from shardload.config.keyfile import read_public_key
+from shardload.config.mysqlreach import NO_MYSQL, MysqlReach, with_mysql_reach
 from shardload.config.reach import with_reach
 from shardload.config.rowset import QUERY_NAME, RowSet, check_rowset
 from shardload.config.tomlfile import read_toml
-from shardload.config.urls import MYSQL_FORM, REDIS_FORM, PasswordRules, TargetUrl
-from shardload.config.values import AbsolutePath, AddressMap, Duration, Integer, Rate, Source, Target
+from shardload.config.urls import MYSQL_FORM, REDIS_FORM, TargetUrl
+from shardload.config.values import AbsolutePath, AddressMap, Duration, Integer, Rate, Target
 from shardload.errors import SpecError
 from shardload.model.jobname import JOB_NAME, JOB_NAME_WORDS
 from shardload.model.limits import (
@@ -42,13 +41,9 @@ _MOST_SHOWN = 80  # characters of a wrong value
 _SPELLED = {"shape": "as"}  # names that Python does not allow for a field
 
 
-class JobSpec(RowSet, FormSpec):
+class JobSpec(RowSet, FormSpec, MysqlReach):
     """All settings of one job. Frozen; unknown keys are refused. Durations are in seconds, rates in rows a second."""
 
-    mysql: Source
-    mysql_enable_cleartext_plugin: bool = False
-    mysql_get_server_public_key: bool = False
-    mysql_server_public_key_path: AbsolutePath | None = None
     redis: Target
     redis_cacert: AbsolutePath | None = None
     redis_cacertdir: AbsolutePath | None = None
@@ -118,6 +113,8 @@ def load(
         if value is not None:
             values[key], origins[key] = value, "--" + key.replace("_", "-")
     values.setdefault("state_dir", environment.default_state_dir(environ))
+    if values.get("mysql_defaults_file"):
+        values.setdefault("mysql", NO_MYSQL)
     if not needs_redis:
         values.setdefault("redis", NO_REDIS)
     if "job" not in values and isinstance(values.get("table", QUERY_NAME), str):
@@ -148,7 +145,7 @@ def load_stored(
     origins = {key: f"spec.json: {key}" for key in values}
     needed = stored.get("passwords", {})
     for key in ("mysql", "redis"):
-        if flags.get(key) is None and needed.get(key):
+        if flags.get(key) is None and needed.get(key) and flags.get(f"{key}_defaults_file") is None:
             again = environment.url_from_environment(key, environ)
             if not again:
                 raise SpecError(
@@ -175,12 +172,9 @@ def load_stored(
 
 def _with_files(spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
     """The spec whose URLs say all about how they are reached. SpecError if a key or a certificate cannot be read."""
-    key, file = None, spec.mysql_server_public_key_path
-    if file is not None:
-        key = read_public_key(file, origins["mysql_server_public_key_path"])
-    rules = PasswordRules(spec.mysql_enable_cleartext_plugin, spec.mysql_get_server_public_key, key)
+    mysql = with_mysql_reach(spec.mysql, dict(spec), origins)
     redis = spec.redis if spec.redis == NO_REDIS else with_reach(spec.redis, dict(spec), origins)
-    return spec.model_copy(update={"mysql": replace(spec.mysql, passwords=rules), "redis": redis})
+    return spec.model_copy(update={"mysql": mysql, "redis": redis})
 
 
 def _default_job_name(table: str) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from shardload.config.addresses import Address, parse_map
-from shardload.config.urls import SourceUrl, TargetUrl, parse_mysql, parse_redis
+from shardload.config.urls import SourceUrl, TargetUrl, parse_redis, read_mysql
 from shardload.model.limits import MOST_RATE_ROWS
 from shardload.model.names import read_name, read_names
 
@@ -95,6 +95,14 @@ def _check_path(value: object) -> object:
     return value
 
 
+def _at_home(path: Path) -> Path:
+    """The absolute path; a `~` in front is what a shell makes of it."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with a '~' of nobody") from None
+
+
 def _check_not_boolean(value: object) -> object:
     """pydantic takes true for 1 and false for 0; in a TOML file that is a mistake."""
     if isinstance(value, bool):
@@ -112,9 +120,8 @@ def _parse_map(value: object) -> object:
     return parse_map(value) if isinstance(value, str) else value
 
 
-_AsText = PlainSerializer(str)  # str() of a URL has no password
-Source = Annotated[SourceUrl, _url_parser(parse_mysql), _AsText]
-Target = Annotated[TargetUrl, _url_parser(parse_redis), _AsText]
+Source = Annotated[SourceUrl, _url_parser(read_mysql), PlainSerializer(SourceUrl.stored)]
+Target = Annotated[TargetUrl, _url_parser(parse_redis), PlainSerializer(str)]  # str() of a URL has no password
 AddressMap = Annotated[
     tuple[tuple[Address, Address], ...],
     BeforeValidator(_parse_map),
@@ -129,3 +136,4 @@ Rate = Annotated[
     BeforeValidator(lambda value: None if value == "off" else value),
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_check_path), AfterValidator(Path.absolute)]
+HomePath = Annotated[Path, BeforeValidator(_check_path), AfterValidator(_at_home)]

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from shardload import source
 from shardload.config import environment
+from shardload.config.mysqlreach import mysql_from_flags
 from shardload.config.reach import typed, with_reach
-from shardload.config.urls import PasswordRules, parse_mysql, parse_redis
+from shardload.config.urls import parse_redis
 from shardload.encoding import KeyTemplate, Payload, default_template, is_native_built, parse_template
 from shardload.errors import ShardloadError, SpecError, TargetError, TargetLost
 from shardload.files.ownfile import other_writers
@@ -32,7 +33,6 @@ from shardload.target import Needs, Target, TargetFacts, choose_for_target, open
 _SMALL_FREE_BYTES, _LEAST_FREE_BYTES = 100 * 2**20, 2**20  # a journal takes some 100 bytes a range
 _SYSTEMD = Path("/run/systemd/system")
 _FIRST_USER_UID = 1000  # logind's RemoveIPC concerns those above the system's own users
-_STRICT = PasswordRules()
 _NO_FLAGS: dict[str, Any] = {}
 
 
@@ -56,13 +56,12 @@ def examine(
     redis: str | None,
     table: str | None = None,
     key: str | None = None,
-    passwords: PasswordRules = _STRICT,
     reach: Mapping[str, Any] = _NO_FLAGS,
 ) -> Iterator[Finding]:
     """Check everything, one after the other. If neither a URL nor the environment names a server, it is left out.
 
-    `table` and the template `key` are those of a job to come; `reach` has the flags of TLS. SpecError if the template
-    is wrong.
+    `table` and the template `key` are those of a job to come; `reach` has the flags about the way to both servers.
+    SpecError if the template is wrong.
     """
     template = parse_template(key) if key else default_template(table, ["key"]) if table else None
     yield Finding("ok", "system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
@@ -71,18 +70,24 @@ def examine(
     yield _logout()
     yield from _state(state_dir)
     named = template.columns if template and key else ()
-    yield from _server("MySQL", mysql, lambda url: _mysql(url, passwords, table, named))
-    yield from _server("Redis", redis, lambda url: _redis(url, template, reach))
+    of_mysql = {key: value for key, value in reach.items() if key.startswith("mysql_")}
+    of_redis = {key: value for key, value in reach.items() if key not in of_mysql}
+    has_file = bool(of_mysql.get("mysql_defaults_file"))
+    yield from _server("MySQL", mysql, lambda url: _mysql(url, of_mysql, table, named), needs_url=not has_file)
+    yield from _server("Redis", redis, lambda url: _redis(url, template, of_redis))
 
 
-def _server(subject: str, flag: str | None, look_at: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
+def _server(
+    subject: str, flag: str | None, look_at: Callable[[str], Iterator[Finding]], *, needs_url: bool = True
+) -> Iterator[Finding]:
     name = subject.lower()
     try:
-        url = flag or environment.url_from_environment(name)
+        url = flag or environment.url_from_environment(name) or ""
     except SpecError as error:
         yield _failed(subject, error)
         return
-    yield from look_at(url) if url else [Finding("ok", subject, "not asked", f"give --{name} URL to examine it")]
+    is_named = url or not needs_url
+    yield from look_at(url) if is_named else [Finding("ok", subject, "not asked", f"give --{name} URL to examine it")]
 
 
 def _encoder() -> Finding:
@@ -182,15 +187,17 @@ def _jobs(state_dir: Path) -> Iterator[Finding]:
         yield Finding("warning", "jobs", f"belong to another user: {a_few_jobs(foreign)}", hint)
 
 
-def _mysql(text: str, passwords: PasswordRules, table: str | None, key_columns: Sequence[str]) -> Iterator[Finding]:
+def _mysql(text: str, reach: Mapping[str, Any], table: str | None, key_columns: Sequence[str]) -> Iterator[Finding]:
     try:
-        url = replace(parse_mysql(text), passwords=passwords)
+        url = mysql_from_flags(text or None, reach)
         connection = source.connect(url)
-    except (ValueError, ShardloadError) as error:
+    except ShardloadError as error:
         yield _failed("MySQL", error)
         return
     try:
-        yield Finding("ok", "MySQL", f"{url}: {source.server_version(connection)}")
+        yield Finding(
+            "ok", "MySQL", f"{url}: {source.server_version(connection)}{source.tls_in_words(connection, url.tls)}"
+        )
         tables = source.readable_tables(connection)
         if tables:
             yield Finding("ok", "MySQL rights", f"may SELECT from {tables:,} tables of {url.database}")

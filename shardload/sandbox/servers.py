@@ -104,10 +104,12 @@ class _Server:
 
 
 class MysqlServer(_Server):
-    """A MySQL or MariaDB with a database `app` and a user with all rights. Its settings prefer speed to durability."""
+    """A MySQL or MariaDB with a database `app` and a user with all rights. Its settings prefer speed to durability;
+    `options` are more of its command line."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
         super().__init__(directory)
+        self._options = list(options)
         self._program = find_program(MYSQL_PROGRAMS, "mariadb-server-core")
         self.url = SourceUrl(
             host="127.0.0.1", port=self.port, user="shardload", password=secrets.token_hex(12), database="app"
@@ -134,7 +136,7 @@ class MysqlServer(_Server):
                 f"--secure-file-priv={self.directory}", "--loose-mysqlx=OFF",
                 "--skip-name-resolve", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",
                 "--innodb-doublewrite=0", "--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M",
-                "--max-allowed-packet=256M", "--max-connections=200",
+                "--max-allowed-packet=256M", "--max-connections=200", *self._options,
             ],
             self._answers,
         )  # fmt: skip

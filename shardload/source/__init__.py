@@ -18,6 +18,7 @@ from shardload.source.keys import quoted
 from shardload.source.keyspace import TableKeys
 from shardload.source.query import check_time_zone, check_where, describe_query, split_query
 from shardload.source.rows import Values, rows_of
+from shardload.source.secured import tls_in_words
 from shardload.source.select import Selection
 from shardload.source.stream import RangeStream
 from shardload.source.table import Column, Index, Table, check_readable, describe, readable_tables
@@ -51,4 +52,5 @@ __all__ = [
     "rows_of",
     "server_version",
     "split_query",
+    "tls_in_words",
 ]

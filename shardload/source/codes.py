@@ -12,7 +12,8 @@ from shardload.errors import SourceBusy, SourceDenied, SourceError, SourceFull, 
 from shardload.model.printable import bounded
 
 MOST_TEXT = 500  # characters; MySQL's own texts have at most 512 bytes
-GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED = 2012, 2027, 2059, 2061  # login.py raises these too
+# login.py raises these too
+NO_SERVER, GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED, ACCESS_DENIED = 2002, 2012, 2027, 2059, 2061, 1045
 
 _FULL = {1040, 1203, 1226}  # too many connections: in all, of this user, in this hour
 # The server answers that it cannot do this now. No row is at fault, and waiting helps.

@@ -9,9 +9,10 @@ from pymysql.connections import Connection
 from pymysql.err import MySQLError
 
 from shardload.config.urls import SourceUrl
-from shardload.errors import SourceError, SourceLost, Translation
+from shardload.errors import SourceDenied, SourceError, SourceLost, Translation
 from shardload.source.codes import raise_for_code
-from shardload.source.login import CheckedConnection
+from shardload.source.login import CheckedConnection, LoginRefused
+from shardload.source.secured import context_for
 from shardload.source.session import set_variables
 
 CONNECT_TIMEOUT_S = 10
@@ -36,6 +37,10 @@ def _log_in(url: SourceUrl, *, autocommit: bool, timeout_s: int) -> Connection[A
     with translated(f"cannot connect to {url}"):
         connection = CheckedConnection(
             url.passwords,
+            url.tls,
+            said_in="--mysql-defaults-file" if "password" in url.from_file else "--mysql",
+            context=context_for(url),
+            unix_socket=url.socket or None,
             host=url.host,
             port=url.port,
             user=url.user,
@@ -96,6 +101,8 @@ class translated(Translation):  # noqa: N801 - a context manager, named as conte
 
     def raise_ours(self, error: BaseException) -> None:
         """Raise the matching error of ours; return if it is neither pymysql's nor the socket's."""
+        if isinstance(error, LoginRefused):
+            raise SourceDenied(f"{self.operation}: {error.args[1]}", error.hint) from error
         if isinstance(error, MySQLError):
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             text = str(error.args[1]) if len(error.args) > 1 else str(error)

@@ -1,7 +1,7 @@
 """PyMySQL's connection with three checks: how the password is sent, whether MySQL answers, and how long answers are.
 
-TLS counts as private, although no certificate is checked; MySQL's own clients do the same by default. An answer that is
-not MySQL's protocol becomes an error of PyMySQL with a code that `codes.py` knows.
+TLS counts as private, also where no certificate is checked; MySQL's own clients do the same by default. An answer that
+is not MySQL's protocol becomes an error of PyMySQL with a code that `codes.py` knows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 from pymysql.err import MySQLError, OperationalError
 
-from shardload.config.urls import PasswordRules
+from shardload.config.urls import PasswordRules, SourceTls
 from shardload.errors import ShardloadError
-from shardload.source.codes import GREETING, LOGIN_REFUSED, MALFORMED, PLUGIN_UNKNOWN
+from shardload.source.codes import ACCESS_DENIED, GREETING, LOGIN_REFUSED, MALFORMED, NO_SERVER, PLUGIN_UNKNOWN
+from shardload.source.secured import NO_TLS, also_at_denied, why_tls_failed
 
 _MOST_LOGIN_BYTES = 1 << 16  # a greeting has about 100 bytes, a public key 500, an error text 512
 _MOST_ANSWER_BYTES = 1 << 24  # more than 4096 columns with long comments need
@@ -39,34 +41,57 @@ class LoginError(OperationalError):
         self.hint = hint
 
 
+class LoginRefused(LoginError):
+    """TLS or a socket is not as it has to be: trying again will not help. It has no code that a person may look up."""
+
+    def __init__(self, text: str, hint: str) -> None:
+        super().__init__(LOGIN_REFUSED, text, hint)
+
+
 class CheckedConnection(Connection):
-    """A connection that sends the password only as `rules` allow. It raises OSError or PyMySQL's errors with a code."""
+    """A connection over TLS as `tls` demands, that sends the password only as `rules` allow. It raises OSError or
+    PyMySQL's errors with a code."""
 
     _received_bytes = 0  # since the last command
     _most_bytes = _MOST_LOGIN_BYTES
     _sent_key: bytes | None = None
     _wanted_plugin = ""
+    _shows_certificate = False  # true while MySQL may still refuse it
 
-    def __init__(self, rules: PasswordRules, **options: Any) -> None:
-        self._rules = rules
-        super().__init__(**options)
+    def __init__(
+        self,
+        rules: PasswordRules,
+        tls: SourceTls,
+        *,
+        said_in: str,
+        context: ssl.SSLContext | None = None,
+        **options: Any,
+    ) -> None:
+        """`said_in` is the flag that says user and password. `context` is for TLS; without one there is none."""
+        self._rules, self._tls = rules, tls
+        self._said_in = said_in
+        self._context = context
+        super().__init__(ssl_disabled=context is None, **options)
 
-    def _create_ssl_ctx(self, _options: dict[str, Any]) -> ssl.SSLContext:
-        """The context for TLS, which PyMySQL uses if the server offers it. No certificate is checked.
-
-        PyMySQL's own context would load all certificates that the system trusts, which takes longer than the login.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
+    def _create_ssl_ctx(self, _options: Any) -> ssl.SSLContext:
+        """The context for TLS. PyMySQL's own would load all certificates that the system trusts, which takes longer
+        than the login."""
+        assert self._context is not None
+        return self._context
 
     # ---- does MySQL answer
 
     def connect(self, sock: Any = None) -> None:
         """Read the greeting, log in, and send the first statements."""
+        raw: Any = self
         with self._understood("the answer to the login"):
-            super().connect(sock)
+            try:
+                super().connect(sock)
+            except OperationalError as error:
+                cause = getattr(error, "original_exception", None)
+                if not raw.unix_socket or not isinstance(cause, OSError):
+                    raise
+                raise _no_socket(cause) from error
 
     def _get_server_information(self) -> None:
         """Read MySQL's greeting. A server of another kind sends something else, or waits for the client to begin."""
@@ -86,6 +111,37 @@ class CheckedConnection(Connection):
                 raise
             raise _no_greeting(first, error, self.connect_timeout) from error
         raw._sock.settimeout(raw._read_timeout)
+
+    def _request_authentication(self) -> None:
+        """Begin TLS, and log in."""
+        raw: Any = self
+        if self._tls.is_required and not raw.server_capabilities & CLIENT.SSL:
+            raise LoginRefused(f"MySQL offers no TLS, and the ssl-mode is {self._tls.mode}", NO_TLS)
+        self._shows_certificate = self._tls.cert is not None
+        try:
+            super()._request_authentication()  # type: ignore[misc]  # not in the stubs
+            self._shows_certificate = False
+        except (MySQLError, OSError) as error:
+            if why := why_tls_failed(error):
+                raise LoginRefused(*why) from error
+            if not isinstance(error, MySQLError) or error.args[0] != ACCESS_DENIED:
+                raise
+            is_secure = isinstance(raw._sock, ssl.SSLSocket)
+            hint = f"check user and password in {self._said_in}" + also_at_denied(self._tls, is_secure=is_secure)
+            raise LoginError(ACCESS_DENIED, str(error.args[1]), hint) from error
+
+    def _write_bytes(self, data: bytes) -> None:
+        """Send bytes. If MySQL closed the connection, it may have said before why it does not like our certificate."""
+        raw: Any = self
+        opened = raw._sock
+        if self._shows_certificate and isinstance(opened, ssl.SSLSocket):
+            try:
+                opened.sendall(data)
+            except (ssl.SSLError, ConnectionError):
+                opened.recv(1)  # raises OpenSSL's error for what MySQL has said
+                raise
+            return
+        super()._write_bytes(data)  # type: ignore[misc]  # not in the stubs
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         """Send the first statement after the login."""
@@ -173,6 +229,18 @@ class CheckedConnection(Connection):
             raise OperationalError(MALFORMED, f"an answer of more than {self._most_bytes // 1024:,} KiB")
         received: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]  # not in the stubs
         return received
+
+
+def _no_socket(error: OSError) -> LoginError:
+    """The error for a unix socket that cannot be opened."""
+    if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+        text = "there is no such socket" if isinstance(error, FileNotFoundError) else "nobody listens there"
+        return LoginError(
+            NO_SERVER, text, "check that MySQL runs, and that socket= in --mysql has the path of its socket"
+        )
+    if isinstance(error, PermissionError):
+        return LoginRefused(f"{error.strerror}", "let this user enter the socket's directory and write to the socket")
+    return LoginError(NO_SERVER, str(error), "check the path after socket= in --mysql")
 
 
 def _no_greeting(first: bytes, error: Exception, timeout_s: float | None) -> OperationalError:

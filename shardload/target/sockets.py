@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import hiredis
 
-from shardload.config.certificates import tls_context
+from shardload.config.certificates import redis_context
 from shardload.config.urls import TargetUrl
 from shardload.errors import SpecError, TargetDenied, TargetError, TargetLost, Translation
 from shardload.target.certificates import NO_TLS, error_from_tls
@@ -150,7 +150,7 @@ def _open_unix(path: str, operation: str, timeout_s: float) -> socket.socket:
 def _context(url: TargetUrl, operation: str) -> ssl.SSLContext:
     assert url.tls is not None
     try:
-        return tls_context(url.tls)
+        return redis_context(url.tls)
     except SpecError as error:  # the files were there when the job began
         raise TargetDenied(f"{operation}: {error.message}", error.hint) from error
 

@@ -21,7 +21,9 @@ from tests.containers.engine import LABEL, docker, run, wait_until
 SQL = [  # types as a server writes them, estimates, names, keys, logins over TLS, the synthetic users
     "tests/integration/test_source.py",
     "tests/integration/test_edge_tables.py",
+    "tests/integration/test_login_plugins.py",
     "tests/integration/test_seed.py",
+    "tests/integration/test_types.py",
     "tests/e2e/test_refused.py",
 ]
 REPLIES = [  # what a Redis tells of itself, what it refuses, RESTORE of every layout
@@ -29,6 +31,7 @@ REPLIES = [  # what a Redis tells of itself, what it refuses, RESTORE of every l
     "tests/integration/test_restore.py",
 ]
 A_JOB = ["tests/e2e/test_run.py"]
+PLUGINS = ["tests/integration/test_login_plugins.py"]  # MariaDB's are in a package that the sandbox does not need
 PASSWORD = "pass/word of @ll:"  # what has to be encoded in a URL
 ENCODED = "pass%2Fword%20of%20%40ll%3A"
 _LABELS = {LABEL: ""}
@@ -86,7 +89,8 @@ def version_of_redis(server: RedisContainer) -> str:
     [
         ("MYSQL_IMAGE", "REDIS_IMAGE", r"[89]\..* Redis 8", [*SQL, *REPLIES, *A_JOB]),
         ("MYSQL_IMAGE", "VALKEY_IMAGE", r"[89]\..* Valkey [89]", [*REPLIES, *A_JOB]),  # MySQL had its turn
-        ("MARIADB_IMAGE", "REDIS7_IMAGE", r".*MariaDB.* Redis 7", A_JOB),  # the sandbox's makes, by the network
+        # the sandbox's makes, by the network
+        ("MARIADB_IMAGE", "REDIS7_IMAGE", r".*MariaDB.* Redis 7", [*PLUGINS, *A_JOB]),
     ],
     ids=["MySQL, Redis 8", "MySQL, Valkey", "MariaDB, Redis 7"],
 )

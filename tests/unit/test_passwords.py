@@ -26,6 +26,7 @@ SECRET = "hunter2"
         ("redis://:hunter2", "redis://:***"),
         ("jdbc:mysql://h/d?user=u&password=hunter2&ssl=1", "jdbc:mysql://h/d?user=u&password=***&ssl=1"),
         ("unix://u:hunter2@/r.sock?db=0", "unix://u:***@/r.sock?db=0"),
+        ("mysql://u:hunter2@localhost/d?socket=/r.sock", "mysql://u:***@localhost/d?socket=/r.sock"),
         ("unix:///r.sock?db=0&password=hunter2", "unix:///r.sock?db=0&password=***"),
         (
             "redis+sentinel://u:hunter2@a:1,b/m/0?sentinel_user=s&sentinel_password=hunter2",
@@ -52,6 +53,7 @@ def test_a_password_is_hidden(text: str, shown: str) -> None:
         "rediss+cluster://u@a:1,[::1]:2/0 to mysql://u@h:3306/app: ask me@example.org",
         "redis+sentinel://u@a:1,b:2/my%40master/0?sentinel_user=s: ask me@example.org",
         "unix://u@/run/a%40b.sock?db=0: ask me@example.org",
+        "mysql://u@localhost/d?socket=/run/my.sock: ask me@example.org",
         f"starts with mariadb://, another program's form; write {MYSQL_FORM}",
     ],
 )

@@ -15,6 +15,7 @@ from shardload.config.addresses import parse_address, parse_map
 from shardload.config.redisurl import CLUSTER_FORM, SENTINEL_FORM, SOCKET_FORM
 from shardload.config.urls import (
     MYSQL_FORM,
+    MYSQL_SOCKET_FORM,
     REDIS_FORM,
     REDIS_FORMS,
     Address,
@@ -25,17 +26,22 @@ from shardload.config.urls import (
     add_password,
     parse_mysql,
     parse_redis,
+    read_mysql,
 )
 
 SECRET = "hunter2"
 
-MYSQL_TAIL = f"has text after '?' or '#', which is not supported (write '%23' for '#'); write {MYSQL_FORM}"
+MYSQL_TAIL = f"has text after '#', which means nothing (write '%23' for '#'); write {MYSQL_FORM}"
+MYSQL_QUERY = (
+    f"has something after '?' that is not socket= (write '%3F' for '?'); write {MYSQL_FORM} or {MYSQL_SOCKET_FORM}"
+)
+MYSQL_TWO = f"names a host and a socket; write {MYSQL_FORM} or {MYSQL_SOCKET_FORM}"
+MYSQL_PATH = f"names no absolute path of a socket; write {MYSQL_SOCKET_FORM}"
 MYSQL_CODE = f"cannot be understood (percent-encode special characters); write {MYSQL_FORM}"
 MYSQL_NUMBER = f"has a port that is not a number from 1 to 65535; write {MYSQL_FORM}"
 MYSQL_SLASH = f"has more than one '/' after the host (write '%2F' inside a name); write {MYSQL_FORM}"
-REDIS_TAIL, REDIS_NUMBER, REDIS_SLASH = (
-    text.replace(MYSQL_FORM, REDIS_FORM) for text in (MYSQL_TAIL, MYSQL_NUMBER, MYSQL_SLASH)
-)
+REDIS_NUMBER, REDIS_SLASH = (text.replace(MYSQL_FORM, REDIS_FORM) for text in (MYSQL_NUMBER, MYSQL_SLASH))
+REDIS_TAIL = f"has text after '?' or '#', which is not supported (write '%23' for '#'); write {REDIS_FORM}"
 REDIS_DATABASE = f"has a database that is not a number; write {REDIS_FORM}"
 REDIS_HOST = f"names no host; write {REDIS_FORM}"
 SOCKET_QUERY = (
@@ -59,6 +65,9 @@ SENTINEL_MASTER = f"names no master; write {SENTINEL_FORM}"
         ("mysql://u:p@[2001:db8::2]:3310/d", SourceUrl("2001:db8::2", 3310, "u", "p", "d")),
         ("mysql://u:a:b@h/d", SourceUrl("h", 3306, "u", "a:b", "d")),
         ("mysql://u:p@h:65535/d", SourceUrl("h", 65535, "u", "p", "d")),
+        ("mysql://u:p@localhost/d?socket=/r/my.sock", SourceUrl("localhost", 0, "u", "p", "d", socket="/r/my.sock")),
+        ("mysql://u@/d?socket=/run/my.sock", SourceUrl("localhost", 0, "u", None, "d", socket="/run/my.sock")),
+        ("mysql://u@/d?socket=%2Fa%20b%2Fc%3Fd", SourceUrl("localhost", 0, "u", None, "d", socket="/a b/c?d")),
     ],
 )  # fmt: skip
 def test_mysql_urls(text: str, url: SourceUrl) -> None:
@@ -138,7 +147,7 @@ def test_redis_urls(text: str, url: TargetUrl) -> None:
         ("jdbc:oracle://u:hunter2@h/d", f"starts with jdbc:oracle:// where mysql:// is needed; write {MYSQL_FORM}"),
         ("pgsql+x://u:hunter2@h/d", f"starts with pgsql+x:// where mysql:// is needed; write {MYSQL_FORM}"),
         ("u:hunter2@h://d", f"does not start with mysql://; write {MYSQL_FORM}"),
-        ("unix://hunter2", f"asks for a unix socket (unix://), which is not supported yet; write {MYSQL_FORM}"),
+        ("unix://hunter2", f"starts with unix://, Redis's form for a unix socket; write {MYSQL_SOCKET_FORM}"),
         ("mysql://u:hunter2@h", f"names no database; write {MYSQL_FORM}"),
         ("mysql://u:hunter2@h/", f"names no database; write {MYSQL_FORM}"),
         ("mysql://h/d", f"names no user; write {MYSQL_FORM}"),
@@ -151,7 +160,13 @@ def test_redis_urls(text: str, url: TargetUrl) -> None:
         ("mysql://u@h:hunter2/d", MYSQL_NUMBER),
         ("mysql://u:hunter2/d@h/d", None),
         ("mysql://u:hun#hunter2@h/d", MYSQL_TAIL),
-        ("mysql://u:p@h/d?ssl=hunter2", MYSQL_TAIL),
+        ("mysql://u:p@h/d?ssl=hunter2", MYSQL_QUERY),
+        ("mysql://u:p?hunter2@h/d", MYSQL_QUERY),
+        ("mysql://u:p@/d?socket=/s&ssl=hunter2", MYSQL_QUERY),
+        ("mysql://u:p@/d?socket=hunter2", MYSQL_PATH),
+        ("mysql://u:p@/d?socket=/hunter2%00", MYSQL_PATH),
+        ("mysql://u:hunter2@h/d?socket=/s", MYSQL_TWO),
+        ("mysql://u:hunter2@localhost:3306/d?socket=/s", MYSQL_TWO),
         ("mysql://u:hunter2@[::1/d", MYSQL_CODE),
         ("mysql://u:hunter2%FF@h/d", MYSQL_CODE),
         ("mysql://u:p@h/%FFhunter2", MYSQL_CODE),
@@ -246,6 +261,10 @@ def test_no_message_contains_a_password(parse: Callable[[str], ServerUrl], befor
     [
         (SourceUrl("h", 3306, "u", SECRET, "d"), "mysql://u@h:3306/d"),
         (SourceUrl("::1", 3310, "ü@", SECRET, "a/b"), "mysql://%C3%BC%40@[::1]:3310/a%2Fb"),
+        (
+            SourceUrl("localhost", 0, "u", SECRET, "d", socket="/a b/@?"),
+            "mysql://u@localhost/d?socket=/a%20b/%40%3F",
+        ),
         (TargetUrl("h", 6379, "", SECRET, "0"), "redis://h:6379/0"),
         (TargetUrl("h", 1, "u", SECRET, "2"), "redis://u@h:1/2"),
         (TargetUrl("h", 1, "u", SECRET, "2", tls=TlsRules()), "rediss://u@h:1/2"),
@@ -275,6 +294,24 @@ def test_a_written_url_is_parsed_again(user: str, password: str | None, database
     """A URL that is written with its password and parsed again is the same, whatever characters it has."""
     url = SourceUrl("db.example", port, user, password, database)
     assert parse_mysql(url.with_password()) == url
+    url = replace(url, host="localhost", port=0, socket="/" + user.replace("\0", ""))
+    assert parse_mysql(url.with_password()) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("mysql:///d", SourceUrl("", 0, "", None, "d")),
+        ("mysql://", SourceUrl("", 0, "", None, "")),
+        ("mysql://h", SourceUrl("h", 0, "", None, "")),
+        ("mysql://u@:1/d", SourceUrl("", 1, "u", None, "d")),
+        ("mysql://:p@/", SourceUrl("", 0, "", "p", "")),
+    ],
+)
+def test_a_url_that_a_file_completes(text: str, url: SourceUrl) -> None:
+    """Any part may be missing, and is shown so."""
+    assert read_mysql(text) == url
+    assert read_mysql(url.with_password()) == url
 
 
 hosts = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,8}", fullmatch=True) | st.ip_addresses(v=6).map(str)

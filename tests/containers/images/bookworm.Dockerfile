@@ -21,7 +21,9 @@ WORKDIR /home/somebody
 FROM ${BASE} AS mariadb
 RUN useradd --system --uid 999 --no-create-home mysql && install -d -o mysql -g mysql /var/lib/mysql /run/mysqld /docker-entrypoint-initdb.d \
     && apt-get update && apt-get install --yes --no-install-recommends mariadb-server-core mariadb-client-core \
-    && rm -rf /var/lib/apt/lists/*
+    && cd /tmp && apt-get download mariadb-server && dpkg-deb --extract mariadb-server_*.deb whole \
+    && install -D -t /usr/lib/mysql/plugin whole/usr/lib/mysql/plugin/auth_ed25519.so \
+    && rm -rf /tmp/* /var/lib/apt/lists/*
 COPY mysql-entrypoint /usr/local/bin/docker-entrypoint.sh
 COPY mariadb-healthcheck /usr/local/bin/healthcheck.sh
 VOLUME /var/lib/mysql
