@@ -13,7 +13,7 @@ from enum import Enum
 _FLOAT_BYTES = frozenset(b"0123456789+-.eE")
 _MOST_FLOAT_BYTES = 40  # of a text; MySQL's longest double has fewer
 _MOST_FLOAT = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
-_MOST_WHOLE = 1e15  # MySQL, too, writes larger numbers with an exponent
+_LEAST_EXPONENT = 15  # MySQL, too, writes numbers from 10**15 on with one
 _LEAST_PRECISION, _MOST_PRECISION = 6, 9  # nine digits tell all numbers of type FLOAT apart
 UUID_BYTES = 16
 
@@ -50,7 +50,7 @@ def converted(value: bytes, conversion: Conversion) -> bytes:
 def shortest_float(text: bytes) -> bytes:
     """The shortest text that gives the same FLOAT as `text` does, written as MySQL writes one (`1e20`, `1e-5`).
 
-    A whole number below 10**15 has all its digits. A text that is no number of this type stays as it is.
+    A number below 10**15 has no exponent, but zeros. A text that is no number of this type stays as it is.
     """
     if len(text) > _MOST_FLOAT_BYTES or not _FLOAT_BYTES.issuperset(text):
         return text
@@ -61,13 +61,14 @@ def shortest_float(text: bytes) -> bytes:
     if not abs(value) <= _MOST_FLOAT:
         return text
     single = _single(value)
-    if abs(single) < _MOST_WHOLE and single == int(single):
-        return b"%.0f" % single
     for precision in range(_LEAST_PRECISION, _MOST_PRECISION + 1):
         shown = b"%.*g" % (precision, single)
         if precision == _MOST_PRECISION or _single(float(shown)) == single:
             break
     mantissa, mark, exponent = shown.partition(b"e")
+    if mark and 0 <= int(exponent) < _LEAST_EXPONENT:
+        sign, digits = (b"-", mantissa[1:]) if single < 0 else (b"", mantissa)
+        return sign + digits.replace(b".", b"").ljust(int(exponent) + 1, b"0")
     return b"%be%d" % (mantissa, int(exponent)) if mark else mantissa
 
 

@@ -88,7 +88,8 @@ LOOKUPS = st.lists(st.builds(Lookup, TEXTS, TEXTS), max_size=2).map(tuple)
 FLOATS = st.one_of(
     st.floats(width=32, allow_nan=False).map(lambda number: repr(number).encode()),
     st.sampled_from(b"0|-0|-0.0|1e20|1.5e-7|340282346638528860000000000000000000000|3.4028236e38|1e999|1e|e1|1e+|-|.|"
-                    b"1.1.1|--1|1e-400|16777217|0.1|1_0|nan|inf| 1|1e5 |9e9|1234567|0.0001|0.00001|1e16".split(b"|")),
+                    b"1.1.1|--1|1e-400|16777217|0.1|1_0|nan|inf| 1|1e5 |9e9|1234567|0.0001|0.00001|1e16|"
+                    b"0.00011490920587675646|1.1674979581036527e-11|-123456792|299999995297792|-3e14".split(b"|")),
 )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ cdef enum:
     UUID_BYTES = 16
     MOST_FLOAT_BYTES = 40
     MOST_TIME_DIGITS = 18
+    LEAST_EXPONENT = 15
     CONVERTED_OVERHEAD = 64  # bytes
 
-cdef double MOST_WHOLE = 1e15
 cdef const uint8_t *HEX_DIGITS = b"0123456789abcdef"
 cdef const uint8_t *BASE64_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -87,17 +87,11 @@ cdef uint8_t *put_float(uint8_t *out, const Value *value) except NULL:
     cdef double number
     cdef float single
     cdef int precision
-    cdef bint is_whole
     cdef char *shown = NULL
-    cdef const char *at
     if not parse_double(value.data, value.size, &number) or not (-FLT_MAX <= number <= FLT_MAX):
         return put(out, value.data, value.size)
     single = <float>number
-    is_whole = -MOST_WHOLE < single < MOST_WHOLE and single == <float><int64_t>single
     for precision in range(6, 10):
-        if is_whole:
-            shown = PyOS_double_to_string(single, 102, 0, 0, NULL)  # %.0f
-            break
         shown = PyOS_double_to_string(single, 103, precision, 0, NULL)  # %g
         if precision == 9:
             break
@@ -108,19 +102,49 @@ cdef uint8_t *put_float(uint8_t *out, const Value *value) except NULL:
         if <float>number == single:
             break
         PyMem_Free(shown)
-    at = shown
-    while at[0]:
-        out[0] = at[0]
-        out += 1
-        at += 1
-        if out[-1] == 101:  # e: MySQL writes exponents without a plus and without zeros in front
-            if at[0] == 45:
-                out[0] = 45
-                out += 1
-            at += 1
-            while at[0] == 48:
-                at += 1
+    out = put_shown(out, shown)
     PyMem_Free(shown)
+    return out
+
+
+cdef uint8_t *put_shown(uint8_t *out, const char *shown) noexcept nogil:
+    """Write a number as C's %g shows it, with an exponent as MySQL has it: only from 10**15 on, without a plus."""
+    cdef const char *at = shown
+    cdef uint8_t *start
+    cdef int exponent = 0
+    while at[0] and at[0] != 101:
+        at += 1
+    if at[0] and at[1] == 43:  # e+
+        exponent = 10 * (at[2] - 48) + at[3] - 48
+    if 0 < exponent < LEAST_EXPONENT:
+        if shown[0] == 45:
+            out[0] = 45
+            out += 1
+            shown += 1
+        start = out
+        while shown != at:
+            if shown[0] != 46:
+                out[0] = shown[0]
+                out += 1
+            shown += 1
+        while out - start <= exponent:
+            out[0] = 48
+            out += 1
+        return out
+    out = put(out, <const uint8_t *>shown, at - shown)
+    if at[0]:
+        out[0] = 101
+        out += 1
+        if at[1] == 45:
+            out[0] = 45
+            out += 1
+        at += 2
+        while at[0] == 48:
+            at += 1
+        while at[0]:
+            out[0] = at[0]
+            out += 1
+            at += 1
     return out
 
 
