@@ -33,7 +33,9 @@ _SERVERS = [
 ]  # fmt: skip
 _TABLE = click.option("--table", metavar="NAME", help="The table to import.")
 _KEY = click.option(
-    "--key", metavar="TEMPLATE", help="The Redis key: columns as {id}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]"
+    "--key",
+    metavar="TEMPLATE",
+    help="The Redis key: columns as {id} or {id|hex}, a brace as {{.  [default: TABLE:{PRIMARY KEY}]",
 )
 
 

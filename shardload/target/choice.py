@@ -127,8 +127,14 @@ def choose_payload(
 def _try_set(connection: TargetConnection, scratch_key: bytes, needs: Needs) -> None:
     """Write, read and remove a string. TargetError if that does not work."""
     value = b"probe"
-    expiry = needs.scratch_expiry()
-    answer = connection.call_packed(set_command(scratch_key, value, expiry, keeps=needs.keeps), "SET")
+    command = set_command(scratch_key, value, needs.scratch_expiry(), keeps=needs.keeps)
+    try:
+        answer = connection.call_packed(command, "SET")
+    except TargetError as error:
+        if needs.dated and "syntax error" in error.message:
+            hint = "--ttl-column writes strings with SET ... PXAT, which Redis has since 6.2"
+            raise TargetError(error.message, hint) from None
+        raise
     if (answer, connection.call("GET", scratch_key)) != (b"OK", value):
         raise TargetError("Redis gives wrong answers to SET or GET", NO_REDIS)
     connection.call("DEL", scratch_key)

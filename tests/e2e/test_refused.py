@@ -67,7 +67,7 @@ def small(world: World) -> str:
         (["--workers", "many"], 2, ["--workers", "integer"]),
         (["--range-rows", "0"], 2, ["--range-rows"]),
         (["--ttl-jitter", "10%"], 2, ["--ttl-jitter", "needs a ttl"]),
-        (["--null", "maybe"], 2, ["--null", "'omit' or 'empty'"]),
+        (["--null", "maybe"], 2, ["--null", "'omit', 'empty' or 'null'"]),
         (["--give-up-after", "soon"], 2, ["--give-up-after", "5m"]),
         (["--job", "../x"], 2, ["--job", "letters"]),
         (["--progress", "loud"], 2, ["--progress"]),
