@@ -13,7 +13,8 @@ from shardload.model.printable import bounded
 
 MOST_TEXT = 500  # characters; MySQL's own texts have at most 512 bytes
 # login.py raises these too
-NO_SERVER, GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED, ACCESS_DENIED = 2002, 2012, 2027, 2059, 2061, 1045
+ACCESS_DENIED, TLS_NEEDED = 1045, 3159
+NO_SERVER, GREETING, MALFORMED, PLUGIN_UNKNOWN, LOGIN_REFUSED = 2002, 2012, 2027, 2059, 2061
 
 _FULL = {1040, 1203, 1226}  # too many connections: in all, of this user, in this hour
 # The server answers that it cannot do this now. No row is at fault, and waiting helps.
@@ -39,7 +40,7 @@ _WRONG_SPEC = {1049, 1054, 1102, 1103, 1109, 1146, 1166, 1176, 1356}  # no such 
 _DENIED = {
     1044, 1045, 1142, 1143, 1227, 1449, 1698,  # rights and passwords
     1130, 1820, 1862, 3118, 3955, 4151,  # hosts, expired passwords, locked accounts
-    1251, 1275, 1524, 2049, 3159, PLUGIN_UNKNOWN, LOGIN_REFUSED,  # ways to log in
+    1251, 1275, 1524, 2049, TLS_NEEDED, PLUGIN_UNKNOWN, LOGIN_REFUSED,  # ways to log in
 }  # fmt: skip
 
 _REACH = "check that MySQL runs and that host and port in --mysql are right"
@@ -63,7 +64,7 @@ _HINTS = {
     1290: _READ_ONLY, 1792: _READ_ONLY, 1836: _READ_ONLY, 1874: _READ_ONLY,
     1698: "check user and password in --mysql",
     3032: "wait until MySQL's offline_mode is off, or name another server in --mysql",
-    3159: "MySQL requires TLS but does not offer it: give it a certificate",
+    TLS_NEEDED: "MySQL requires TLS but does not offer it: give it a certificate",
     9001: _HOSTGROUP, 9002: _HOSTGROUP,
     9501: "the proxy has no free connection: use fewer --workers, or raise its limit",
 }  # fmt: skip

@@ -19,7 +19,15 @@ from pymysql.err import MySQLError, OperationalError
 
 from shardload.config.urls import PasswordRules, SourceTls
 from shardload.errors import ShardloadError
-from shardload.source.codes import ACCESS_DENIED, GREETING, LOGIN_REFUSED, MALFORMED, NO_SERVER, PLUGIN_UNKNOWN
+from shardload.source.codes import (
+    ACCESS_DENIED,
+    GREETING,
+    LOGIN_REFUSED,
+    MALFORMED,
+    NO_SERVER,
+    PLUGIN_UNKNOWN,
+    TLS_NEEDED,
+)
 from shardload.source.secured import NO_TLS, also_at_denied, why_tls_failed
 
 _MOST_LOGIN_BYTES = 1 << 16  # a greeting has about 100 bytes, a public key 500, an error text 512
@@ -124,11 +132,20 @@ class CheckedConnection(Connection):
         except (MySQLError, OSError) as error:
             if why := why_tls_failed(error):
                 raise LoginRefused(*why) from error
-            if not isinstance(error, MySQLError) or error.args[0] != ACCESS_DENIED:
-                raise
-            is_secure = isinstance(raw._sock, ssl.SSLSocket)
-            hint = f"check user and password in {self._said_in}" + also_at_denied(self._tls, is_secure=is_secure)
-            raise LoginError(ACCESS_DENIED, str(error.args[1]), hint) from error
+            if hint := self._what_to_do(error):
+                raise LoginError(error.args[0], str(error.args[1]), hint) from error
+            raise
+
+    def _what_to_do(self, error: Exception) -> str:
+        """A hint for an error of the login that depends on how it was tried; else empty."""
+        code = error.args[0] if isinstance(error, MySQLError) else 0
+        if code == TLS_NEEDED and self._tls.mode == "DISABLED":
+            return "choose another --mysql-ssl-mode"
+        if code != ACCESS_DENIED:
+            return ""
+        raw: Any = self
+        is_secure = isinstance(raw._sock, ssl.SSLSocket)
+        return f"check user and password in {self._said_in}" + also_at_denied(self._tls, is_secure=is_secure)
 
     def _write_bytes(self, data: bytes) -> None:
         """Send bytes. If MySQL closed the connection, it may have said before why it does not like our certificate."""

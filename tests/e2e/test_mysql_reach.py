@@ -233,6 +233,20 @@ def test_doctor_tells_of_tls(secured: World, tls: TlsMysql) -> None:
         assert line.endswith(told) or told == "MariaDB-0"
 
 
+def test_doctor_and_plan_with_a_defaults_file(secured: World, tls: TlsMysql, tmp_path: Path) -> None:
+    """Without a URL: the file says it all. A wrong password is said to be the file's."""
+    lines = ["user=open", "host=127.0.0.1", f"port={tls.port}", "database=app"]
+    file = my_cnf(tmp_path, *lines, f"password={SECRET}")
+    for command in ("doctor", "plan"):
+        done = secured.run(command, "--table", "user", "--mysql-defaults-file", file, SHARDLOAD_MYSQL_URL="")
+        assert done.code == 0, done.out + done.err
+        assert f"mysql://open@127.0.0.1:{tls.port}/app" in done.out
+        assert SECRET not in done.out
+    my_cnf(tmp_path, *lines, "password=wrong")
+    done = secured.run("plan", "--table", "user", "--mysql-defaults-file", file, SHARDLOAD_MYSQL_URL="")
+    assert_one_line(done, 3, "Access denied", "check user and password in --mysql-defaults-file")
+
+
 def test_settings_that_would_spoil_results(secured: World) -> None:
     """A read-only server whose global settings cut, refuse or change what a client sees by default: every key is exact,
     and verify agrees."""

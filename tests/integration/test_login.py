@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shardload import source
-from shardload.config.urls import PasswordRules
+from shardload.config.urls import PasswordRules, SourceTls, SslMode
 from shardload.errors import ShardloadError, SourceDenied, SourceFull, SourceLost
 from shardload.source import connection as connecting
 from tests.harness import World
@@ -65,6 +65,7 @@ def refusal(server: Played, kind: type[ShardloadError]) -> ShardloadError:
 
 # ---- how the password is sent
 
+REQUIRING: tuple[SslMode, ...] = ("REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 CLEARTEXT = "--mysql-enable-cleartext-plugin"
 ANY_KEY = "--mysql-get-server-public-key"
 
@@ -145,6 +146,25 @@ def test_ed25519() -> None:
         server.url = replace(server.url, password="secret")
         log_in(server)
     ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(server.packets[1], scramble)
+
+
+def test_tls_that_is_needed() -> None:
+    """MySQL 8 says so if it has require_secure_transport; what to do depends on who has no TLS."""
+    refusing = b"\xff\x57\x0c#HY000Connections using insecure transport are prohibited"
+    modes: dict[SslMode, str] = {"DISABLED": "choose another --mysql-ssl-mode", "PREFERRED": "give it a certificate"}
+    for mode, hint in modes.items():
+        with played(framed(greeting()), [refusing]) as server:
+            server.url = replace(server.url, tls=SourceTls(mode))
+            assert hint in refusal(server, SourceDenied).hint
+
+
+def test_a_password_never_goes_to_a_server_without_tls_if_it_is_required() -> None:
+    """Nothing is sent after the greeting, however private the way is."""
+    for mode in REQUIRING:
+        with played(framed(greeting("mysql_clear_password")), [OK]) as server:
+            server.url = replace(server.url, tls=SourceTls(mode))
+            assert f"the ssl-mode is {mode}" in refusal(server, SourceDenied).message
+        assert not [packet for packet in server.packets if packet]
 
 
 # ---- servers that are not a MySQL
