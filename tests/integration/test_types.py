@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -58,9 +59,10 @@ MOMENTS = [datetime(2024, 1, 1, 12), datetime(2024, 7, 1, 22, 30), datetime(2024
 
 
 @pytest.fixture
-def berlin(world: World) -> None:
-    """The zone Europe/Berlin, which a server knows only if somebody told it."""
+def berlin(world: World) -> Iterator[None]:
+    """The zone Europe/Berlin, which a server knows only if somebody told it. It goes on knowing it until it ends."""
     if world.execute("SELECT CONVERT_TZ('2024-01-01', '+00:00', 'Europe/Berlin')")[0][0] is not None:
+        yield
         return
     changes = [datetime(2023, 10, 29, 1), datetime(2024, 3, 31, 1), datetime(2024, 10, 27, 1), datetime(2025, 3, 30, 1)]
     seconds = [int(change.replace(tzinfo=timezone.utc).timestamp()) for change in changes]
@@ -71,6 +73,9 @@ def berlin(world: World) -> None:
         "INSERT INTO mysql.time_zone_transition VALUES "
         + ", ".join(f"(4711, {second}, {at % 2})" for at, second in enumerate(seconds)),
     )
+    yield
+    tables = ("time_zone", "time_zone_name", "time_zone_transition_type", "time_zone_transition")
+    world.execute(*(f"DELETE FROM mysql.{table} WHERE Time_zone_id = 4711" for table in tables))
 
 
 @pytest.mark.parametrize(
