@@ -120,7 +120,7 @@ def _number_of(text: str, alphabet: str, window: int, fill: int) -> int:
 def _wide_texts(prefix: str, one: str, other: str, codec: str, count: int) -> Iterator[bytes]:
     """Texts between two whose characters are of no small alphabet. What the character set lacks is left out."""
     most = 0x10FFFF if codec.startswith(("utf-8", "utf-32", "gb18030")) else 0xFF if codec == _BYTES else 0xFFFF
-    codes = [[min(ord(c), most) for c in text[:_WIDE_WINDOW]] for text in (one, other)]
+    codes = [[min(ord(c), most) for c in text[:_WIDE_WINDOW]] for text in (one or " ", other or " ")]
     seen = [code for text in codes for code in text]
     base, least = (256, 0) if codec == _BYTES else (max(seen) - min(seen) + 2, min(seen))
     ends = []

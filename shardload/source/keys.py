@@ -56,7 +56,9 @@ def literal(column: KeyColumn, value: KeyValue) -> str:
         return f"_{column.charset or 'utf8mb4'} x'{value.hex()}'" if column.kind is Kind.TEXT else f"x'{value.hex()}'"
     if column.kind is Kind.DECIMAL:
         return _number(value)
-    return f"{_number(value)}e0" if column.kind in _FLOATS and "e" not in value else f"'{_plain(value)}'"
+    if column.kind in _FLOATS:
+        return _number(value) + ("" if "e" in value else "e0")
+    return f"'{_plain(value)}'"
 
 
 def condition(columns: Sequence[KeyColumn], keys: KeyRange) -> str:

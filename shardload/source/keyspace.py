@@ -147,7 +147,7 @@ class TableKeys:
         if keys.nulls or not self._selection.key:
             return None
         middle = self._key_at(keys, before_rows)
-        if middle is not None and not self.has_rows(KeyRange(keys.low, middle)):
+        if middle is not None and (middle == keys.low or not self.has_rows(KeyRange(keys.low, middle))):
             middle = self._key_at(keys, 0, after(self._selection.key, middle))
         return middle
 
