@@ -113,6 +113,7 @@ def _worker_body(job: Job) -> WorkerBody:
         redis=job.spec.redis,
         selection=job.subject.selection,
         range_rows=job.spec.planned_range_rows,
+        plan={record.range_id: record for record in job.journal.todo()},
         layout=job.subject.layout,
         form=job.form,
         native=uses_native(job.spec),

@@ -101,7 +101,7 @@ class Worker:
 
     def _begin(self, assignment: Assignment) -> None:
         """Look up a range, and load or cut it."""
-        record = self._journal.record(assignment.range_id)
+        record = self._settings.plan.get(assignment.range_id) or self._journal.record(assignment.range_id)
         task = Task(record.range_id, assignment.attempt, record.keys, record.estimated_rows, assignment.parts)
         self._session.take_up(task)
         if task.parts:

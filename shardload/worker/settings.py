@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from shardload.config.addresses import Address
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.encoding import Form, Layout
 from shardload.jobdir.directory import JobDirectory
+from shardload.model.keys import RangeRecord
 from shardload.source import Selection
 
 
@@ -23,5 +25,7 @@ class WorkerSettings:
     layout: Layout
     form: Form
     native: bool
+    plan: Mapping[int, RangeRecord] = field(default_factory=dict)
+    """The ranges that were to do when the run began, by their ids. Parts of them are in the journal alone."""
     known_nodes: tuple[Address, ...] = ()
     """Of a cluster, when the job began."""

@@ -109,7 +109,6 @@ def test_a_kind_of_key(world: World, kind: str, spread: str) -> None:
     nulls = {"even": ROWS // 10, "skewed": ROWS * 99 // 100}[spread] if "NULL" in kind else 0
     assert nulls == 0 or nulls in rows
     assert max((count for count in rows if count != nulls), default=0) <= 4 * RANGE_ROWS
-    assert world.run("verify", "keys").code == 0
 
 
 # Texts that are one and the same to some collations, beside others: as keys of many rows they are at ranges' bounds.

@@ -103,7 +103,7 @@ def acks_of(ipc: IpcSet, directory: JobDirectory, ends: dict[int, Any], parts: i
     """What a worker says of ranges 1, 2, 3 ... that end so. It leaves when it was told to."""
     ranges = [number for number in ends if number]
     bell, doorbell = os.pipe()
-    settings: Any = SimpleNamespace(directory=directory)
+    settings: Any = SimpleNamespace(directory=directory, plan={})
     plan = [PlannedRange(integer_range(number, number + 1), 10) for number in range(10)]
     Journal.create(directory.journal_file, {}, plan).close()
     for number in ranges:
@@ -196,7 +196,7 @@ def test_a_range_is_cut(ipc: IpcSet, tmp_path: Path, end: Any, outcome: Outcome,
 def test_a_removed_queue_ends_the_worker(ipc: IpcSet, tmp_path: Path) -> None:
     """It leaves with 1; an error of the queues is no range's."""
     bell, doorbell = os.pipe()
-    settings: Any = SimpleNamespace(directory=JobDirectory.create(tmp_path, "job"))
+    settings: Any = SimpleNamespace(directory=JobDirectory.create(tmp_path, "job"), plan={})
     Journal.create(settings.directory.journal_file, {}, [PlannedRange(integer_range(0, 10), 10)]).close()
     ipc.tasks.send(0, Assignment(1, 1))
 
