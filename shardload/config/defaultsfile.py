@@ -22,10 +22,8 @@ from shardload.errors import SpecError
 _GROUPS = ("client", "client-server", "client-mariadb", "shardload")
 _TEXTS = ("user", "password", "host", "port", "socket", "database", "protocol")
 _TLS = ("ssl-mode", "ssl-ca", "ssl-capath", "ssl-cert", "ssl-key")
-_SWITCHES = {
-    "ssl": ("REQUIRED", "DISABLED"),
-    "ssl-verify-server-cert": ("VERIFY_IDENTITY", ""),
-}  # MariaDB's, if on, off
+_SWITCHES = ("ssl", "ssl-verify-server-cert")  # MariaDB's: each is on or off, whatever else is said
+_ON = "on"
 _REFUSED = ("ssl-crl", "ssl-crlpath")
 _OFF = ("0", "off", "false")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "s": " ", '"': '"', "'": "'", "\\": "\\"}
@@ -149,11 +147,20 @@ def _take(found: dict[str, str | None], name: str, value: str | None) -> None:
     switch = name[prefix.end() :] if prefix else name
     if switch in _SWITCHES:
         is_on = prefix[1] == "enable" if prefix else (value or "1").lower() not in _OFF
-        mode = _SWITCHES[switch][0 if is_on else 1]
-        if mode:
-            found["ssl-mode"] = mode
+        found[switch] = _ON if is_on else ""
     elif name in (*_TEXTS, *_TLS, *_REFUSED):
         found[name] = value
+
+
+def _mode_of(said: dict[str, str]) -> str:
+    """The ssl-mode; empty for none. MariaDB's switches only make it stricter than MySQL's option does: `ssl` alone does
+    not take back that a certificate is checked."""
+    mode = said.get("ssl-mode", "").upper()
+    if said.get("ssl-verify-server-cert") == _ON:
+        return "VERIFY_IDENTITY"
+    if said.get("ssl") == _ON and mode in ("", "PREFERRED", "DISABLED"):
+        return "VERIFY_CA" if said.get("ssl-ca") or said.get("ssl-capath") else "REQUIRED"
+    return mode or ("DISABLED" if said.get("ssl") == "" else "")
 
 
 def _checked(found: dict[str, str | None], place: str) -> Defaults:
@@ -170,7 +177,7 @@ def _checked(found: dict[str, str | None], place: str) -> Defaults:
         raise SpecError(
             f"{place}: {refused[0]} is not supported", "remove it: lists of revoked certificates are not read"
         )
-    port, mode = said.get("port", ""), said.get("ssl-mode", "").upper()
+    port, mode = said.get("port", ""), _mode_of(said)
     if port and (not is_number(port) or not 0 < int(port) < 65536):
         raise SpecError(f"{place}: port is not a number from 1 to 65535", "write such as port=3306")
     if mode and mode not in get_args(SslMode):

@@ -12,6 +12,7 @@ from shardload.model.names import read_name
 FILTERS = ("lower", "upper", "hex", "base64", "uuid", "crc16")
 _LOSSY = ("lower", "upper", "crc16")  # different values may become equal
 _DIGITS = frozenset("0123456789")
+_INTEGER = _DIGITS | {"-"}
 _HEX = _DIGITS | frozenset("abcdef")
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 _ALPHABETS = {"hex": _HEX, "uuid": _HEX | {"-"}, "base64": _BASE64, "crc16": _DIGITS}
@@ -46,12 +47,12 @@ class KeyTemplate:
     def gives_distinct_keys(self, integers: Collection[str]) -> bool:
         """True if different values always make different keys: the key shows where each value starts and ends.
 
-        Columns in `integers` hold digits, and filters such as `hex` have an alphabet, too. Any other piece may hold any
-        text, so the key may have at most one of them. Each piece with an alphabet needs a literal that is not of it, or
-        the end of the key, next to it: on the right if it stands left of that other piece (or if there is none), else
-        on the left.
+        Columns in `integers` hold digits and a sign, and filters such as `hex` have an alphabet, too. Any other piece
+        may hold any text, so the key may have at most one of them. Each piece with an alphabet needs a literal that is
+        not of it, or the end of the key, next to it: on the right if it stands left of that other piece (or if there is
+        none), else on the left.
         """
-        alphabets = [_DIGITS if p.text in integers and not p.filter else _ALPHABETS.get(p.filter) for p in self.parts]
+        alphabets = [_INTEGER if p.text in integers and not p.filter else _ALPHABETS.get(p.filter) for p in self.parts]
         others = [at for at, part in enumerate(self.parts) if part.kind == "column" and alphabets[at] is None]
         if len(others) > 1:
             return False

@@ -37,6 +37,8 @@ class Mapping:
     template: KeyTemplate
     lookups: tuple[tuple[KeyTemplate, KeyTemplate], ...]
     layout: Layout
+    repeated: frozenset[str] = frozenset()
+    """Columns of which two values may be written as one: TIMESTAMPs in a zone in which an hour comes twice a year."""
 
     def collision(self) -> str:
         """Why two rows may get the same key, or the same lookup; empty if they cannot."""
@@ -53,7 +55,7 @@ class Mapping:
         return {"columns": [[name, types[name]] for name in dict.fromkeys(self.layout.columns)]}
 
     def _collision_of(self, template: KeyTemplate) -> str:
-        if not self.table.identifies_row(template.telling_columns):
+        if not self.table.identifies_row([name for name in template.telling_columns if name not in self.repeated]):
             return "are not unique in the table"
         if not template.gives_distinct_keys(self.table.integer_columns()):
             return "the key does not show where the value of one column ends and that of another begins"
@@ -86,7 +88,9 @@ def make_mapping(table: source.Table, key_columns: Sequence[str], spec: JobSpec)
         lookups=lookups,
         expiry=_expiry_column(table, spec),
     )
-    return Mapping(table, template, tuple(lookups), make_layout(chosen, template, key_columns, rules))
+    has_summer_time = spec.time_zone[:1].isalpha()
+    repeated = frozenset(name for name in types if has_summer_time and kind_of(types[name]) is Kind.TIMESTAMP)
+    return Mapping(table, template, tuple(lookups), make_layout(chosen, template, key_columns, rules), repeated)
 
 
 def needs_of(spec: JobSpec) -> Needs:

@@ -61,9 +61,14 @@ class Subject:
         """Why two rows may get the same key; empty if they cannot."""
         return self.mapping.collision()
 
+    def _key_column(self, name: str) -> list[Any]:
+        """What orders the keys: another collation would put rows into other ranges."""
+        column = self.table.column(name)
+        return [name, column.type, column.collation, column.is_nullable]
+
     def description(self) -> dict[str, Any]:
         """What has to be the same when the job is resumed. JSON types only."""
-        return self.mapping.description() | {"split_by": list(self.selection.key_names)}
+        return self.mapping.description() | {"split_by": list(map(self._key_column, self.selection.key_names))}
 
 
 @dataclass

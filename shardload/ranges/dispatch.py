@@ -25,7 +25,8 @@ class Dispatcher:
     def __init__(self, records: Iterable[RangeRecord], slots: int, range_rows: int) -> None:
         self._range_rows = range_rows
         self._to_halve: set[int] = set()
-        self._whole: set[int] = set()  # ranges that cannot be cut
+        self._uncut: set[int] = set()  # ranges that estimates do not cut, however large they are
+        self._whole: set[int] = set()  # ranges that cannot be halved either
         self._records: dict[int, RangeRecord] = {}
         self._attempts: dict[int, int] = {}
         self._blame: dict[int, int] = {}
@@ -78,7 +79,7 @@ class Dispatcher:
         """Into how many parts a range has to be cut; 0 if it can be loaded."""
         if record.range_id in self._to_halve:
             return HALVES
-        is_large = record.estimated_rows > MOST_TIMES * self._range_rows and record.range_id not in self._whole
+        is_large = record.estimated_rows > MOST_TIMES * self._range_rows and record.range_id not in self._uncut
         return min(MOST_PARTS, record.estimated_rows // self._range_rows) if is_large else 0
 
     def next_tasks(self, slot: int, most: int = CREDITS) -> list[Task]:
@@ -141,7 +142,7 @@ class Dispatcher:
         return self._blame[task.range_id] >= MOST_BLAME
 
     def is_whole(self, task: Task) -> bool:
-        """True if it is known that the range cannot be cut."""
+        """True if it is known that the range cannot be halved."""
         return task.range_id in self._whole
 
     def halve(self, task: Task) -> None:
@@ -151,11 +152,13 @@ class Dispatcher:
         self.put_back(task)
 
     def note_whole(self, task: Task) -> None:
-        """Note that a range cannot be cut, and make it the next to do: it is loaded as it is.
-        To have looked was no attempt."""
+        """Note that a range cannot be cut as the task asked, and make it the next to do: it is loaded as it is. To have
+        looked was no attempt. One that is only too large may still be halved if it fails."""
         self._blame.pop(task.range_id, None)
         self._to_halve.discard(task.range_id)
-        self._whole.add(task.range_id)
+        self._uncut.add(task.range_id)
+        if task.parts == HALVES:
+            self._whole.add(task.range_id)
         self.put_back(task, was_begun=False)
 
     def replace(self, task: Task, parts: Iterable[RangeRecord]) -> None:

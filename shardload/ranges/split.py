@@ -18,6 +18,8 @@ MOST_PARTS = 64  # into which a range is cut at once
 MOST_AT_ONCE = 64  # ranges that are estimated in one query; one query each would cost ten times as much
 MOST_USELESS_CUTS = 500  # cuts that made nothing smaller: gaps, or estimates that do not shrink with the range
 MOST_EXCESS = 2.5  # how far parts may exceed their whole's estimate: InnoDB may double the rows of a long range
+LEAST_TELLING = 4  # parts of a range, from which on it tells something if all have the estimate of the whole
+UNMOVED = 0.9
 TOLERANCE = 1.25  # ranges up to so many times `range_rows` are not cut again, and joined
 
 _Place = tuple[int, ...]  # which part of which part a range is, from the first cut on: their order is that of the keys
@@ -80,7 +82,7 @@ def _refined(
     cuts_left = MOST_USELESS_CUTS + sum(planned.estimated_rows for planned in roots) // range_rows
     while todo:
         parts: list[tuple[_Place, KeyRange]] = []
-        cut_rows = 0
+        cut: list[tuple[_Place, PlannedRange]] = []
         for place, candidate, is_dense in todo:
             wanted = -(-candidate.estimated_rows // range_rows)
             if candidate.estimated_rows <= range_rows * TOLERANCE or not cuts_left or is_late():
@@ -94,11 +96,20 @@ def _refined(
             if len(pieces) == 1:
                 found.append((place, candidate))
             else:
-                cut_rows += candidate.estimated_rows
+                cut.append((place, candidate))
                 parts += [((*place, at), keys) for at, keys in enumerate(pieces)]
-        todo = _estimated(space, parts, cut_rows)
+        todo = _estimated(space, parts, sum(candidate.estimated_rows for _, candidate in cut))
+        if len(parts) >= LEAST_TELLING * len(cut) and _is_unmoved(todo, cut):
+            found, todo = found + cut, []
     found.sort(key=lambda one: one[0])
     return _join([planned for _, planned in found], range_rows)
+
+
+def _is_unmoved(parts: list[tuple[_Place, PlannedRange, bool]], cut: list[tuple[_Place, PlannedRange]]) -> bool:
+    """True if nearly every part is estimated as its whole was: these estimates do not depend on the range at all."""
+    wholes = {place: candidate.estimated_rows for place, candidate in cut}
+    same = [part.estimated_rows * MOST_EXCESS >= UNMOVED * wholes[place[:-1]] for place, part, _ in parts]
+    return sum(same) >= UNMOVED * len(parts)
 
 
 def _estimated(

@@ -122,7 +122,8 @@ class Tracker:
         elif ack.outcome is Outcome.CUT:
             self._replace(task, parts)
         elif ack.outcome is Outcome.WHOLE:
-            self._told_whole[task.range_id] = (told[-1].key if told else f"range {task.keys}", ack.counts.rows_read)
+            if task.parts == HALVES and told:
+                self._told_whole[task.range_id] = (told[-1].key, ack.counts.rows_read)
             self._dispatcher.note_whole(task)
         elif ack.outcome is Outcome.HANDED_BACK:
             self._dispatcher.put_back(task)
@@ -285,7 +286,8 @@ class Tracker:
                 raise several_servers()
 
     def _set_aside(self, task: Task, reason: str) -> None:
-        what, rows = self._told_whole.get(task.range_id, (f"range {task.keys}", task.estimated_rows))
+        about = f"about {task.estimated_rows:,} rows, range {task.keys}"  # MySQL could not count them
+        what, rows = self._told_whole.get(task.range_id, (about, task.estimated_rows))
         self._say(f"{what} is set aside: {reason}")
         self._store.set_aside(task.range_id, task.attempt, SetAside(what, reason), max(1, rows))
         self.totals = self._store.totals()

@@ -65,7 +65,7 @@ def condition(columns: Sequence[KeyColumn], keys: KeyRange) -> str:
     """The condition that a row's key is in the range. Of one column that has integers it is a BETWEEN."""
     nullable = [quoted(column.name) for column in columns if column.is_nullable]
     if keys.nulls:
-        return " OR ".join(f"{name} IS NULL" for name in nullable) or "FALSE"
+        return f"({' OR '.join(f'{name} IS NULL' for name in nullable)})" if nullable else "FALSE"
     if not columns:
         return "TRUE"
     terms = [f"{name} IS NOT NULL" for name in nullable]

@@ -142,13 +142,13 @@ class TableKeys:
         edges = dict.fromkeys([keys.low, first, (first[0] + 1,), keys.high])
         return [PlannedRange(KeyRange(low, high), int(low == first)) for low, high in pairwise(edges)]
 
-    def _middle(self, keys: KeyRange, before_rows: int) -> Key | None:
+    def _middle(self, keys: KeyRange, before_rows: int, *, filtered: bool = True) -> Key | None:
         """A key of the range with about so many rows before it; None if all rows have the same key."""
         if keys.nulls or not self._selection.key:
             return None
-        middle = self._key_at(keys, before_rows)
+        middle = self._key_at(keys, before_rows, filtered=filtered)
         if middle is not None and (middle == keys.low or not self.has_rows(KeyRange(keys.low, middle))):
-            middle = self._key_at(keys, 0, after(self._selection.key, middle))
+            middle = self._key_at(keys, 0, after(self._selection.key, middle), filtered=filtered)
         return middle
 
     def first_key(self, keys: KeyRange) -> Key | None:
@@ -200,20 +200,24 @@ class TableKeys:
         found: list[Key] = []
         while len(found) < min(count, _MOST_STEPS) - 1:
             rest = KeyRange(found[-1] if found else keys.low, keys.high)
-            key = self._middle(rest, step_rows)
+            key = self._middle(rest, step_rows, filtered=False)
             if key is None:
                 break
             found.append(key)
         return found
 
-    def _key_at(self, keys: KeyRange, offset_rows: int, more: str = "") -> Key | None:
-        """The key with so many rows of the range before it. Reads over them."""
-        found = self._keys(f"SELECT {self._values} FROM ({self._seek(keys, '', offset_rows, more)}) AS found")
+    def _key_at(self, keys: KeyRange, offset_rows: int, more: str = "", *, filtered: bool = True) -> Key | None:
+        """The key with so many rows of the range before it; if `filtered`, of those that the job wants. Reads over
+        them."""
+        seek = self._seek(keys, "", offset_rows, more, filtered=filtered)
+        found = self._keys(f"SELECT {self._values} FROM ({seek}) AS found")
         return found[0] if found else None
 
-    def _seek(self, keys: KeyRange, way: str = "", offset_rows: int = 0, more: str = "") -> str:
+    def _seek(
+        self, keys: KeyRange, way: str = "", offset_rows: int = 0, more: str = "", *, filtered: bool = False
+    ) -> str:
         """The SELECT of one key of a range: its first one, its last one (`way` " DESC"), or one further on."""
-        where = self._selection.where_sql(keys, filtered=False) + (f" AND {more}" if more else "")
+        where = self._selection.where_sql(keys, filtered=filtered) + (f" AND {more}" if more else "")
         order = ", ".join(f"{quoted(column.name)}{way}" for column in self._selection.key)
         offset = f" OFFSET {offset_rows}" if offset_rows else ""
         return (

@@ -10,7 +10,7 @@ from pymysql.connections import Connection
 from pymysql.constants import FIELD_TYPE, FLAG
 
 from shardload.errors import SourceError, SpecError
-from shardload.model.columns import KeyColumn
+from shardload.model.columns import KeyColumn, Kind
 from shardload.source.connection import translated
 from shardload.source.select import Selection
 from shardload.source.table import Column, Table
@@ -45,6 +45,8 @@ def split_query(table: Table, base: Selection, split_by: Sequence[str] | None) -
     if len(set(names)) != len(names):
         raise SpecError("--split-by names a column twice", "name it once")
     columns = [table.column(name) for name in names]
+    if wrong := [column.name for column in columns if column.kind is Kind.JSON]:
+        raise SpecError(f"--split-by: column {wrong[0]} has no order", "name another column")
     return replace(base, key=tuple(KeyColumn(one.name, one.kind, "", one.is_nullable) for one in columns))
 
 

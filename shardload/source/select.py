@@ -12,6 +12,7 @@ from shardload.source.keys import condition, quoted
 from shardload.source.session import NO_LIMIT
 
 _UTC = "'+00:00'"
+_MOST_MS = 253402300799000  # the end of the year 9999: who writes a larger number means "never"
 _LEAST_MS = 10**11  # a Unix time above this is in milliseconds: in seconds it would be the year 5138
 
 
@@ -63,7 +64,7 @@ class Selection:
     def where_sql(self, keys: KeyRange, *, filtered: bool = True) -> str:
         """The condition of a range; unless `filtered` is false, with the job's own."""
         own = f" AND ({self.where}\n)" if self.where and filtered else ""
-        return f"{condition(self.key, keys)}{own}"
+        return f"({condition(self.key, keys)}){own}"
 
     def head(self, columns: Sequence[str], readings: Sequence[Reading]) -> str:
         """The beginning of every range's SELECT."""
@@ -95,7 +96,7 @@ class Selection:
 
     def _expiry_ms(self, sql: str, kind: Kind | None) -> str:
         if kind in (Kind.INTEGER, Kind.DECIMAL, Kind.DOUBLE, Kind.FLOAT):
-            return f"CAST(IF({sql} > {_LEAST_MS}, {sql}, {sql} * 1000) AS SIGNED)"
+            return f"LEAST(IF({sql} > {_LEAST_MS}, {sql}, {sql} * 1000), {_MOST_MS})"
         if kind is not Kind.TIMESTAMP and self.time_zone:
             sql = f"CONVERT_TZ({sql}, {_text(self.time_zone)}, {_UTC})"
         return f"TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {sql}) DIV 1000"

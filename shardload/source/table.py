@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pymysql.connections import Connection
@@ -27,6 +27,7 @@ class Column:
     charset: str = ""
     is_nullable: bool = False
     is_visible: bool = True
+    collation: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -114,7 +115,8 @@ def describe(connection: Connection[Any], table: str) -> Table:
             if key == "PRI":
                 in_primary.add(name)
             charset = _charset_of(collation) if collation else ""
-            found = Column(name, type_, charset, null == "YES", "INVISIBLE" not in extra.upper())
+            is_visible = "INVISIBLE" not in extra.upper()
+            found = Column(name, type_, charset, null == "YES", is_visible, collation or "")
             columns.append((found, "select" in privileges))
         cursor.execute(f"SHOW INDEX FROM {quoted(table)}")
         named = [item[0] for item in cursor.description]
@@ -180,13 +182,18 @@ def _indexes_of(rows: Sequence[dict[str, Any]]) -> tuple[Index, ...]:
         is_whole = all(
             row["Column_name"] is not None and row["Sub_part"] is None and row["Index_type"] in _ORDERED
             for row in columns
-        )
+        ) and _may_be_used(columns[0])
         names = tuple(row["Column_name"] or "" for row in columns)
         if is_whole or name == "PRIMARY":
             found.append(Index(name, names, not int(columns[0]["Non_unique"]), is_whole))
         elif all(names) and not any(row["Sub_part"] for row in columns):  # unique as a whole, in no order
             found.append(Index(name, names, not int(columns[0]["Non_unique"]), is_whole=False))
     return tuple(found)
+
+
+def _may_be_used(row: dict[str, Any]) -> bool:
+    """False for an index that MySQL keeps but does not use: invisible, MariaDB's ignored, MyISAM's disabled."""
+    return (row.get("Visible", "YES"), row.get("Ignored", "NO")) == ("YES", "NO") and row.get("Comment") != "disabled"
 
 
 def _json_columns(cursor: Any, table: str) -> frozenset[str]:
@@ -208,7 +215,7 @@ def _json_columns(cursor: Any, table: str) -> frozenset[str]:
 def _with_json(column: Column, json_columns: frozenset[str]) -> Column:
     if column.name not in json_columns or column.type != "longtext":
         return column
-    return Column(column.name, "json", column.charset, column.is_nullable, column.is_visible)
+    return replace(column, type="json")
 
 
 def _charset_of(collation: str) -> str:

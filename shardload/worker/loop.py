@@ -115,7 +115,7 @@ class Worker:
         try:
             found = self._kind.cut(task)
         except (ShardloadError, MemoryError) as error:
-            self._fail(task, error, is_connected=True)
+            self._fail(task, error, is_connected=self._kind.is_connected)
             return
         reports = self._settings.directory.reports
         if found.parts:

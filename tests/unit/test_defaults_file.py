@@ -106,6 +106,13 @@ def test_a_socket_is_for_localhost(tmp_path: Path, lines: str, socket: str) -> N
         ("ssl_verify_server_cert=off", None),
         ("disable-ssl-verify-server-cert", None),
         ("ssl\nssl-mode=Verify_Identity", "VERIFY_IDENTITY"),
+        ("ssl-mode=Verify_Identity\nssl", "VERIFY_IDENTITY"),
+        ("ssl-verify-server-cert\nssl", "VERIFY_IDENTITY"),
+        ("ssl-ca=/ca.pem\nssl-verify-server-cert=ON\nssl=ON", "VERIFY_IDENTITY"),
+        ("ssl-ca=/ca.pem\nssl", "VERIFY_CA"),
+        ("ssl\nssl-capath=/ca", "VERIFY_CA"),
+        ("ssl-mode=required\nssl\nssl-ca=/ca.pem", "REQUIRED"),
+        ("ssl-mode=verify_ca\nskip-ssl", "VERIFY_CA"),
     ],
 )
 def test_how_mariadb_asks_for_tls(tmp_path: Path, lines: str, mode: str | None) -> None:

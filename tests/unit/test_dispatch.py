@@ -181,6 +181,7 @@ def test_what_cannot_be_cut_is_loaded_with_all_its_attempts() -> None:
     one.release(0, task)
     one.halve(task)
     asked = take(one, 0)
+    assert asked.parts == HALVES
     one.release(0, asked)
     one.note_whole(asked)
     again = take(one, 0)
@@ -240,3 +241,17 @@ def test_every_range_is_acknowledged_once_whatever_happens() -> None:
                 done.append(held[0].range_id)
     assert sorted(done) == list(range(1, 51))
     assert one.open_ranges == 0
+
+
+def test_what_estimates_do_not_cut_may_still_be_halved() -> None:
+    """It is loaded as it is, however large; if it fails, it is another question where its middle is."""
+    one = Dispatcher([RangeRecord(1, KeyRange(), 10**6, 0)], 1, 100)
+    task = take(one, 0)
+    assert task.parts == 64
+    one.release(0, task)
+    one.note_whole(task)
+    whole = take(one, 0)
+    assert (whole.parts, one.is_whole(whole)) == (0, False)
+    one.release(0, whole)
+    one.halve(whole)
+    assert take(one, 0).parts == HALVES

@@ -16,9 +16,10 @@ from shardload.source import Column, Index, Table
 COLUMNS = {
     "id": "bigint(20)", "uuid": "binary(16)", "email": "varchar(80)", "ratio": "float", "fixed": "float(7,2)",
     "flags": "bit(3)", "price": "decimal(9,2)", "doc": "json", "till": "datetime", "year": "year(4)",
+    "made": "timestamp",
 }  # fmt: skip
 APART = "the key does not show where the value of one column ends and that of another begins"
-INDEXES = tuple(Index(name, (name,), is_unique=True) for name in ("email", "uuid"))
+INDEXES = tuple(Index(name, (name,), is_unique=True) for name in ("email", "uuid", "made"))
 TABLE = Table("t", tuple(Column(*one) for one in COLUMNS.items()), ("id",), INDEXES)
 
 
@@ -48,6 +49,7 @@ def test_every_kind_of_column_is_read_as_it_must_be() -> None:
         "doc": (plain, none, JsonType.RAW),
         "till": (plain, none, text),
         "year": (plain, none, number),
+        "made": (plain, none, text),
     }
     assert layout.expiry == len(COLUMNS)
     assert (layout.columns[-1], layout.readings[-1]) == ("till", Reading.EXPIRY_MS)
@@ -80,6 +82,9 @@ def test_a_column_is_selected_once_for_each_reading() -> None:
         ({"key": "{id|crc16}"}, "the key's columns are not unique in the table"),
         ({"key": "{price}"}, "the key's columns are not unique in the table"),
         ({"key": "{email}:{price}"}, APART),
+        ({"key": "{made}"}, ""),
+        ({"key": "{made}", "time_zone": "+02:00"}, ""),
+        ({"key": "{made}", "time_zone": "Europe/Berlin"}, "the key's columns are not unique in the table"),
         ({"lookup": ["l:{email}={id}"]}, ""),
         ({"lookup": ["l:{price}={id}"]}, "the columns of lookup l:{price} are not unique in the table"),
     ],

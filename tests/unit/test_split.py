@@ -302,3 +302,11 @@ def test_parts_that_are_not_the_range() -> None:
     for parts in ([], [a, c], [b, a, c], [a, b], [b, c]):
         assert not covers(parts, integer_range(0, 30))
     assert not covers([PlannedRange(KeyRange(None, None), 1)] * 2, KeyRange())
+
+
+def test_estimates_that_say_nothing_end_the_cutting() -> None:
+    """A query that MySQL computes as a whole has one estimate for every part of it: it is read in one piece."""
+    space = Keys(range(0, 10**7, 100), lambda _: 90_000)
+    (only,) = split(space, 1000)
+    assert only.keys == space.roots()[0]
+    assert len(space.asked) <= 70
