@@ -6,6 +6,7 @@
 - `conversions` and `document` (JSON) say what a value becomes.
 - `slots` says which node of a Redis Cluster has a key.
 - `form` says how a key is written: shape, command, kind of payload, TTL; `commands` packs the commands.
+- `fingerprints` finds keys that several rows make.
 - `reference` is the encoder in Python, and defines the bytes of every command.
 - `native` has the same encoder in Cython, in one pass over the stream; `choice` picks one of the two.
 
@@ -15,10 +16,11 @@ RESTORE's payload (a hash as RDB, with checksum) is made in `payload.hash_payloa
 
 from shardload.encoding.arrange import Rules, make_layout
 from shardload.encoding.batch import Batch, Encoder, Part
-from shardload.encoding.choice import is_native_built, make_encoder
+from shardload.encoding.choice import is_native_built, make_encoder, make_tally
 from shardload.encoding.commands import Expiry, json_set_commands, packed, restore_command, set_command
 from shardload.encoding.conversions import Conversion
 from shardload.encoding.document import JsonType
+from shardload.encoding.fingerprints import Tally, fingerprint_of, slots_in
 from shardload.encoding.form import Form, Payload, Shape, jitter_ms
 from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
 from shardload.encoding.reference import ReferenceEncoder
@@ -45,18 +47,22 @@ __all__ = [
     "Rules",
     "Shape",
     "Slot",
+    "Tally",
     "Values",
     "default_template",
+    "fingerprint_of",
     "is_native_built",
     "jitter_ms",
     "json_set_commands",
     "make_encoder",
     "make_layout",
     "make_routes",
+    "make_tally",
     "packed",
     "parse_lookup",
     "parse_template",
     "restore_command",
     "set_command",
     "slot_of",
+    "slots_in",
 ]

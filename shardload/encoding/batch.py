@@ -32,6 +32,7 @@ class Batch:
       lookups; `keys` and `lookups` count the keys of all.
     - `consumed_bytes` counts the bytes of the piece that are encoded; pass the rest again, with what follows it.
     - `rows_skipped` counts rows of which nothing is written; `set_aside` lists rows whose key cannot be made.
+    - `fingerprints` has those of all keys and lookups (`fingerprints.py`), if the form says so.
     - `ended` is True if the result set ended here; `error_packet` is MySQL's error, if one came instead of the end.
     """
 
@@ -44,6 +45,7 @@ class Batch:
     ended: bool = False
     error_packet: bytes | None = None
     lookups: int = 0
+    fingerprints: bytes = b""
 
     @property
     def commands(self) -> bytes | memoryview:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from shardload.encoding.batch import Encoder
+from shardload.encoding.fingerprints import ReferenceTally, Tally
 from shardload.encoding.form import Form
 from shardload.encoding.layout import Layout
 from shardload.encoding.reference import ReferenceEncoder
@@ -22,3 +23,12 @@ def make_encoder(layout: Layout, form: Form, *, native: bool) -> Encoder:
     from shardload.encoding.native._native import NativeEncoder
 
     return NativeEncoder(layout, form)
+
+
+def make_tally(slots: int, examples: int, *, native: bool) -> Tally:
+    """Make the native tally with so many slots, or the one in Python. ImportError as for `make_encoder`."""
+    if not native:
+        return ReferenceTally(slots, examples)
+    from shardload.encoding.native._native import NativeTally
+
+    return NativeTally(slots, examples)

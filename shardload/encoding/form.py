@@ -34,6 +34,7 @@ class Form:
     - `whole`: put a key's commands into `MULTI ... EXEC`, so that nobody reads a half-written key.
     - `shape`: what a row becomes. `keeps`: leave a key that exists as it is.
     - `dated`: a column says when each key expires; a row that does not say so has the TTL.
+    - `fingerprints`: give the fingerprints of the keys, too, because several rows may make one.
     """
 
     payload: Payload | None = None
@@ -43,6 +44,7 @@ class Form:
     shape: Shape = Shape.HASH
     keeps: bool = False
     dated: bool = False
+    fingerprints: bool = False
 
     @property
     def expires(self) -> bool:

@@ -140,7 +140,7 @@ class Layout:
 
     def set_aside(self, values: Values) -> SetAside:
         """Report a row whose key cannot be made, or has no time to expire at: the row (`id=42`), and why."""
-        shown = self._name_of(values)
+        shown = self.name_of(values)
         nulls = [self.columns[one.column] for one in self.key if isinstance(one, Slot) and values[one.column] is None]
         if nulls:
             return SetAside(shown, f"column {nulls[0]} of the key is NULL")
@@ -150,9 +150,10 @@ class Layout:
 
     def too_long(self, values: Values, size_bytes: int) -> SetAside:
         """Report a row that would become a value of so many bytes, which Redis does not accept."""
-        return SetAside(self._name_of(values), f"it would become a value of {size_bytes:,} bytes; Redis takes 512 MB")
+        return SetAside(self.name_of(values), f"it would become a value of {size_bytes:,} bytes; Redis takes 512 MB")
 
-    def _name_of(self, values: Values) -> str:
+    def name_of(self, values: Values) -> str:
+        """What names the row in a report: `id=42`."""
         told = [f"{self.columns[slot.column]}={_shown(values[slot.column], slot)}" for slot in self.row_id]
         return ", ".join(told) or "a row"
 

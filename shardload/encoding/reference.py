@@ -14,6 +14,7 @@ from shardload.encoding.commands import (
     restore_command,
     set_command,
 )
+from shardload.encoding.fingerprints import BYTES, fingerprint_of
 from shardload.encoding.form import Form, Shape
 from shardload.encoding.layout import NO_TIME_MS, Layout, Values
 from shardload.encoding.packets import split_rows
@@ -50,6 +51,7 @@ class ReferenceEncoder:
         self._sequence = 0
         self._now_ms = 0
         self._routes: array[int] | None = None
+        self._fingerprints = bytearray()  # of the batch's keys
         self.replies_per_key = self._form.replies_per_key
 
     def route(self, routes: array[int] | None) -> None:
@@ -74,12 +76,14 @@ class ReferenceEncoder:
             ended=found.ended,
             error_packet=found.error_packet,
         )
+        self._fingerprints.clear()
         rows, lookups = _Output(self._routes), _Output(self._routes)
         for values in found.rows:
             self._add_row(batch, rows, lookups, values)
         parts, more = rows.parts(self.replies_per_key), lookups.parts(1, is_lookup=True)
         batch.keys, batch.lookups = (sum(part.keys for part in several) for several in (parts, more))
         batch.parts = parts + more
+        batch.fingerprints = bytes(self._fingerprints)
         return batch
 
     def _add_row(self, batch: Batch, rows: _Output, lookups: _Output, values: Values) -> None:
@@ -102,8 +106,12 @@ class ReferenceEncoder:
             batch.rows_skipped += 1
             return
         rows.add(key, commands)
+        names = [key]
         for name, value in layout.lookups_of(values):
             lookups.add(name, set_command(name, value, expiry, keeps=keeps))
+            names.append(name)
+        if self._form.fingerprints:
+            self._fingerprints += b"".join(fingerprint_of(name).to_bytes(BYTES, "little") for name in names)
 
     def _commands(self, key: bytes, values: Values, expiry: Expiry) -> bytes | None:
         """The commands that write the row's own key; None if nothing of the row is written."""

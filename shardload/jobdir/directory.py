@@ -2,7 +2,8 @@
 
 The files are `spec.json` (without secrets), `journal.sqlite`, `run.json` (which process runs the job, with which SysV
 objects), `lock` (the coordinator holds an flock on it), `key` (for ftok; never replaced), `control` (the FIFO for
-orders, while the job runs), `log`, and what workers have to tell of ranges (`reports.py`).
+orders, while the job runs), `log`, and what workers have to tell of ranges (`reports.py`,
+`fingerprints.py`).
 Only the job's user may use them. Files that another user owns, or could have put there, are left alone (`ownfile.py`).
 """
 
@@ -29,7 +30,7 @@ from shardload.model.wording import a_few_jobs
 _DIRECTORY_MODE = 0o700
 _OURS = re.compile(
     r"(spec|run)\.(json|new)|journal\.(sqlite(-wal|-shm|-journal)?|new(-journal)?)|key|lock|control|log(\..*)?"
-    r"|report\..*|parts\..*|answer\..*"
+    r"|report\..*|parts\..*|answer\..*|fingerprints\..*"
 )
 _LOCK_PATIENCE_S = 0.2  # `is_locked` of another process holds the lock for an instant
 _LOCK_RETRY_S = 0.01

@@ -72,13 +72,28 @@ class Journal:
             self._connection.close()
             self._connection = None
 
-    def fact(self, name: str) -> dict[str, Any]:
-        """Read a fact that `create` stored under this name."""
+    def fact(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Read the fact that is stored under this name. JournalError if there is none, unless there is a default."""
         with self._reading() as db:
             row = db.execute("SELECT value FROM job WHERE name = ?", (name,)).fetchone()
             if row is None:
+                if default is not None:
+                    return default
                 raise ValueError(f"{name} is missing")
             return fact_of(row[0])
+
+    def note_fact(self, name: str, fact: dict[str, Any]) -> None:
+        """Store a fact under this name, in the place of the one that was there."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(fact)))
+
+    def done_tries(self) -> dict[int, tuple[int, int]]:
+        """Of each range that is done: the attempt that did it, and how many keys it made, lookups that were kept left
+        out."""
+        keys = "keys_written + keys_kept + lookups_written"
+        with self._reading() as db:
+            rows = db.execute(f"SELECT id, attempts, {keys} FROM range WHERE state = 'done'")
+            return {int(number): (int(attempt), int(made)) for number, attempt, made in rows}
 
     def todo(self) -> list[RangeRecord]:
         """The pending ranges, in the order of their keys."""

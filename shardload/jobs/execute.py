@@ -19,8 +19,10 @@ from shardload.ipc import IpcSet
 from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.runfile import RunOutcome, RunRecord
+from shardload.jobs import sharing
 from shardload.jobs.prepare import Job, ask_target, uses_native
-from shardload.model.orders import Limits
+from shardload.model.orders import STOP_SIGNALS, Limits
+from shardload.model.shared import Shared
 from shardload.process import SignalInbox
 from shardload.reporting.display import Display
 from shardload.reporting.facts import JobFacts, settled_facts
@@ -59,6 +61,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
     )
     stopped: ShardloadError | None = None
     ending: Ending | None = None
+    shared = Shared()
     workers = job.spec.workers
     try:
         ending, workers = run(
@@ -74,6 +77,8 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
         )
         if ending is not None:
             stopped = ending.reason()
+        elif job.form.fingerprints:
+            shared = sharing.shared_keys(job, lambda: not set(STOP_SIGNALS).isdisjoint(frame.signals.drain()))
     except (ShardloadError, OSError) as error:
         stopped = reason_to_stop(error)
     finally:
@@ -83,6 +88,8 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
         facts = replace(
             facts, rows_unfinished=ending.rows_unfinished, rows_unfinished_exact=ending.rows_unfinished_exact
         )
+    if job.form.fingerprints and stopped is None:
+        facts = _with_shared(job, facts, shared)
     _note_outcome(job.directory, facts, stopped)
     log.close_log(handler)
     job.journal.close()
@@ -130,6 +137,15 @@ def _worker_body(job: Job) -> WorkerBody:
             raise
 
     return body
+
+
+def _with_shared(job: Job, facts: JobFacts, shared: Shared) -> JobFacts:
+    """The facts with the keys that were made more than once, which are noted in the log and the journal."""
+    if shared.told:
+        _log.warning("%s", shared.told)
+    with suppress(ShardloadError, OSError):  # the disk is full: a resume looks again
+        sharing.keep(job, shared, is_final=facts.status == "complete" and not shared.is_unsure)
+    return replace(facts, keys_shared=shared.keys, shared=shared.told)
 
 
 def _note_outcome(directory: JobDirectory, facts: JobFacts, stopped: ShardloadError | None) -> None:

@@ -157,6 +157,8 @@ def _tell_end(job: Job, facts: JobFacts, stopped: ShardloadError | None) -> int:
     if job.spec.json_summary:
         _tell(json.dumps(facts.summary_json()))
     _tell(*summary_lines(facts, printable(job.choice.reason)), err=job.spec.json_summary)
+    if facts.shared:
+        _tell(f"warning: {facts.shared}", err=True)
     if stopped is not None:
         if not isinstance(stopped, StoppedBySignal):
             _tell(f"shardload: {' '.join(str(stopped).split())}", err=True)

@@ -86,7 +86,8 @@ class Job:
     @property
     def form(self) -> Form:
         """How the job's keys are written."""
-        return form_of(self.spec, self.choice.payload, whole=self.choice.whole)
+        form = form_of(self.spec, self.choice.payload, whole=self.choice.whole)
+        return replace(form, fingerprints=bool(self.subject.collision()))
 
     @property
     def keys_stay(self) -> bool:

@@ -18,6 +18,7 @@ from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.owner import acting_for, become_owner
 from shardload.model.counts import share_done
+from shardload.model.shared import SHARED, Shared
 from shardload.model.wording import a_few_jobs
 from shardload.process import ipc_namespace, is_alive, is_stopped
 from shardload.reporting.facts import RESUMABLE, RUNNING, JobFacts, SlotFacts, settled_facts
@@ -209,9 +210,11 @@ def _from_journal(directory: JobDirectory, run: RunRecord, state: str) -> JobFac
     workers = outcome.workers if outcome else 0
     if not directory.journal_file.exists():
         return JobFacts(directory.name, state, encoder=run.encoder, workers=workers, pid=run.pid, started=run.started)
-    totals = Journal(directory.journal_file).totals()
+    journal = Journal(directory.journal_file)
+    totals, shared = journal.totals(), Shared.from_json(journal.fact(SHARED, {}))
     facts = settled_facts(directory.name, state, totals, encoder=run.encoder, target=run.target, workers=workers)
-    facts = dataclasses.replace(facts, started=run.started, troubles=run.troubles)
+    troubles = (*run.troubles, shared.told) if shared.told else run.troubles
+    facts = dataclasses.replace(facts, started=run.started, troubles=troubles, keys_shared=shared.keys)
     if outcome is None:
         return facts
     return dataclasses.replace(

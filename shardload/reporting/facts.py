@@ -37,8 +37,9 @@ class JobFacts:
 
     `seconds` is the time that its runs took. `rows_lost` is about how many rows the table has lost since it was
     planned, 0 for a few. `rows_unfinished` were written in ranges that are not done; if it is not exact, it is at least
-    so many. `target` says what Redis it is. `pid` is None unless the coordinator is a process of this machine,
-    `exit_code` unless the run has told it.
+    so many. `keys_shared` were made more than once; `shared` is what a person should know of them. `target` says what
+    Redis it is. `pid` is None unless the coordinator is a process of this machine, `exit_code` unless the run has told
+    it.
     """
 
     job: str
@@ -56,6 +57,8 @@ class JobFacts:
     rows_lost: int = 0
     rows_unfinished: int = 0
     rows_unfinished_exact: bool = True
+    keys_shared: int = 0
+    shared: str = ""
     pid: int | None = None
     started: str | None = None
     eta_s: float | None = None
@@ -109,6 +112,7 @@ class JobFacts:
             "rows_lost": self.rows_lost,
             "rows_unfinished": self.rows_unfinished,
             "rows_unfinished_exact": self.rows_unfinished_exact,
+            "keys_shared": self.keys_shared,
         }
 
     def as_json(self) -> dict[str, Any]:

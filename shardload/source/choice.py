@@ -44,8 +44,9 @@ def choose_key(table: Table, split_by: Sequence[str] | None) -> Chosen:
         return Chosen(_by_index(table, base, best), told)
     return Chosen(
         base,
-        f"table {table.name} has no unique index in order that this user may read: it is read in one piece, which begins "
-        "anew if it is broken off (--split-by COLUMN splits it by a column with an index; GRANT SELECT shows hidden ones)",
+        f"table {table.name} has no unique index in order that this user may read: it is read in one piece, which "
+        "begins anew if it is broken off (--split-by COLUMN splits it by a column with an index; GRANT SELECT shows "
+        "hidden ones)",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from shardload.errors import ShardloadError, SourceDoubtful, TargetError
 from shardload.ipc import Phase
+from shardload.jobdir.fingerprints import FingerprintWriter, Try
 from shardload.model.counts import Counts
 from shardload.model.tasks import Outcome, Task
 from shardload.worker.inflight import Inflight, Sent
@@ -29,6 +30,7 @@ class _Range:
 
     task: Task
     epoch: int
+    tried: Try
     counts: Counts = field(default_factory=Counts)
 
 
@@ -41,6 +43,7 @@ class Load:
         self._reader = Reader(settings)
         self._writer = Writer(settings, f"shardload:{settings.directory.name}:{session.slot}")
         self._inflight = Inflight()
+        self._fingerprints = FingerprintWriter(settings.directory.path, session.slot)
         self._range: _Range
         self._has_written = False  # keys of the current range
         self._kept: dict[Task, tuple[int, int]] = {}  # keys and lookups of ranges that are not acknowledged
@@ -76,7 +79,9 @@ class Load:
         self._confirm(len(self._inflight) - 1)  # meanwhile; Redis still has a batch to go on with
         self._session.beat(Phase.READING)
         self._reader.begin()
-        self._range, self._has_written, ended = _Range(task, self.epoch), False, False
+        tried = Try(task.range_id, task.attempt, time.time_ns())
+        self._range, self._has_written, ended = _Range(task, self.epoch, tried), False, False
+        self._fingerprints.begin()
         while not ended:
             if self._session.must_hand_back():
                 self._settle()
@@ -134,6 +139,8 @@ class Load:
         current = self._range
         if batch.set_aside:
             self._settings.directory.reports.write(current.task.range_id, current.task.attempt, batch.set_aside)
+        if batch.fingerprints:
+            self._fingerprints.add(current.tried, batch.fingerprints)
         self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
         self._writer.add(batch)
         current.counts += Counts(
@@ -165,6 +172,8 @@ class Load:
         self._session.beat(Phase.READING)
         if told := self._reader.check_length(task, counts):
             self._settings.directory.reports.write(task.range_id, task.attempt, [told])
+        if self._settings.form.fingerprints:
+            self._fingerprints.end(self._range.tried)
 
     def _settle(self) -> None:
         """Send what was added, and wait until Redis has confirmed everything in flight."""

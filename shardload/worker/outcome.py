@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shardload.errors import (
+    DirectoryLost,
     SourceBusy,
     SourceDenied,
     SourceDoubtful,
@@ -49,7 +50,7 @@ def outcome_of(error: BaseException, *, is_connected: bool) -> Outcome:
 
     `is_connected` says that the worker had reached both servers.
     """
-    if isinstance(error, (SpecError, SourceDenied, TargetDenied)):
+    if isinstance(error, (SpecError, DirectoryLost, SourceDenied, TargetDenied)):
         return Outcome.JOB_REFUSED
     if isinstance(error, (SourceFull, TargetFull)):
         return Outcome.TOO_MANY_CONNECTIONS

@@ -98,6 +98,11 @@ def _compare_key(one: _Expected, reply: Any, found: Differences, *, keeps: bool)
         found.note(f"{shown}: different{_difference(there, one.value)}")
 
 
+def keys_of(layout: Layout, form: Form, values: Values, now_ms: int) -> list[bytes]:
+    """The keys that a row makes: its own, and its lookups."""
+    return [one.key for one in _expected_of(layout, form, values, now_ms)]
+
+
 def _expected_of(layout: Layout, form: Form, values: Values, now_ms: int) -> list[_Expected]:
     """The row's own key, and its lookups; empty if the row makes no key."""
     key, expiry_ms = layout.key_of(values), layout.expiry_of(values)

@@ -41,7 +41,7 @@ KINDS = {
     "varbinary": ("k VARBINARY(60)", "k", [
         f"UNHEX({HASH})", SKEWED.format("CONCAT(x'00ff', n)", f"UNHEX({HASH})"),
     ]),
-    "decimal": ("k DECIMAL(30,8)", "k", ["n * 1.23456789 - 5000", SKEWED.format("n / 1000000", "n * 1000000000000")]),
+    "decimal": ("k DECIMAL(30,8)", "k", ["n * 1.23456789 - 5000", SKEWED.format("n * 0.000001", "n * 1000000000000")]),
     "date": ("k DATE", "k", [
         "'1000-01-01' + INTERVAL n DAY",
         SKEWED.format("'1500-01-01' + INTERVAL n DAY", "'3000-01-01' + INTERVAL n DAY"),
@@ -157,7 +157,9 @@ SHAPES = {
         "PARTITION BY RANGE (k) (PARTITION a VALUES LESS THAN (500), PARTITION b VALUES LESS THAN MAXVALUE)", (),
     ),
     "MyISAM": ("k INT, v INT NOT NULL, PRIMARY KEY (k, v)", "ENGINE=MyISAM", ()),
-    "an index that is not used": ("x INT AS (v) STORED, k INT, v INT NOT NULL, UNIQUE u (x) IGNORED, UNIQUE w (v, k)", "", ()),
+    "an index that is not used": (
+        "x INT AS (v) STORED, k INT, v INT NOT NULL, UNIQUE u (x) IGNORED, UNIQUE w (v, k)", "", (),
+    ),
     "names": ("`sel``ect` INT AS (v) VIRTUAL, k INT, v INT NOT NULL, PRIMARY KEY (k, v)", "", ()),
 }  # fmt: skip
 

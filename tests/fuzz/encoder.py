@@ -43,14 +43,15 @@ FORMS = (
     Form(Payload.LISTPACK, keeps=True, dated=True), Form(whole=True, dated=True),
     Form(shape=Shape.JSON, ttl_ms=5000), Form(shape=Shape.JSON, keeps=True, dated=True),
     Form(shape=Shape.STRING), Form(shape=Shape.REDISJSON, whole=True, dated=True),
-    Form(shape=Shape.REDISJSON, keeps=True),
+    Form(shape=Shape.REDISJSON, keeps=True), Form(whole=True, fingerprints=True),
 )  # fmt: skip
 NULLS = (NullRule(), NullRule(as_empty=True), NullRule(as_null=True))
 
 
 def written(batch: Batch) -> list[object]:
-    """The batch's parts."""
-    return [(part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup) for part in batch.parts]
+    """The batch's parts, and the fingerprints of its keys."""
+    parts = [(part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup) for part in batch.parts]
+    return [*parts, batch.fingerprints]
 
 
 def layout_of(form: Form, columns: int, kinds: int) -> Layout:

@@ -41,6 +41,8 @@ if not is_native_built() and not os.environ.get("CI"):
 
 FORMS = [
     Form(),
+    Form(fingerprints=True),
+    Form(shape=Shape.JSON, dated=True, fingerprints=True),
     Form(dated=True, whole=True, ttl_ms=7),
     Form(dated=True),
     Form(Payload.LISTPACK, keeps=True, dated=True),
@@ -142,6 +144,7 @@ def fed(encoder: Encoder, stream: bytes, sequence: int, cuts: Sequence[int], now
         batch = encoder.encode(stream[start:cut])
         start += batch.consumed_bytes
         commands += [(part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup) for part in batch.parts]
+        commands.append(batch.fingerprints)
         assert sum(part.keys for part in batch.parts) == batch.keys + batch.lookups
         rows, skipped, keys = rows + batch.rows_read, skipped + batch.rows_skipped, keys + batch.keys
         told += batch.set_aside

@@ -16,7 +16,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.float cimport FLT_MAX
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from shardload.encoding.native._commands cimport (
     COMMANDS_OVERHEAD, Expiry, put_after, put_before, put_hset, put_json_set, put_restore, put_set, ttl_of,
@@ -27,10 +27,11 @@ from shardload.encoding.native._payloads cimport (
     put_listpack_payload, put_plain_payload,
 )
 from shardload.encoding.native._slots cimport sl_crc16_of, sl_crc16_prepare, slot_of
-from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_number, put_rdb_length
+from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_little, put_number, put_rdb_length
 
 from shardload.encoding.batch import Batch, Part
 from shardload.encoding.document import json_text
+from shardload.encoding.fingerprints import END, most_of
 from shardload.encoding.form import Payload, Shape
 from shardload.encoding.slots import SLOTS
 from shardload.errors import MalformedPacket
@@ -67,12 +68,7 @@ include "_packets.pxi"
 include "_conversions.pxi"
 include "_templates.pxi"
 include "_fields.pxi"
-
-
-def checksums(const uint8_t[::1] data):
-    """The CRC64 of `data`, computed by folding and by table. Both use the table if the processor cannot fold."""
-    cdef const uint8_t *start = &data[0] if data.shape[0] else NULL
-    return crc64_of(start, data.shape[0], True), crc64_of(start, data.shape[0], False)
+include "_fingerprints.pxi"
 
 
 @cython.final
@@ -95,6 +91,7 @@ cdef class NativeEncoder:
     cdef list _lookups  # of each: two templates, key and value
     cdef _Outputs _outputs  # the commands of the batch
     cdef _Outputs _lookup_outputs
+    cdef _Fingerprints _fingerprints  # of the batch's keys, if the form wants them
     cdef _Room _body  # the payload or the document of the row in hand
     cdef _Room _key  # the key of the row in hand
     cdef _Room _lookup_key, _lookup_value
@@ -128,6 +125,7 @@ cdef class NativeEncoder:
         self._lookups = [(_Template(lookup.key), _Template(lookup.value)) for lookup in layout.lookups]
         self._outputs = _Outputs()
         self._lookup_outputs = _Outputs() if self._lookups else None
+        self._fingerprints = _Fingerprints(form.fingerprints)
         self._body = _Room(BODY_BYTES)
         self._key = _Room(KEY_BYTES)
         self._lookup_key = _Room(KEY_BYTES)
@@ -183,13 +181,14 @@ cdef class NativeEncoder:
             lookups = self._lookup_outputs.keys()
         return Batch(
             at, self._rows_read, self._rows_skipped, self._outputs.keys(), parts, self._set_aside, ended, error_packet,
-            lookups,
+            lookups, self._fingerprints.taken(),
         )
 
     cdef int _begin_batch(self) except -1:
         self._outputs.begin_batch()
         if self._lookups:
             self._lookup_outputs.begin_batch()
+        self._fingerprints.begin_batch()
         self._body.settle(BODY_BYTES)
         self._rows_read = self._rows_skipped = 0
         self._set_aside = []
@@ -216,6 +215,7 @@ cdef class NativeEncoder:
         expiry.ms = <uint64_t>date_ms if date_ms else ttl_of(&row.key, self._ttl_ms, self._jitter_ms)
         if not self._write_key(&row, &expiry):
             return 0
+        self._fingerprints.note(&row.key)
         if self._lookups:
             self._write_lookups(&expiry)
         return 0
@@ -292,6 +292,7 @@ cdef class NativeEncoder:
                 continue
             key.data, key.size = self._lookup_key.data, self._lookup_key.used
             value.data, value.size = self._lookup_value.data, self._lookup_value.used
+            self._fingerprints.note(&key)
             room = self._lookup_outputs.room_of(&key)
             room.reserve(key.size + value.size + COMMANDS_OVERHEAD)
             room.used = put_set(room.data + room.used, &key, expiry, &value, self._keeps) - room.data
