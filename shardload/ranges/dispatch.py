@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from shardload.model.keys import RangeRecord
 from shardload.model.limits import CREDITS
 from shardload.model.tasks import HALVES, Ack, Assignment, Task
+from shardload.ranges.split import MOST_PARTS
 
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
 MOST_TIMES = 4  # ranges of up to so many times the wanted rows are loaded as they are; larger ones are cut first
-MOST_PARTS = 64  # into which one is cut at once
 
 
 class Dispatcher:
@@ -55,11 +55,6 @@ class Dispatcher:
     def held(self, slot: int) -> list[Task]:
         """The ranges that a slot holds, in the order in which they were sent."""
         return list(self._out[slot])
-
-    def record(self, task: Task) -> RangeRecord:
-        """The range of a task, with its attempts so far."""
-        was = self._records[task.range_id]
-        return RangeRecord(was.range_id, was.keys, was.estimated_rows, self._attempts[task.range_id])
 
     def next_task(self, slot: int) -> Task | None:
         """Take the task that is to be sent to a slot now; it is out from here on. None if the slot has no credit, or if

@@ -122,7 +122,8 @@ class Worker:
             reports.write_parts(task.range_id, task.attempt, found.parts)
             self._acknowledge(task, Outcome.CUT)
         elif found.rows:
-            reports.write(task.range_id, task.attempt, [SetAside(found.what, "")])
+            if found.what:
+                reports.write(task.range_id, task.attempt, [SetAside(found.what, "")])
             self._acknowledge(task, Outcome.WHOLE, Counts(rows_read=found.rows))
         else:
             self._acknowledge(task, Outcome.DONE)

@@ -22,7 +22,8 @@ _CUT_S = 1.0  # a range is cut for about so long; parts that are still too large
 
 @dataclass(frozen=True)
 class Cut:
-    """Into what a range was cut; without `parts` it cannot be: then its rows, and what they are in words."""
+    """Into what a range was cut; without `parts` it cannot be. `rows` are its rows, an estimate if it was not to be
+    halved; `what` is what cannot be halved, in words."""
 
     parts: list[PlannedRange]
     rows: int = 0
@@ -113,14 +114,12 @@ class Reader:
         SourceLost or SourceError if MySQL cannot say where. Ask only while no result is open."""
         self.check_end()
         space, keys = self._key_space(), task.keys
-        if task.parts == HALVES:
-            rows, parts = space.halves(keys)
-        else:
-            rows, parts = task.estimated_rows, self._refined(space, task)
-        if parts:
-            return Cut(parts)
-        first = space.first_key(keys) if rows else None
-        return Cut([], rows, self._settings.selection.shown(keys, first, rows))
+        if task.parts != HALVES:
+            return Cut(self._refined(space, task), task.estimated_rows)
+        rows, parts = space.halves(keys)
+        if parts or not rows:
+            return Cut(parts, rows)
+        return Cut([], rows, self._settings.selection.shown(keys, space.first_key(keys), rows))
 
     def _refined(self, space: source.TableKeys, task: Task) -> list[PlannedRange]:
         late_s = time.monotonic() + _CUT_S

@@ -208,6 +208,16 @@ def test_a_column_says_when_a_key_expires(world: World, type_: str, words: list[
     assert "3 rows compared: 0 missing, 0 different, 0 of another type, 1 rows that make no key" in again.out
 
 
+@pytest.mark.parametrize("never", [2**63 - 1, 2**64 - 1, 253402300799001])
+def test_a_date_that_never_comes(world: World, never: int) -> None:
+    """Who writes the largest number means "never": the key expires at the end of the year 9999, and is not skipped."""
+    world.make_table("t", "id INT PRIMARY KEY, till BIGINT UNSIGNED")
+    world.execute(f"INSERT INTO t VALUES (1, {never})")
+    found = run(world, "--ttl-column", "till")
+    assert (found["keys_written"], found["rows_skipped"]) == (1, 0)
+    assert world.target().pexpiretime("t:1") == 253402300799000
+
+
 @pytest.mark.parametrize("words", [[], ["--as", "json"]])
 def test_a_thousand_columns(world: World, words: list[str]) -> None:
     """Nearly as many as MySQL allows."""

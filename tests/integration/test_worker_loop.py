@@ -40,11 +40,11 @@ EPOCH = 4711
 class Scripted:
     """A kind of work. What is in `ends` for a range is raised, or acknowledges it at once, or leaves it in flight."""
 
-    def __init__(self, session: Session, ends: dict[int, Any]) -> None:
+    def __init__(self, session: Session, ends: dict[int, Any], *, is_connected: bool = True) -> None:
         self._session = session
         self._ends = ends
         self._waiting: list[Task] = []
-        self.is_connected = True
+        self.is_connected = is_connected
         self.epoch = EPOCH
 
     @property
@@ -99,7 +99,9 @@ def ipc(tmp_path: Path) -> Iterator[IpcSet]:
     ipc.board.detach()
 
 
-def acks_of(ipc: IpcSet, directory: JobDirectory, ends: dict[int, Any], parts: int = 0) -> list[Ack]:
+def acks_of(
+    ipc: IpcSet, directory: JobDirectory, ends: dict[int, Any], parts: int = 0, *, is_connected: bool = True
+) -> list[Ack]:
     """What a worker says of ranges 1, 2, 3 ... that end so. It leaves when it was told to."""
     ranges = [number for number in ends if number]
     bell, doorbell = os.pipe()
@@ -112,7 +114,7 @@ def acks_of(ipc: IpcSet, directory: JobDirectory, ends: dict[int, Any], parts: i
 
     def body() -> int:
         session = Session(0, ipc.board, ipc.acks, doorbell)
-        return Worker(settings, ipc.tasks, session, Scripted(session, ends)).run()
+        return Worker(settings, ipc.tasks, session, Scripted(session, ends, is_connected=is_connected)).run()
 
     pid = fork_child(body, [bell])
     status = wait_until(lambda: (seen := os.waitpid(pid, os.WNOHANG))[0] and seen, "the worker's end", 30)[1]
@@ -191,6 +193,14 @@ def test_a_range_is_cut(ipc: IpcSet, tmp_path: Path, end: Any, outcome: Outcome,
     assert bool(told) == (outcome not in (Outcome.CUT, Outcome.DONE))
     if outcome is Outcome.WHOLE:
         assert told[0].key == "id=5"
+
+
+@pytest.mark.parametrize("parts", [0, HALVES, 64])
+def test_a_server_that_is_away_blames_no_range(ipc: IpcSet, tmp_path: Path, parts: int) -> None:
+    """Whether it was to be loaded or cut: a range that is blamed too often would be set aside."""
+    directory = JobDirectory.create(tmp_path, "job")
+    (ack,) = acks_of(ipc, directory, {3: SourceLost("refused")}, parts=parts, is_connected=False)
+    assert ack.outcome is Outcome.UNREACHABLE
 
 
 def test_a_removed_queue_ends_the_worker(ipc: IpcSet, tmp_path: Path) -> None:

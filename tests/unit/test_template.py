@@ -31,7 +31,8 @@ def test_templates(text: str, parts: list[tuple[str, str]]) -> None:
     [
         ("user:{i}", True), ("{t}", True), ("{i}:{j}", True), ("{i}:{t}:{j}", True), ("7{i}", True), ("{i}x7{j}", True),
         ("{i}{j}", False), ("{i}7{j}", False), ("{i}7x{j}", False), ("{t}x{i}", True), ("{t}7{i}", False),
-        ("{i}{t}", False), ("{t}{i}", False), ("{t}:{u}", False), ("{t}:{t}", False),
+        ("{i}{t}", False), ("{t}{i}", False), ("{t}-{i}", False), ("{i}-{j}", False), ("{t}:{u}", False),
+        ("{t}:{t}", False),
     ],
 )  # fmt: skip
 def test_keys_that_tell_values_apart(text: str, apart: bool) -> None:
