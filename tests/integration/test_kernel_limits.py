@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from shardload.ipc.messages import QUEUE_BYTES
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -42,7 +44,7 @@ def in_a_namespace(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "value", "used", "told"),
     [
-        ("msgmnb", "2048", 0, "kernel.msgmnb='11264'"),
+        ("msgmnb", "2048", 0, f"kernel.msgmnb='{QUEUE_BYTES}'"),
         ("msgmax", "16", 0, "kernel.msgmax is 16, and a job needs 112 (run: sysctl -w kernel.msgmax='112'"),
         ("msgmni", "1", 0, "kernel.msgmni='2'"),
         ("msgmni", "2", 1, "kernel.msgmni is 2, 1 message queues are in use, and a job needs 2 more"),
