@@ -287,6 +287,11 @@ class World:
         finally:
             connection.close()
 
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the database is a MariaDB; else it is a MySQL."""
+        return b"MariaDB" in self.execute("SELECT VERSION()")[0][0]
+
     def execute(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements; the rows of the last."""
         with self.sql() as cursor:

@@ -92,7 +92,7 @@ def test_scale_up_and_down(world: World, many_users: str) -> None:
     """More workers, fewer, one; by words and by signals; each range is loaded once."""
     daemon = launch(world, many_users, "--workers", "2")
     assert daemon.order("scale", "5").out == f"job {JOB}: 5 workers\n"
-    assert len(daemon.workers()) == 5
+    wait_until(lambda: len(daemon.workers()) == 5, "five workers have their names")  # each names itself
     assert daemon.order("scale", JOB, "1").out == f"job {JOB}: 1 worker\n"
     assert len(daemon.workers()) == 1
     os.kill(daemon.pid, signal.SIGTTIN)
@@ -111,15 +111,13 @@ def test_scale_up_and_down(world: World, many_users: str) -> None:
 def test_reload_replaces_every_worker(world: World, many_users: str, by_signal: bool) -> None:
     """One at a time, with new processes; no range is lost or loaded twice."""
     daemon = launch(world, many_users, "--workers", "3")
-    before = set(daemon.workers())
-    assert len(before) == 3
+    before = set(wait_until(lambda: len(now := daemon.workers()) == 3 and now, "three workers"))
     if by_signal:
         os.kill(daemon.pid, signal.SIGHUP)
-        wait_until(lambda: len(now := daemon.workers()) == 3 and not before & set(now), "three new workers")
     else:
         assert daemon.order("reload").out == f"job {JOB}: 3 workers replaced\n"
-        assert len(daemon.workers()) == 3
         assert not before & set(daemon.workers())
+    wait_until(lambda: len(now := daemon.workers()) == 3 and not before & set(now), "three new workers")
     daemon.order("rate", "off")
     done = daemon.end()
     assert_whole(world, many_users, done)

@@ -15,9 +15,8 @@ from tests.reference_table import MARIADB, MYSQL, REFERENCE, Type
 
 def types_of(world: World) -> list[Type]:
     """Those that the server has."""
-    version = world.execute("SELECT VERSION()")[0][0].decode()
-    make = MARIADB if "MariaDB" in version else MYSQL
-    major, minor = re.findall(r"\d+", version)[:2]
+    major, minor = re.findall(r"\d+", world.execute("SELECT VERSION()")[0][0].decode())[:2]
+    make = MARIADB if world.is_mariadb else MYSQL
     return [one for one in REFERENCE if one.make in ("", make) and one.since <= (int(major), int(minor))]
 
 
