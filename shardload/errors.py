@@ -126,6 +126,10 @@ class MalformedPacket(SourceLost):
     help."""
 
 
+class MalformedAnswer(TargetLost):
+    """Bytes from Redis do not follow its protocol. A new connection may help."""
+
+
 class IpcError(ShardloadError):
     """A SysV object could not be created, or another program removed it."""
 

@@ -6,6 +6,7 @@
 - `conversions` and `document` (JSON) say what a value becomes.
 - `slots` says which node of a Redis Cluster has a key.
 - `form` says how a key is written: shape, command, kind of payload, TTL; `commands` packs the commands.
+- `questions` asks for keys, and says what right ones answer; `comparison` compares that with what comes back.
 - `fingerprints` finds keys that several rows make.
 - `reference` is the encoder in Python, and defines the bytes of every command.
 - `native` has the same encoder in Cython, in one pass over the stream; `choice` picks one of the two.
@@ -16,8 +17,9 @@ RESTORE's payload (a hash as RDB, with checksum) is made in `payload.hash_payloa
 
 from shardload.encoding.arrange import Rules, make_layout
 from shardload.encoding.batch import Batch, Encoder, Part
-from shardload.encoding.choice import is_native_built, make_encoder, make_tally
+from shardload.encoding.choice import is_native_built, make_comparison, make_encoder, make_tally
 from shardload.encoding.commands import Expiry, json_set_commands, packed, restore_command, set_command
+from shardload.encoding.comparison import Comparison, end_of
 from shardload.encoding.conversions import Conversion
 from shardload.encoding.document import JsonType
 from shardload.encoding.fingerprints import Tally, fingerprint_of, slots_in
@@ -30,6 +32,7 @@ from shardload.encoding.template import KeyTemplate, Piece, default_template, pa
 __all__ = [
     "SLOTS",
     "Batch",
+    "Comparison",
     "Conversion",
     "Encoder",
     "Expiry",
@@ -50,10 +53,12 @@ __all__ = [
     "Tally",
     "Values",
     "default_template",
+    "end_of",
     "fingerprint_of",
     "is_native_built",
     "jitter_ms",
     "json_set_commands",
+    "make_comparison",
     "make_encoder",
     "make_layout",
     "make_routes",

@@ -12,9 +12,10 @@ from shardload.model.counts import SetAside
 @dataclass(slots=True)
 class Part:
     """The commands for one node: they write `keys` keys, and the node answers `replies` lines. The keys are either the
-    rows' own or, with `is_lookup`, those beside them.
+    rows' own or, with `is_lookup`, those beside them. With a form that reads, the commands ask for the keys, and
+    `answers` are what comes back if each is right (`questions.py`).
 
-    The memory behind `commands` is the encoder's, which uses it again when nobody holds it any more.
+    The memory behind `commands` and `answers` is the encoder's, which uses it again when nobody holds it any more.
     """
 
     node: int
@@ -22,6 +23,7 @@ class Part:
     commands: bytes | memoryview
     replies: int
     is_lookup: bool = False
+    answers: bytes | memoryview = b""
 
 
 @dataclass(slots=True)

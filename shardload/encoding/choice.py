@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 
 from shardload.encoding.batch import Encoder
+from shardload.encoding.comparison import Comparison, ReferenceComparison
 from shardload.encoding.fingerprints import ReferenceTally, Tally
 from shardload.encoding.form import Form
 from shardload.encoding.layout import Layout
@@ -32,3 +34,15 @@ def make_tally(slots: int, examples: int, *, native: bool) -> Tally:
     from shardload.encoding.native._native import NativeTally
 
     return NativeTally(slots, examples)
+
+
+def make_comparison(
+    answers: Sequence[bytes | memoryview], least_age_ms: int, most_age_ms: int, *, native: bool
+) -> Comparison:
+    """Make the native comparison (see `ReferenceComparison`), or the one in Python. ImportError as for
+    `make_encoder`."""
+    if not native:
+        return ReferenceComparison(answers, least_age_ms, most_age_ms)
+    from shardload.encoding.native._native import NativeComparison
+
+    return NativeComparison(answers, least_age_ms, most_age_ms)

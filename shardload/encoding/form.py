@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+COMMANDS_PER_QUESTION = 2  # what the key holds, and when it expires
+
 
 class Shape(Enum):
     """What a row becomes."""
@@ -35,6 +37,7 @@ class Form:
     - `shape`: what a row becomes. `keeps`: leave a key that exists as it is.
     - `dated`: a column says when each key expires; a row that does not say so has the TTL.
     - `fingerprints`: give the fingerprints of the keys, too, because several rows may make one.
+    - `reads`: ask for the keys instead of writing them, and give the answers of right ones (`questions.py`).
     """
 
     payload: Payload | None = None
@@ -45,6 +48,7 @@ class Form:
     keeps: bool = False
     dated: bool = False
     fingerprints: bool = False
+    reads: bool = False
 
     @property
     def expires(self) -> bool:
@@ -60,17 +64,24 @@ class Form:
 
     @property
     def commands_per_key(self) -> int:
-        """How many commands write one key."""
+        """How many commands write one key, or ask for it."""
+        if self.reads:
+            return COMMANDS_PER_QUESTION
         if self.is_single:
             return 1
         return (3 if self.expires else 2) + (2 if self.whole else 0)
 
     @property
     def replies_per_key(self) -> int:
-        """How many lines Redis answers to the commands of one key."""
-        if not self.whole or self.is_single:
+        """How many lines Redis answers to the commands that write one key."""
+        if self.reads or not self.whole or self.is_single:
             return self.commands_per_key
         return 2 * self.commands_per_key - 2  # OK, a QUEUED each; the array's head, a reply each
+
+    @property
+    def replies_per_lookup(self) -> int:
+        """The same of a lookup."""
+        return COMMANDS_PER_QUESTION if self.reads else 1
 
     def check_fields(self, fields: int) -> None:
         """ValueError if rows with so many fields cannot have this form."""

@@ -9,6 +9,7 @@ from shardload.encoding.batch import Batch, Part
 from shardload.encoding.commands import (
     Expiry,
     ValueTooLong,
+    checked,
     hset_commands,
     json_set_commands,
     restore_command,
@@ -18,6 +19,7 @@ from shardload.encoding.fingerprints import BYTES, fingerprint_of
 from shardload.encoding.form import Form, Shape
 from shardload.encoding.layout import NO_TIME_MS, Layout, Values
 from shardload.encoding.packets import split_rows
+from shardload.encoding.questions import expiry_answer, hash_answer, question, text_answer
 from shardload.encoding.slots import slot_of
 
 
@@ -27,16 +29,21 @@ class _Output:
 
     routes: array[int] | None
     pieces: dict[int, list[bytes]] = field(default_factory=dict)
+    answers: dict[int, list[bytes]] = field(default_factory=dict)
 
-    def add(self, key: bytes, commands: bytes) -> None:
+    def add(self, key: bytes, commands: bytes, answer: bytes) -> None:
         node = self.routes[slot_of(key)] if self.routes else 0
         self.pieces.setdefault(node, []).append(commands)
+        self.answers.setdefault(node, []).append(answer)
 
     def parts(self, replies_per_key: int, *, is_lookup: bool = False) -> list[Part]:
         return [
-            Part(node, len(pieces), b"".join(pieces), len(pieces) * replies_per_key, is_lookup)
+            Part(
+                node, len(pieces), b"".join(pieces), len(pieces) * replies_per_key, is_lookup,
+                b"".join(self.answers[node]),
+            )
             for node, pieces in sorted(self.pieces.items())
-        ]
+        ]  # fmt: skip
 
 
 class ReferenceEncoder:
@@ -80,7 +87,8 @@ class ReferenceEncoder:
         rows, lookups = _Output(self._routes), _Output(self._routes)
         for values in found.rows:
             self._add_row(batch, rows, lookups, values)
-        parts, more = rows.parts(self.replies_per_key), lookups.parts(1, is_lookup=True)
+        parts = rows.parts(self.replies_per_key)
+        more = lookups.parts(self._form.replies_per_lookup, is_lookup=True)
         batch.keys, batch.lookups = (sum(part.keys for part in several) for several in (parts, more))
         batch.parts = parts + more
         batch.fingerprints = bytes(self._fingerprints)
@@ -88,30 +96,54 @@ class ReferenceEncoder:
 
     def _add_row(self, batch: Batch, rows: _Output, lookups: _Output, values: Values) -> None:
         """Append a row's commands, or count it as skipped or set aside."""
-        layout, keeps = self._layout, self._form.keeps
+        layout = self._layout
         key, date_ms = layout.key_of(values), layout.expiry_of(values)
         if key is None or date_ms is None:
             batch.set_aside.append(layout.set_aside(values))
             return
         is_date = date_ms != NO_TIME_MS
-        commands = None
+        written = None
         if not is_date or date_ms > self._now_ms:
             expiry = Expiry(date_ms if is_date else self._form.ttl_of(key), is_date)
             try:
-                commands = self._commands(key, values, expiry)
+                written = (
+                    self._question(key, values, expiry) if self._form.reads else self._written(key, values, expiry)
+                )
             except ValueTooLong as error:
                 batch.set_aside.append(layout.too_long(values, error.size_bytes))
                 return
-        if commands is None:
+        if written is None:
             batch.rows_skipped += 1
             return
-        rows.add(key, commands)
+        rows.add(key, *written)
         names = [key]
         for name, value in layout.lookups_of(values):
-            lookups.add(name, set_command(name, value, expiry, keeps=keeps))
+            lookups.add(name, *self._lookup(name, value, expiry))
             names.append(name)
         if self._form.fingerprints:
             self._fingerprints += b"".join(fingerprint_of(name).to_bytes(BYTES, "little") for name in names)
+
+    def _lookup(self, key: bytes, value: bytes, expiry: Expiry) -> tuple[bytes, bytes]:
+        """The commands of a lookup, and their answer."""
+        if self._form.reads:
+            return question(key, Shape.STRING, expiry), text_answer(value) + expiry_answer(expiry)
+        return set_command(key, value, expiry, keeps=self._form.keeps), b""
+
+    def _question(self, key: bytes, values: Values, expiry: Expiry) -> tuple[bytes, bytes] | None:
+        """The commands that ask for the row's own key, and their answer; None if nothing of the row is written."""
+        layout, shape = self._layout, self._form.shape
+        if shape is Shape.HASH:
+            fields = layout.fields_of(values)
+            answer = hash_answer(fields) if fields else None
+        else:
+            text = layout.text_of(values) if shape is Shape.STRING else layout.json_of(values)
+            answer = None if text is None else text_answer(checked(text))
+        return None if answer is None else (question(key, shape, expiry), answer + expiry_answer(expiry))
+
+    def _written(self, key: bytes, values: Values, expiry: Expiry) -> tuple[bytes, bytes] | None:
+        """The commands that write the row's own key, which have no answer to compare; None as for `_question`."""
+        commands = self._commands(key, values, expiry)
+        return None if commands is None else (commands, b"")
 
     def _commands(self, key: bytes, values: Values, expiry: Expiry) -> bytes | None:
         """The commands that write the row's own key; None if nothing of the row is written."""

@@ -1,5 +1,6 @@
-"""Fuzz target: any bytes as MySQL's stream. Both encoders must write the same commands, or refuse with the same error,
-and the native one must never read or write outside its buffers.
+"""Fuzz target: any bytes as MySQL's stream, and as Redis's answers. Both encoders must write the same commands, or
+refuse with the same error, both comparisons find the same keys, and the native code must never read or write outside
+its buffers.
 
 Coverage comes from the reference, which atheris instruments. AddressSanitizer checks the native encoder if it was
 built so (tests/integration/test_fuzz.py does both). To run it by hand:
@@ -28,11 +29,12 @@ with atheris.instrument_imports(include=["shardload.encoding"]):
         Shape,
         Slot,
         commands,
+        make_comparison,
         make_encoder,
         packets,
     )
     from shardload.encoding.native._native import CONTINUED_BYTES, LONGEST_VALUE_BYTES
-    from shardload.errors import MalformedPacket
+    from shardload.errors import MalformedAnswer, MalformedPacket
     from shardload.model.columns import Reading
 
 packets.CONTINUED = CONTINUED_BYTES  # smaller in a build for fuzzing
@@ -44,13 +46,20 @@ FORMS = (
     Form(shape=Shape.JSON, ttl_ms=5000), Form(shape=Shape.JSON, keeps=True, dated=True),
     Form(shape=Shape.STRING), Form(shape=Shape.REDISJSON, whole=True, dated=True),
     Form(shape=Shape.REDISJSON, keeps=True), Form(whole=True, fingerprints=True),
+    Form(reads=True, ttl_ms=5000), Form(shape=Shape.JSON, reads=True, dated=True), Form(shape=Shape.STRING, reads=True),
+)  # fmt: skip
+ANSWERS = (
+    b"*2\r\n$1\r\na\r\n$2\r\nbb\r\n:-1\r\n", b"$3\r\nabc\r\n~5000\r\n", b"*0\r\n:99\r\n", b"$-1\r\n:-2\r\n", b"",
 )  # fmt: skip
 NULLS = (NullRule(), NullRule(as_empty=True), NullRule(as_null=True))
 
 
 def written(batch: Batch) -> list[object]:
     """The batch's parts, and the fingerprints of its keys."""
-    parts = [(part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup) for part in batch.parts]
+    parts = [
+        (part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup, bytes(part.answers))
+        for part in batch.parts
+    ]
     return [*parts, batch.fingerprints]
 
 
@@ -104,6 +113,16 @@ def encoded(data: bytes, form: Form, cut: int, columns: int, kinds: int, *, nati
         return str(error)
 
 
+def compared(data: bytes, cut: int, answers: list[bytes], *, native: bool) -> object:
+    """What a comparison makes of the bytes, which it gets in two pieces, as Redis's answers."""
+    comparison = make_comparison(answers, 10, 1000, native=native)
+    try:
+        taken = comparison.take(data[:cut])
+        return taken + comparison.take(data[taken:]), comparison.differing, comparison.is_done
+    except MalformedAnswer as error:
+        return str(error)
+
+
 def packed(data: bytes) -> bytes:
     """Put the bytes into packets with correct headers, which pass the checks. Some bytes are the packets' sizes."""
     stream, sequence = b"", 0
@@ -134,6 +153,10 @@ def one_input(data: bytes) -> None:
     form, columns, cut, mode, kinds = FORMS[data[0] % len(FORMS)], 1 + data[1] % 8, data[2], data[3], data[4]
     stream = packed(data[5:]) if mode % 4 else data[5:]
     results = [encoded(stream, form, cut, columns, kinds, native=native) for native in (False, True)]
+    if results[0] != results[1]:
+        raise AssertionError(f"reference {results[0]!r}\nnative {results[1]!r}")
+    answers = [ANSWERS[data[0] % len(ANSWERS)], ANSWERS[data[1] % len(ANSWERS)]]
+    results = [compared(data[5:], cut, answers, native=native) for native in (False, True)]
     if results[0] != results[1]:
         raise AssertionError(f"reference {results[0]!r}\nnative {results[1]!r}")
 

@@ -58,6 +58,10 @@ FORMS = [
     Form(Payload.LISTPACK),
     Form(Payload.LISTPACK, ttl_ms=1000, jitter_ms=999),
     Form(Payload.PLAIN, ttl_ms=5000),
+    Form(reads=True),
+    Form(Payload.LISTPACK, reads=True, ttl_ms=1000, jitter_ms=999, fingerprints=True),
+    Form(shape=Shape.JSON, reads=True, dated=True, ttl_ms=7),
+    Form(shape=Shape.REDISJSON, reads=True, whole=True, dated=True),
 ]
 NAMES = ("id", "name", "a" * 70, "42", "ünïcode")
 INTEGERS = st.sampled_from(
@@ -143,7 +147,10 @@ def fed(encoder: Encoder, stream: bytes, sequence: int, cuts: Sequence[int], now
     for cut in sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)}):
         batch = encoder.encode(stream[start:cut])
         start += batch.consumed_bytes
-        commands += [(part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup) for part in batch.parts]
+        commands += [
+            (part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup, bytes(part.answers))
+            for part in batch.parts
+        ]
         commands.append(batch.fingerprints)
         assert sum(part.keys for part in batch.parts) == batch.keys + batch.lookups
         rows, skipped, keys = rows + batch.rows_read, skipped + batch.rows_skipped, keys + batch.keys
@@ -169,7 +176,7 @@ def test_the_same_bytes(
 
 
 @settings(deadline=None, max_examples=500)
-@given(ROWS, st.sampled_from([*FORMS, *[Form(shape=Shape.STRING, keeps=keeps) for keeps in (False, True)]]), FIELDS,
+@given(ROWS, st.sampled_from([*FORMS, *[Form(shape=Shape.STRING, keeps=k, reads=k) for k in (False, True)]]), FIELDS,
        TEXTS, LOOKUPS, NULLS, st.sampled_from([None, 0, 2]), st.sampled_from([0, 127, 32768]))  # fmt: skip
 def test_the_same_bytes_for_any_layout(
     rows: list[tuple[bytes | None, ...]], form: Form, fields: tuple[Field, ...], key: tuple[bytes | Slot, ...],

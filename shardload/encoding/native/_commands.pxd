@@ -69,18 +69,22 @@ cdef inline uint8_t *put_after(
     return out
 
 
-cdef inline uint8_t *put_hset(uint8_t *out, const Row *row) noexcept nogil:
-    """Write `HSET key field value ...`."""
+cdef inline uint8_t *put_fields(uint8_t *out, const Row *row) noexcept nogil:
+    """Write every field that is there: its name, its value."""
     cdef int column
-    out[0] = 42  # *
-    out = put_number(out + 1, 2 + 2 * row.fields)
-    out = put_word(out, b"\r\n$4\r\nHSET\r\n", 12)
-    out = put_bulk(out, row.key.data, row.key.size)
     for column in range(row.columns):
         if row.values[column].size >= 0:
             out = put(out, row.names[column].bulk.data, row.names[column].bulk.size)
             out = put_bulk(out, row.values[column].data, row.values[column].size)
     return out
+
+
+cdef inline uint8_t *put_hset(uint8_t *out, const Row *row) noexcept nogil:
+    """Write `HSET key field value ...`."""
+    out[0] = 42  # *
+    out = put_number(out + 1, 2 + 2 * row.fields)
+    out = put_word(out, b"\r\n$4\r\nHSET\r\n", 12)
+    return put_fields(put_bulk(out, row.key.data, row.key.size), row)
 
 
 cdef inline uint8_t *put_restore(

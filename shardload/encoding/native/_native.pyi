@@ -1,4 +1,5 @@
 from array import array
+from collections.abc import Sequence
 
 from shardload.encoding.batch import Batch
 from shardload.encoding.form import Form
@@ -11,6 +12,13 @@ class NativeEncoder:
     def route(self, routes: array[int] | None, /) -> None: ...
     def begin(self, sequence: int, now_ms: int = 0, /) -> None: ...
     def encode(self, data: bytes | bytearray | memoryview, /) -> Batch: ...
+
+class NativeComparison:
+    differing: list[int]
+    def __init__(self, answers: Sequence[bytes | memoryview], least_age_ms: int, most_age_ms: int) -> None: ...
+    def take(self, data: bytes | bytearray | memoryview, /) -> int: ...
+    @property
+    def is_done(self) -> bool: ...
 
 class NativeTally:
     shared: int

@@ -7,8 +7,9 @@ It writes the same bytes as `reference.py`, which defines and explains them. The
    MySQL sends them.
 3. This module finds the node that has the key (`_slots.pxd`, `_outputs.pxi`), and reserves room for the most that the
    commands can need.
-4. `_commands.pxd` writes the commands into that room, `_payloads.pxd` RESTORE's payload, `_json.pxd` a JSON object, all
-   with the basic writers of `_writers.pxd`. None of them checks bounds.
+4. `_commands.pxd` writes the commands into that room (`_questions.pxd` those that ask for keys), `_payloads.pxd`
+   RESTORE's payload, `_json.pxd` a JSON object, all with the basic writers of `_writers.pxd`. None of them checks bounds.
+`_comparison.pxi` compares what Redis answers.
 """
 
 cimport cython
@@ -16,7 +17,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.float cimport FLT_MAX
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from shardload.encoding.native._commands cimport (
     COMMANDS_OVERHEAD, Expiry, put_after, put_before, put_hset, put_json_set, put_restore, put_set, ttl_of,
@@ -26,41 +27,22 @@ from shardload.encoding.native._payloads cimport (
     FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, PAYLOAD_OVERHEAD, Name, Row, Value, crc64_of, crc64_prepare,
     put_listpack_payload, put_plain_payload,
 )
+from shardload.encoding.native._questions cimport (
+    ANSWER_OVERHEAD, put_expiry_answer, put_hash_answer, put_question,
+)
 from shardload.encoding.native._slots cimport sl_crc16_of, sl_crc16_prepare, slot_of
 from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_little, put_number, put_rdb_length
 
 from shardload.encoding.batch import Batch, Part
 from shardload.encoding.document import json_text
 from shardload.encoding.fingerprints import END, most_of
-from shardload.encoding.form import Payload, Shape
+from shardload.encoding.form import COMMANDS_PER_QUESTION as PER_QUESTION, Payload, Shape
 from shardload.encoding.slots import SLOTS
-from shardload.errors import MalformedPacket
+from shardload.errors import MalformedAnswer, MalformedPacket
 
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char *text, char **end, void *overflow) except? -1.0
     char *PyOS_double_to_string(double value, char code, int precision, int flags, int *type) except NULL
-
-cdef extern from *:
-    """
-    #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
-    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250, MOST_VALUE_BYTES = 20000 };
-    #else
-    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF, MOST_VALUE_BYTES = 512 << 20 };
-    #endif
-    """
-    enum:
-        OUT_BYTES
-        NODE_BYTES
-        BODY_BYTES
-        KEY_BYTES
-        SPARE_PERCENT
-        CONTINUED
-        MOST_VALUE_BYTES
-
-CONTINUED_BYTES = CONTINUED
-LONGEST_VALUE_BYTES = MOST_VALUE_BYTES
-crc64_prepare()
-sl_crc16_prepare()
 
 include "_room.pxi"
 include "_outputs.pxi"
@@ -69,6 +51,12 @@ include "_conversions.pxi"
 include "_templates.pxi"
 include "_fields.pxi"
 include "_fingerprints.pxi"
+include "_comparison.pxi"
+
+CONTINUED_BYTES = CONTINUED
+LONGEST_VALUE_BYTES = MOST_VALUE_BYTES
+crc64_prepare()
+sl_crc16_prepare()
 
 
 @cython.final
@@ -77,11 +65,12 @@ cdef class NativeEncoder:
 
     cdef readonly str name
     cdef readonly int replies_per_key
+    cdef int _replies_per_lookup
     cdef object _layout
     cdef int _columns
     cdef int _expiry  # the column that says when a key expires, or -1
     cdef bint _is_hash, _is_string, _is_document  # a document of the JSON module
-    cdef bint _restores, _packs, _whole, _keeps, _expires, _may_be_empty
+    cdef bint _restores, _packs, _whole, _keeps, _expires, _may_be_empty, _reads
     cdef uint64_t _ttl_ms, _jitter_ms
     cdef int64_t _now_ms
     cdef uint8_t _sequence  # of the next packet
@@ -109,7 +98,9 @@ cdef class NativeEncoder:
         self._is_hash = form.shape is Shape.HASH
         self._is_string = form.shape is Shape.STRING
         self._is_document = form.shape is Shape.REDISJSON
-        self._restores = form.payload is not None
+        self._reads = form.reads
+        self._replies_per_lookup = form.replies_per_lookup
+        self._restores = form.payload is not None and not form.reads
         self._packs = form.payload is Payload.LISTPACK
         self._whole = form.whole
         self._keeps = form.keeps
@@ -123,8 +114,8 @@ cdef class NativeEncoder:
         self._fields = _Fields(layout)
         self._key_template = _Template(layout.key)
         self._lookups = [(_Template(lookup.key), _Template(lookup.value)) for lookup in layout.lookups]
-        self._outputs = _Outputs()
-        self._lookup_outputs = _Outputs() if self._lookups else None
+        self._outputs = _Outputs(form.reads)
+        self._lookup_outputs = _Outputs(form.reads) if self._lookups else None
         self._fingerprints = _Fingerprints(form.fingerprints)
         self._body = _Room(BODY_BYTES)
         self._key = _Room(KEY_BYTES)
@@ -177,7 +168,7 @@ cdef class NativeEncoder:
         parts = self._outputs.parts(self.replies_per_key, False)
         lookups = 0
         if self._lookups:
-            parts += self._lookup_outputs.parts(1, True)
+            parts += self._lookup_outputs.parts(self._replies_per_lookup, True)
             lookups = self._lookup_outputs.keys()
         return Batch(
             at, self._rows_read, self._rows_skipped, self._outputs.keys(), parts, self._set_aside, ended, error_packet,
@@ -234,7 +225,7 @@ cdef class NativeEncoder:
         ]
 
     cdef bint _write_key(self, const Row *row, const Expiry *expiry) except -1:
-        """Append the commands that write the row's own key. False if the row was set aside, because it is too long."""
+        """Append the commands of the row's own key. False if the row was set aside, because it is too long."""
         cdef Value body
         cdef _Room room
         cdef uint8_t *out
@@ -247,6 +238,9 @@ cdef class NativeEncoder:
         if body.size > MOST_VALUE_BYTES and body.data is not NULL:
             self._set_aside.append(self._layout.too_long(self._python_values(), body.size))
             return False
+        if self._reads:
+            self._write_question(self._outputs, row, expiry, &body, self._is_hash, self._is_document)
+            return True
         room = self._outputs.room_of(&row.key)
         room.reserve(body.size + 4 * row.key.size + COMMANDS_OVERHEAD)
         out = room.data + room.used
@@ -265,6 +259,20 @@ cdef class NativeEncoder:
         room.used = out - room.data
         return True
 
+    cdef int _write_question(
+        self, _Outputs outputs, const Row *row, const Expiry *expiry, const Value *body, bint is_hash, bint is_document
+    ) except -1:
+        """Append the commands that ask for a key, and their answer: the row's fields, or `body`."""
+        cdef _Room room = outputs.room_of(&row.key), answer = outputs.answers.room_of(&row.key)
+        cdef uint8_t *out
+        room.reserve(2 * row.key.size + COMMANDS_OVERHEAD)
+        room.used = put_question(room.data + room.used, &row.key, expiry, is_hash, is_document) - room.data
+        answer.reserve(body.size + ANSWER_OVERHEAD)
+        out = answer.data + answer.used
+        out = put_hash_answer(out, row) if is_hash else put_bulk(out, body.data, body.size)
+        answer.used = put_expiry_answer(out, expiry) - answer.data
+        return 0
+
     cdef int _make_body(self, const Row *row, Value *body) except -1:
         """Put the row's payload or JSON object into `_body`."""
         self._body.used = 0
@@ -280,8 +288,9 @@ cdef class NativeEncoder:
         return 0
 
     cdef int _write_lookups(self, const Expiry *expiry) except -1:
-        """Append a SET for each of the row's lookups that has no NULL."""
+        """Append the command of each of the row's lookups that has no NULL."""
         cdef Value key, value
+        cdef Row row
         cdef _Room room
         cdef _Template key_template, value_template
         for both in self._lookups:
@@ -293,6 +302,10 @@ cdef class NativeEncoder:
             key.data, key.size = self._lookup_key.data, self._lookup_key.used
             value.data, value.size = self._lookup_value.data, self._lookup_value.used
             self._fingerprints.note(&key)
+            if self._reads:
+                row.key = key
+                self._write_question(self._lookup_outputs, &row, expiry, &value, False, False)
+                continue
             room = self._lookup_outputs.room_of(&key)
             room.reserve(key.size + value.size + COMMANDS_OVERHEAD)
             room.used = put_set(room.data + room.used, &key, expiry, &value, self._keeps) - room.data

@@ -11,8 +11,10 @@ cdef class _Outputs:
     cdef const uint16_t[::1] _nodes  # the routes: each slot's node
     cdef bint is_routed
     cdef Py_ssize_t *_keys  # of each node, in this batch
+    cdef _Outputs answers  # what comes back for the commands, if they ask for keys; else None
 
-    def __cinit__(self):
+    def __cinit__(self, bint has_answers=False):
+        self.answers = _Outputs() if has_answers else None
         self.first = _Room(OUT_BYTES)
         self._rooms = [self.first]
         self._spares = []
@@ -25,6 +27,8 @@ cdef class _Outputs:
 
     cdef int route(self, routes) except -1:
         """See `NativeEncoder.route`."""
+        if self.answers is not None:
+            self.answers.route(routes)
         cdef Py_ssize_t nodes = 1 if routes is None else max(routes) + 1
         cdef void *grown
         if routes is not None and len(routes) != SLOTS:
@@ -44,6 +48,8 @@ cdef class _Outputs:
     cdef int begin_batch(self) except -1:
         """Empty every buffer; take another one where the caller still holds the commands of the last batch."""
         cdef Py_ssize_t node, size = NODE_BYTES if self.is_routed else OUT_BYTES
+        if self.answers is not None:
+            self.answers.begin_batch()
         for node in range(len(self._rooms)):
             self._keys[node] = 0
             self._rooms[node] = self._emptied(self._rooms[node], size)
@@ -84,12 +90,16 @@ cdef class _Outputs:
     cdef list parts(self, int replies_per_key, bint is_lookup):
         """The batch's parts, of the nodes that get keys."""
         cdef Py_ssize_t node
-        cdef _Output output
         cdef list parts = []
         for node in range(len(self._rooms)):
             if self._keys[node]:
-                output = _Output.__new__(_Output)
-                output.room = self._rooms[node]
+                answers = self.answers.seen(node) if self.answers is not None else b""
                 replies = self._keys[node] * replies_per_key
-                parts.append(Part(node, self._keys[node], memoryview(output), replies, is_lookup))
+                parts.append(Part(node, self._keys[node], self.seen(node), replies, is_lookup, answers))
         return parts
+
+    cdef object seen(self, Py_ssize_t node):
+        """The node's buffer, to be read."""
+        cdef _Output output = _Output.__new__(_Output)
+        output.room = self._rooms[node]
+        return memoryview(output)

@@ -1,5 +1,23 @@
 # Output memory of the native encoder: a buffer that grows, and a read-only view of it. Included by _native.pyx.
 
+cdef extern from *:
+    """
+    #ifdef SHARDLOAD_SMALL /* the fuzzer's build: no room to spare, and short packets are continued */
+    enum { OUT_BYTES = 16, NODE_BYTES = 16, BODY_BYTES = 16, KEY_BYTES = 1, SPARE_PERCENT = 0, CONTINUED = 250, MOST_VALUE_BYTES = 20000 };
+    #else
+    enum { OUT_BYTES = 1 << 20, NODE_BYTES = 1 << 18, BODY_BYTES = 1 << 16, KEY_BYTES = 1 << 10, SPARE_PERCENT = 25, CONTINUED = 0xFFFFFF, MOST_VALUE_BYTES = 512 << 20 };
+    #endif
+    """
+    enum:
+        OUT_BYTES
+        NODE_BYTES
+        BODY_BYTES
+        KEY_BYTES
+        SPARE_PERCENT
+        CONTINUED
+        MOST_VALUE_BYTES
+
+
 @cython.final
 cdef class _Room:
     """A buffer that grows. It never shrinks while a batch is encoded; `settle` frees what a large row needed."""
