@@ -34,8 +34,9 @@ Exit codes:
 # not wait for what an import needs.
 _GROUPS = {
     "Import": {
-        "run": "importing", "resume": "importing", "plan": "importing", "verify": "verifying", "failures": "watching",
+        "run": "importing", "resume": "importing", "plan": "importing", "failures": "watching",
     },
+    "Compare": {"verify": "verifying", "differences": "verifying"},
     "Watch": {"jobs": "watching", "status": "watching", "attach": "watching", "log": "watching"},
     "Control": {
         "stop": "control", "pause": "control", "unpause": "control", "scale": "control", "rate": "control",

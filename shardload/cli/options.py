@@ -116,6 +116,18 @@ _SPEED = [
         help="Load at most N rows a second, all workers together; shardload rate changes it.  [default: off]",
     ),
 ]  # fmt: skip
+_VERIFY = [
+    click.option(
+        "--verify", is_flag=True, default=None, help="When every row is loaded, compare every row with its key."
+    ),
+]
+_CHECKS = [
+    click.option(
+        "--sample", metavar="SHARE", help="Compare only this share of the rows (1%), by chance.  [default: all]"
+    ),
+    click.option("--extra", is_flag=True, default=None, help="Look for keys, too, that no row stands for."),
+    click.option("--repair", is_flag=True, default=None, help="Write what differs again, and compare it again."),
+]
 _DAEMON = [
     click.option("--daemon", is_flag=True, help="Run in the background; return when everything is up."),
 ]
@@ -242,18 +254,24 @@ def _with(options: list[Any], function: _Function) -> _Function:
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
+    return _with([*whole, *_VERIFY, *_CHECKS, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
+    return _with([*whole, *_VERIFY, *_CHECKS, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
 
 
 def existing_job(function: _Function) -> _Function:
     """The flags of `resume`."""
     return _with([*_SERVERS, *_SPEED, *_DAEMON, *_SHOWING, *_STATE, *_PATIENCE, *_LOGIN, *_REACH, *_CHDIR], function)
+
+
+def verified_job(function: _Function) -> _Function:
+    """The flags of `verify`: those of `run`, for what is compared may have no job."""
+    whole = [*_SERVERS, *_CHECKS, *_SPEED, *_DAEMON, *_NAMING, *_SHOWING, *_STATE, *_MAPPING, *_ROWS, *_FORM, *_EXPIRY]
+    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def job_and_servers(function: _Function) -> _Function:

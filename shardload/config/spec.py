@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from shardload.config import environment, rowset
+from shardload.config.checks import INTERNAL, CheckSpec
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.config.forms import IDENTITY, FormSpec
 from shardload.config.mysqlreach import NO_MYSQL, MysqlReach, with_mysql_reach
@@ -37,11 +38,13 @@ from shardload.model.limits import (
 NO_REDIS = TargetUrl(
     host="none", port=0, user="", password=None, database="0"
 )  # a placeholder, where no Redis is needed
+SUBJECT = (*rowset.IDENTITY, *IDENTITY)
+"""The settings that say which rows become which keys."""
 _MOST_SHOWN = 80  # characters of a wrong value
 _SPELLED = {"shape": "as"}  # names that Python does not allow for a field
 
 
-class JobSpec(RowSet, FormSpec, MysqlReach):
+class JobSpec(RowSet, FormSpec, CheckSpec, MysqlReach):
     """All settings of one job. Frozen; unknown keys are refused. Durations are in seconds, rates in rows a second."""
 
     redis: Target
@@ -81,7 +84,7 @@ class JobSpec(RowSet, FormSpec, MysqlReach):
     def identity(self) -> dict[str, Any]:
         """What may not change when a job is resumed: both servers, and what is written. JSON types only."""
         servers = {"mysql": without_user(str(self.mysql)), "redis": without_user(self.redis.identity)}
-        return servers | self.model_dump(mode="json", by_alias=True, include={*rowset.IDENTITY, *IDENTITY})
+        return servers | self.model_dump(mode="json", by_alias=True, include=set(SUBJECT))
 
 
 def without_user(url: str) -> str:
@@ -94,9 +97,11 @@ def load(
     file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     *,
+    kind: str = "load",
     needs_redis: bool = True,
 ) -> JobSpec:
-    """Make the spec of a new job. A flag that is None was not given. SpecError names the wrong flag, key or variable.
+    """Make the spec of a new job of this kind (`CheckSpec.kind`). A flag that is None was not given. SpecError names
+    the wrong flag, key or variable.
 
     With `needs_redis` false the Redis URL may be missing; `redis` is then a placeholder.
     """
@@ -119,7 +124,10 @@ def load(
         values.setdefault("redis", NO_REDIS)
     if "job" not in values and isinstance(values.get("table", QUERY_NAME), str):
         values["job"] = _default_job_name(values.get("table", QUERY_NAME))
-    spec = _validated(values, origins)
+    if any(name in values for name in INTERNAL):
+        name = next(name for name in INTERNAL if name in values)
+        raise _unknown_key(origins[name])
+    spec = _validated({**values, "kind": kind}, origins)
     check_rowset(values, origins)
     return _with_files(spec, origins)
 
@@ -185,7 +193,8 @@ def _default_job_name(table: str) -> str:
 
 def accepted_keys() -> list[str]:
     """All keys of a TOML file, spelled as there; with `--` before them they are the flags."""
-    return [(field.alias or name).replace("_", "-") for name, field in JobSpec.model_fields.items()]
+    names = [field.alias or name for name, field in JobSpec.model_fields.items() if name not in INTERNAL]
+    return [name.replace("_", "-") for name in names]
 
 
 def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
@@ -201,7 +210,7 @@ def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
         form = {"mysql": f" {MYSQL_FORM} or {MYSQL_VARIABLE}", "redis": f" {REDIS_FORM} or {REDIS_VARIABLE}"}
         raise SpecError(f"{origin} is missing", f"give {origin}{form.get(key, ' ' + key.upper())}")
     if first["type"] == "extra_forbidden":
-        raise SpecError(f"{origin} is not a known key", f"accepted: {', '.join(accepted_keys())}")
+        raise _unknown_key(origin)
     message = _rephrased(first["msg"])
     if key == "job" and first["type"] == "string_pattern_mismatch":
         message = f"should be a name of {JOB_NAME_WORDS}"
@@ -212,6 +221,10 @@ def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
     if message.startswith("should "):
         raise SpecError(f"{origin} {message}, not {culprit}", hint)
     raise SpecError(f"{origin} {culprit} {message}", hint)
+
+
+def _unknown_key(origin: str) -> SpecError:
+    return SpecError(f"{origin} is not a known key", f"accepted: {', '.join(accepted_keys())}")
 
 
 def _rephrased(message: str) -> str:

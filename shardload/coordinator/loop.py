@@ -11,6 +11,7 @@ import logging
 import os
 import selectors
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 
 from shardload.coordinator.context import Context, Ending, Settings, reason_to_stop
@@ -22,7 +23,6 @@ from shardload.coordinator.publisher import Publisher
 from shardload.coordinator.watchdog import Watchdog
 from shardload.errors import IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
 from shardload.model.counts import SetAside
-from shardload.model.keys import PlannedRange
 from shardload.model.orders import Answer, Order, order_of_signal, parse_order
 from shardload.model.tasks import Ack, Outcome
 from shardload.reporting.text import describe
@@ -192,26 +192,22 @@ class Coordinator:
             self._pool.slots[ack.slot].note_spoken()
             task = self._tracker.acknowledged(ack)
             is_plain = self._tracker.is_plain(ack, task)
-            told = [] if is_plain else self._context.directory.reports.take(ack.range_id, ack.attempt)
+            report = self._context.directory.reports.of(ack, is_plain=is_plain)
             if task is None:
                 _log.warning("an ack of attempt %d is out of date", ack.attempt, extra={"range_id": ack.range_id})
             else:
-                self._note_outcome(ack, told)
-                self._tracker.settle(ack, task, told, self._parts_of(ack))
+                self._note_outcome(ack, report.told)
+                self._tracker.settle(ack, task, report)
         if self._now_s - self._clock_noted_s >= (NOTE_CLOCK_EVERY_S if self._tracker.is_committed else COMMIT_AFTER_S):
             self._clock_noted_s = self._now_s
             self._context.note_clock(self._now_s - self._context.started_s)
-
-    def _parts_of(self, ack: Ack) -> list[PlannedRange]:
-        is_cut = ack.outcome is Outcome.CUT
-        return self._context.directory.reports.take_parts(ack.range_id, ack.attempt) if is_cut else []
 
     def _tell_ready(self) -> None:
         if not self._is_ready:
             self._is_ready = True
             self._settings.on_ready()
 
-    def _note_outcome(self, ack: Ack, told: list[SetAside]) -> None:
+    def _note_outcome(self, ack: Ack, told: Sequence[SetAside]) -> None:
         """Note how a slot fares with the servers: a success ends its waiting, a loss prolongs it."""
         slot = self._pool.slots[ack.slot]
         if ack.outcome is Outcome.DONE:

@@ -25,12 +25,14 @@ from shardload.encoding.document import JsonType
 from shardload.encoding.fingerprints import Tally, fingerprint_of, slots_in
 from shardload.encoding.form import Form, Payload, Shape, jitter_ms
 from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
+from shardload.encoding.questions import Answer, parse_answer, split_answers
 from shardload.encoding.reference import ReferenceEncoder
 from shardload.encoding.slots import SLOTS, make_routes, slot_of
 from shardload.encoding.template import KeyTemplate, Piece, default_template, parse_lookup, parse_template
 
 __all__ = [
     "SLOTS",
+    "Answer",
     "Batch",
     "Comparison",
     "Conversion",
@@ -64,10 +66,12 @@ __all__ = [
     "make_routes",
     "make_tally",
     "packed",
+    "parse_answer",
     "parse_lookup",
     "parse_template",
     "restore_command",
     "set_command",
     "slot_of",
     "slots_in",
+    "split_answers",
 ]

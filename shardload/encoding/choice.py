@@ -36,13 +36,11 @@ def make_tally(slots: int, examples: int, *, native: bool) -> Tally:
     return NativeTally(slots, examples)
 
 
-def make_comparison(
-    answers: Sequence[bytes | memoryview], least_age_ms: int, most_age_ms: int, *, native: bool
-) -> Comparison:
+def make_comparison(answers: Sequence[bytes | memoryview], most_age_ms: int, *, native: bool) -> Comparison:
     """Make the native comparison (see `ReferenceComparison`), or the one in Python. ImportError as for
     `make_encoder`."""
     if not native:
-        return ReferenceComparison(answers, least_age_ms, most_age_ms)
+        return ReferenceComparison(answers, most_age_ms)
     from shardload.encoding.native._native import NativeComparison
 
-    return NativeComparison(answers, least_age_ms, most_age_ms)
+    return NativeComparison(answers, most_age_ms)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from shardload.encoding.form import COMMANDS_PER_QUESTION
-from shardload.encoding.questions import LEFT_OF
 from shardload.errors import MalformedAnswer
 
+LEFT_OF = b"~"
+"""Stands before a TTL, in the place of what is left of it."""
 _MOST_LINE_BYTES = 64 * 1024  # of a reply's first line, an error's for example
 _MOST_DIGITS = 19
 
@@ -35,12 +36,12 @@ class Comparison(Protocol):
 
 class ReferenceComparison:
     """See `Comparison`. `answers` are those of the batch's parts (`Part.answers`), in the order in which they were
-    sent. What is left of a TTL may be less than it by `least_age_ms` to `most_age_ms`."""
+    sent. What is left of a TTL may be less than it by up to `most_age_ms`."""
 
-    def __init__(self, answers: Sequence[bytes | memoryview], least_age_ms: int, most_age_ms: int) -> None:
+    def __init__(self, answers: Sequence[bytes | memoryview], most_age_ms: int) -> None:
         self.differing: list[int] = []
         self._expected = b"".join(bytes(one) for one in answers)
-        self._ages_ms = (least_age_ms, most_age_ms)
+        self._most_age_ms = most_age_ms
         self._at = 0
         self._items = 0
 
@@ -68,9 +69,8 @@ class ReferenceComparison:
     def _is_right(self, answer: bytes, expected: bytes) -> bool:
         if not expected.startswith(LEFT_OF):
             return answer == expected
-        least_age_ms, most_age_ms = self._ages_ms
         left, ttl_ms = _number(answer), int(expected[1:-2])
-        return left is not None and ttl_ms - most_age_ms <= left <= ttl_ms - least_age_ms
+        return left is not None and ttl_ms - self._most_age_ms <= left <= ttl_ms
 
     def _note(self) -> None:
         place = self._items // COMMANDS_PER_QUESTION

@@ -50,6 +50,10 @@ class Tally(Protocol):
         """Count these. False if there are more different ones than fit: the pass has to begin again with fewer."""
         ...
 
+    def missing(self, fingerprints: bytes, /) -> list[int]:
+        """The places of those that belong to this pass, and that were not counted."""
+        ...
+
 
 class ReferenceTally:
     """A table with open addressing; 0 marks a free slot, so the fingerprint 0 counts as 1. See `Tally`."""
@@ -74,11 +78,23 @@ class ReferenceTally:
         found.frombytes(fingerprints)
         return all(self._add(one) for one in found if self._low <= one < self._high)
 
+    def missing(self, fingerprints: bytes) -> list[int]:
+        """See `Tally`."""
+        found = array("Q")
+        found.frombytes(fingerprints)
+        mine = [(place, one) for place, one in enumerate(found) if self._low <= one < self._high]
+        return [place for place, one in mine if not self._table[self._slot(one or 1)]]
+
+    def _slot(self, wanted: int) -> int:
+        """Where it is, or belongs."""
+        at = ((wanted * _SPREAD % END >> 32) * self._slots) >> 32
+        while self._table[at] not in (0, wanted):
+            at = at + 1 if at + 1 < self._slots else 0
+        return at
+
     def _add(self, fingerprint: int) -> bool:
         wanted, table = fingerprint or 1, self._table
-        at = ((wanted * _SPREAD % END >> 32) * self._slots) >> 32
-        while table[at] not in (0, wanted):
-            at = at + 1 if at + 1 < self._slots else 0
+        at = self._slot(wanted)
         if not table[at]:
             table[at] = wanted
             self._used += 1

@@ -11,17 +11,29 @@ DUMP would save one conversion, but costs Redis as much: it compresses, and sums
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import NamedTuple
+
 from shardload.encoding.commands import Expiry, packed
-from shardload.encoding.form import Shape
+from shardload.encoding.comparison import LEFT_OF, end_of
+from shardload.encoding.form import COMMANDS_PER_QUESTION, Shape
 from shardload.encoding.payload import Fields
 
-READS = {Shape.HASH: b"HGETALL", Shape.JSON: b"GET", Shape.STRING: b"GET", Shape.REDISJSON: b"JSON.GET"}
-LEFT_OF = b"~"
+_READS = {Shape.HASH: b"HGETALL", Shape.JSON: b"GET", Shape.STRING: b"GET", Shape.REDISJSON: b"JSON.GET"}
+
+
+class Answer(NamedTuple):
+    """What a right key answers: a text, or a list of fields and values; and when it expires. `left_of_ms` is the TTL of
+    which something is left; both are 0 for a key that does not expire."""
+
+    value: bytes | list[bytes]
+    expires_at_ms: int = 0
+    left_of_ms: int = 0
 
 
 def question(key: bytes, shape: Shape, expiry: Expiry) -> bytes:
     """The commands that ask for a key. A lookup has the shape of a string."""
-    return packed(READS[shape], key) + packed(b"PEXPIRETIME" if expiry.is_date else b"PTTL", key)
+    return packed(_READS[shape], key) + packed(b"PEXPIRETIME" if expiry.is_date else b"PTTL", key)
 
 
 def hash_answer(fields: Fields) -> bytes:
@@ -39,3 +51,38 @@ def expiry_answer(expiry: Expiry) -> bytes:
     if not expiry.ms:
         return b":-1\r\n"
     return b"%b%d\r\n" % (b":" if expiry.is_date else LEFT_OF, expiry.ms)
+
+
+def parse_answer(answer: bytes) -> Answer:
+    """From the answers about one key, as an encoder writes them."""
+    end = end_of(answer, 0)
+    kind, ms = answer[end : end + 1] if end else b"", int(answer[(end or 0) + 1 : -2])
+    value = _texts(answer[:end])
+    told = value if answer.startswith(b"*") else value[0]
+    if ms < 0:
+        return Answer(told)
+    return Answer(told, left_of_ms=ms) if kind == LEFT_OF else Answer(told, expires_at_ms=ms)
+
+
+def split_answers(answers: bytes) -> list[bytes]:
+    """The answers about each key of a part, in the order of its questions."""
+    ends, at = [0], 0
+    while at < len(answers):
+        for _ in range(COMMANDS_PER_QUESTION):
+            end = end_of(answers, at)
+            assert end is not None
+            at = end
+        ends.append(at)
+    return [answers[one:other] for one, other in pairwise(ends)]
+
+
+def _texts(answer: bytes) -> list[bytes]:
+    """The texts in a text or an array."""
+    at = answer.index(b"\r\n") + 2 if answer.startswith(b"*") else 0
+    texts = []
+    while at < len(answer):
+        end = answer.index(b"\r\n", at)
+        size = int(answer[at + 1 : end])
+        texts.append(answer[end + 2 : end + 2 + size])
+        at = end + 4 + size
+    return texts

@@ -39,7 +39,7 @@ from shardload.ipc.records import (
 from shardload.model.counts import COUNT_NAMES, Counts
 from shardload.model.limits import CREDITS, take_from_bucket
 
-MAGIC = b"SHARDLD7"
+MAGIC = b"SHARDLD8"
 _COUNTS = len(COUNT_NAMES)
 _HEADER = struct.Struct("<8sII3Q")  # magic, slots, spare, run id, coordinator's pid, its start
 _ORDERS = struct.Struct("<II3d")  # stopping, paused; the bucket: rows a second (0: any), tokens, filled when

@@ -20,7 +20,7 @@ from shardload.model.counts import COUNT_NAMES, Counts
 from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.tasks import Ack, Assignment, Outcome
 
-MESSAGE_BYTES = 112  # the most that a receiver takes; a longer message would stay at the head of the queue
+MESSAGE_BYTES = 128  # the most that a receiver takes; a longer message would stay at the head of the queue
 _LONGEST_MESSAGE_BYTES = 1 << 20  # far above the kernel's usual msgmax of 8192
 _MAGIC = b"SHLD"
 _LOAD, _STOP = 1, 2

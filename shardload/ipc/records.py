@@ -31,11 +31,12 @@ class Phase(enum.IntEnum):
     READING = 3  # waiting for MySQL
     WRITING = 4  # waiting for Redis
     HELD_BACK = 5  # waiting, because of the rate limit
+    COMPARING = 6  # waiting for Redis's answers
 
     @property
     def is_network(self) -> bool:
         """True if the worker waits for a server. Such a wait has its own time-out, after which the worker fails."""
-        return self in (Phase.CONNECTING, Phase.READING, Phase.WRITING)
+        return self in (Phase.CONNECTING, Phase.READING, Phase.WRITING, Phase.COMPARING)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from shardload.errors import JournalError
 from shardload.files.ownfile import check_own_file
 
-_VERSION = 4
+_VERSION = 5
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
 _BUSY_TIMEOUT_S = 10
 _CHECKPOINT_PAGES = 10_000  # keeps checkpoints rare: each waits for the disk, and the workers wait meanwhile
@@ -35,10 +35,21 @@ CREATE TABLE range (
     source_bytes INTEGER NOT NULL DEFAULT 0,
     target_bytes INTEGER NOT NULL DEFAULT 0,
     keys_kept INTEGER NOT NULL DEFAULT 0,
-    lookups_written INTEGER NOT NULL DEFAULT 0
+    lookups_written INTEGER NOT NULL DEFAULT 0,
+    keys_equal INTEGER NOT NULL DEFAULT 0,
+    keys_differing INTEGER NOT NULL DEFAULT 0,
+    keys_expired INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE failure (range_id INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX failure_range ON failure (range_id);
+CREATE TABLE difference (
+    range_id INTEGER, -- NULL: no row stands for the key
+    key BLOB NOT NULL,
+    fault TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    repaired INTEGER NOT NULL
+);
+CREATE INDEX difference_range ON difference (range_id);
 CREATE TABLE checkpoint (look INTEGER PRIMARY KEY, epoch TEXT NOT NULL, nodes TEXT NOT NULL);
 """
 

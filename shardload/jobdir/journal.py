@@ -20,9 +20,19 @@ from typing import Any
 from shardload.errors import JournalError
 from shardload.files.ownfile import open_own
 from shardload.jobdir.database import make_tables, open_database
-from shardload.jobdir.rows import bounds_of, checkpoint_of, fact_of, failure_of, record_of, totals_of
+from shardload.jobdir.found import (
+    DIFFERENCE,
+    DIFFERENCE_SUMS,
+    difference_of,
+    difference_totals_of,
+    replace_differences,
+    replace_failures,
+)
+from shardload.jobdir.rows import checkpoint_of, fact_of, failure_of, place_of, range_row, record_of, run_of, totals_of
 from shardload.model.counts import COUNT_NAMES, Counts, SetAside, Totals
+from shardload.model.differences import Difference, DifferenceTotals, Fault
 from shardload.model.keys import PlannedRange, RangeRecord
+from shardload.model.tasks import NOTHING, Report
 from shardload.ranges.lineage import Checkpoint
 
 _LAST_LOOK = 2**62
@@ -60,7 +70,7 @@ class Journal:
         with journal._writing(create=True) as db:
             make_tables(db)
             db.executemany("INSERT INTO job VALUES (?, ?)", [(name, json.dumps(fact)) for name, fact in facts.items()])
-            db.executemany(_INSERT, [_range_row(_place(at), part) for at, part in enumerate(plan)])
+            db.executemany(_INSERT, [range_row(place_of(at), part) for at, part in enumerate(plan)])
         journal.close()
         new.rename(path)
         return cls(path)
@@ -88,9 +98,9 @@ class Journal:
             db.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(fact)))
 
     def done_tries(self) -> dict[int, tuple[int, int]]:
-        """Of each range that is done: the attempt that did it, and how many keys it made, lookups that were kept left
-        out."""
-        keys = "keys_written + keys_kept + lookups_written"
+        """Of each range that is done: the attempt that did it, and how many keys it made or compared, lookups that were
+        kept left out."""
+        keys = "keys_written + keys_kept + lookups_written + keys_equal + keys_differing"
         with self._reading() as db:
             rows = db.execute(f"SELECT id, attempts, {keys} FROM range WHERE state = 'done'")
             return {int(number): (int(attempt), int(made)) for number, attempt, made in rows}
@@ -128,10 +138,31 @@ class Journal:
             for row in db.execute("SELECT key, reason FROM failure ORDER BY range_id, rowid"):
                 yield failure_of(row)
 
+    def difference_totals(self) -> DifferenceTotals:
+        """How many keys differ, by what is wrong with them."""
+        with self._reading() as db:
+            return difference_totals_of(db.execute(DIFFERENCE_SUMS))
+
+    def differences(self, most: int = -1) -> Iterator[Difference]:
+        """Every key that differs, or the first `most`, in the order of the ranges' ids."""
+        with self._reading() as db:
+            for row in db.execute(f"SELECT {DIFFERENCE} FROM difference ORDER BY range_id, rowid LIMIT ?", (most,)):
+                yield difference_of(row)
+
+    def note_extra(self, keys: Sequence[bytes]) -> None:
+        """Record the keys that no row stands for, in the place of those that were recorded before."""
+        with self._writing() as db:
+            replace_differences(db, None, [Difference(key, Fault.EXTRA) for key in keys])
+
     def begin_run(self, started: str) -> int:
         """Record a new run of the job. Returns its id, for `end_run`."""
         with self._writing() as db:
             return int(db.execute("INSERT INTO run (started, seconds) VALUES (?, 0)", (started,)).lastrowid or 0)
+
+    def runs(self) -> list[tuple[str, float]]:
+        """When each run began, as `begin_run` was told, and how many seconds it lasted."""
+        with self._reading() as db:
+            return [run_of(row) for row in db.execute("SELECT started, seconds FROM run ORDER BY id")]
 
     def end_run(self, run: int, seconds: float) -> None:
         """Record how many seconds the run has lasted."""
@@ -139,17 +170,18 @@ class Journal:
             db.execute("UPDATE run SET seconds = ? WHERE id = ?", (seconds, run))
 
     def finish(
-        self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside], *, look: int = 0
+        self, range_id: int, counts: Counts, epoch: int, attempt: int, report: Report = NOTHING, *, look: int = 0
     ) -> None:
-        """Record a done range: each of its rows is written and confirmed, skipped, or listed in `set_aside`. `look` is
-        the number of the last look at the target that was begun before.
+        """Record a done range: each of its rows is written and confirmed, skipped, or listed in the report, as are keys
+        that differ. `look` is the number of the last look at the target that was begun before.
 
-        The range is buffered until `commit`, unless rows were set aside.
+        The range is buffered until `commit`, unless the report has something.
         """
         self._done.append((attempt, str(epoch), look, *counts.as_tuple(), range_id))
-        if set_aside:
+        if report.told or report.differences:
             with self._writing() as db:
-                _replace_failures(db, range_id, set_aside)
+                replace_failures(db, range_id, report.told)
+                replace_differences(db, range_id, report.differences)
 
     @property
     def is_committed(self) -> bool:
@@ -169,7 +201,7 @@ class Journal:
                 "UPDATE range SET state = 'set aside', attempts = ?, rows_read = ?, rows_failed = ? WHERE id = ?",
                 (attempt, rows, rows, range_id),
             )
-            _replace_failures(db, range_id, [failure])
+            replace_failures(db, range_id, [failure])
 
     def note_attempt(self, range_id: int, attempt: int) -> None:
         """Record a failed attempt. The range stays pending."""
@@ -182,7 +214,7 @@ class Journal:
             db.execute("UPDATE range SET state = 'split' WHERE id = ?", (range_id,))
             (place,) = db.execute("SELECT place FROM range WHERE id = ?", (range_id,)).fetchone()
             ids = [
-                int(db.execute(_INSERT, _range_row(f"{place}.{_place(at)}", part)).lastrowid or 0)
+                int(db.execute(_INSERT, range_row(f"{place}.{place_of(at)}", part)).lastrowid or 0)
                 for at, part in enumerate(parts)
             ]
         return [RangeRecord(new, part.keys, part.estimated_rows, 0) for new, part in zip(ids, parts, strict=True)]
@@ -201,7 +233,9 @@ class Journal:
                 "UPDATE range SET epoch = ? WHERE state = 'done' AND epoch = ? AND look < ?",
                 (str(epoch), str(known), before),
             )
-        return self._reopen("state = 'done' AND keys_written + keys_kept > 0 AND epoch NOT IN (?, '0')", (str(epoch),))
+        return self._reopen(
+            "state = 'done' AND keys_written + keys_kept + keys_equal > 0 AND epoch NOT IN (?, '0')", (str(epoch),)
+        )
 
     def checkpoints(self) -> list[Checkpoint]:
         """Every checkpoint that is kept, the oldest first."""
@@ -225,6 +259,7 @@ class Journal:
             found = db.execute(f"SELECT id FROM range WHERE {condition}", values).fetchall()
             db.executemany(f"UPDATE range SET {_PENDING_AGAIN} WHERE id = ?", found)
             db.executemany("DELETE FROM failure WHERE range_id = ?", found)
+            db.executemany("DELETE FROM difference WHERE range_id = ?", found)
         return len(found)
 
     @contextmanager
@@ -265,19 +300,3 @@ class Journal:
     @property
     def _hint(self) -> str:
         return f"run shardload clean {self.path.parent.name}, then start a new job"
-
-
-def _place(at: int) -> str:
-    """A number whose order as text is that of the numbers."""
-    return f"{at:08x}"
-
-
-def _range_row(place: str, planned: PlannedRange) -> tuple[str, str | None, str | None, int]:
-    return (place, *bounds_of(planned.keys), planned.estimated_rows)
-
-
-def _replace_failures(db: sqlite3.Connection, range_id: int, failures: Sequence[SetAside]) -> None:
-    db.execute("DELETE FROM failure WHERE range_id = ?", (range_id,))
-    db.executemany(
-        "INSERT INTO failure VALUES (?, ?, ?)", [(range_id, failure.key, failure.reason) for failure in failures]
-    )

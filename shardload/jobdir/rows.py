@@ -38,6 +38,14 @@ def totals_of(row: Sequence[Any], vanished_rows: Any, runs: Sequence[Sequence[An
     )
 
 
+def run_of(row: Sequence[Any]) -> tuple[str, float]:
+    """From when a run began, and its seconds. ValueError if a value is impossible."""
+    started, seconds = row
+    if not isinstance(started, str) or not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
+        raise ValueError("a run without a beginning or a duration")
+    return started, float(seconds)
+
+
 def bounds_of(keys: KeyRange) -> tuple[str | None, str | None]:
     """A range's bounds as the journal has them."""
     if keys.nulls:
@@ -58,6 +66,16 @@ def planned_of(row: Sequence[Any]) -> PlannedRange:
     """From low, high and estimated rows. ValueError, TypeError or RecursionError if a value is impossible."""
     low, high, rows = row
     return PlannedRange(keys_of(low, high), _count(rows))
+
+
+def place_of(at: int) -> str:
+    """A number whose order as text is that of the numbers."""
+    return f"{at:08x}"
+
+
+def range_row(place: str, planned: PlannedRange) -> tuple[str, str | None, str | None, int]:
+    """A new range, as the journal has it."""
+    return (place, *bounds_of(planned.keys), planned.estimated_rows)
 
 
 def record_of(row: Sequence[Any]) -> RangeRecord:

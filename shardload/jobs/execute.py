@@ -14,23 +14,32 @@ from pathlib import Path
 from shardload.coordinator.context import Ending, Settings, reason_to_stop
 from shardload.coordinator.pool import WorkerBody
 from shardload.coordinator.run import run
-from shardload.errors import EXIT_CANNOT_START, EXIT_COMPLETE, EXIT_WITH_FAILURES, JobError, ShardloadError
+from shardload.errors import (
+    EXIT_CANNOT_START,
+    EXIT_COMPLETE,
+    EXIT_DIFFERENCES,
+    EXIT_WITH_FAILURES,
+    JobError,
+    ShardloadError,
+)
 from shardload.ipc import IpcSet
 from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.runfile import RunOutcome, RunRecord
-from shardload.jobs import sharing
+from shardload.jobs import extra, sharing
 from shardload.jobs.prepare import Job, ask_target, uses_native
+from shardload.jobs.status import with_checks
 from shardload.model.orders import STOP_SIGNALS, Limits
 from shardload.model.shared import Shared
 from shardload.process import SignalInbox
 from shardload.reporting.display import Display
-from shardload.reporting.facts import JobFacts, settled_facts
+from shardload.reporting.facts import DIFFERENT, JobFacts, settled_facts
 from shardload.reporting.text import summary_line
 from shardload.worker.load import Load
 from shardload.worker.loop import Worker
 from shardload.worker.session import Session
-from shardload.worker.settings import WorkerSettings
+from shardload.worker.settings import Checks, WorkerSettings
+from shardload.worker.verify import Verify
 
 _log = logging.getLogger("shardload.job")
 
@@ -77,6 +86,8 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
         )
         if ending is not None:
             stopped = ending.reason()
+        elif job.spec.is_verify:
+            extra.find(job, lambda: not set(STOP_SIGNALS).isdisjoint(frame.signals.drain()), display.note)
         elif job.form.fingerprints:
             shared = sharing.shared_keys(job, lambda: not set(STOP_SIGNALS).isdisjoint(frame.signals.drain()))
     except (ShardloadError, OSError) as error:
@@ -88,7 +99,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
         facts = replace(
             facts, rows_unfinished=ending.rows_unfinished, rows_unfinished_exact=ending.rows_unfinished_exact
         )
-    if job.form.fingerprints and stopped is None:
+    if job.form.fingerprints and stopped is None and not job.spec.is_verify:
         facts = _with_shared(job, facts, shared)
     _note_outcome(job.directory, facts, stopped)
     log.close_log(handler)
@@ -125,13 +136,15 @@ def _worker_body(job: Job) -> WorkerBody:
         form=job.form,
         native=uses_native(job.spec),
         known_nodes=job.target.addresses,
+        checks=Checks(**job.checks),
     )
+    kind = Verify if job.spec.is_verify else Load
 
     def body(slot: int, ipc: IpcSet, doorbell: int) -> int:
         log.set_process_role(f"worker-{slot}")
         try:
             session = Session(slot, ipc.board, ipc.acks, doorbell)
-            return Worker(settings, ipc.tasks, session, Load(settings, session)).run()
+            return Worker(settings, ipc.tasks, session, kind(settings, session)).run()
         except Exception:
             _log.exception("worker %d crashed", slot)
             raise
@@ -168,6 +181,8 @@ def exit_code_of(facts: JobFacts, stopped: ShardloadError | None) -> int:
     """The exit code of a command that ran the job."""
     if stopped is not None:
         return stopped.exit_code
+    if facts.status == DIFFERENT:
+        return EXIT_DIFFERENCES
     return EXIT_COMPLETE if facts.status == "complete" else EXIT_WITH_FAILURES
 
 
@@ -192,8 +207,11 @@ def _facts_at_end(job: Job, workers: int, stopped: ShardloadError | None) -> Job
     totals = job.journal.totals()
     is_all_done = totals.ranges_done == totals.ranges and not totals.counts.rows_failed and not totals.rows_lost
     state = "complete" if is_all_done else "incomplete"
+    if is_all_done and job.journal.difference_totals().left:
+        state = DIFFERENT
     if stopped is not None:
         state = "failed" if stopped.exit_code == EXIT_CANNOT_START else "stopped"
-    return settled_facts(
+    facts = settled_facts(
         job.directory.name, state, totals, encoder=job.encoder, target=job.target.described, workers=workers
     )
+    return with_checks(facts, job.journal)

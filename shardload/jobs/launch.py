@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from shardload.config import environment, spec
 from shardload.encoding import is_native_built
-from shardload.errors import EXIT_COMPLETE, Hopeless, ShardloadError, SpecError, StoppedBySignal
+from shardload.errors import EXIT_COMPLETE, ShardloadError, SpecError
 from shardload.files.ownfile import other_writers
 from shardload.jobdir.log import show_log
 from shardload.jobs import prepare
+from shardload.jobs.ending import resume_command, state_dir_words, tell, tell_end
 from shardload.jobs.execute import Frame, exit_code_of, load
 from shardload.jobs.prepare import Job
+from shardload.jobs.verify import begin as begin_verify
+from shardload.jobs.verify import begin_after as begin_verify_after
 from shardload.model.orders import CONTROL_SIGNALS, STOP_SIGNALS, Limits
-from shardload.model.printable import printable
 from shardload.process import Readiness, ServiceManager, SignalInbox, has_terminal, launch, stop_by_exception
 from shardload.ranges.lineage import Lineage
-from shardload.reporting.display import LogDisplay, ServiceDisplay, silence_if_dead
-from shardload.reporting.facts import JobFacts
+from shardload.reporting.display import LogDisplay, ServiceDisplay
 from shardload.reporting.output import echo
 from shardload.reporting.terminal import make_display
-from shardload.reporting.text import summary_lines
 
 ReadLimits = Callable[[], tuple[Limits | None, str]]
 
@@ -47,6 +45,15 @@ def start(file: Path | None, flags: Mapping[str, Any], *, daemon: bool, chdir: s
     return _run(job, _limits_from(file, flags), daemon=daemon, chdir=chdir)
 
 
+def verify(
+    name: str | None, file: Path | None, state_dir: Path | None, flags: Mapping[str, Any], *, daemon: bool, chdir: str
+) -> int:
+    """Compare the keys of a job, or of what `file` and flags say, with their rows. The result is the exit code."""
+    with stop_by_exception(STOP_SIGNALS):
+        job = begin_verify(name, file, state_dir, flags)
+    return _run(job, _limits_from(None, {}), daemon=daemon, chdir=chdir)
+
+
 def resume(name: str, state_dir: Path | None, flags: Mapping[str, Any], *, daemon: bool, chdir: str) -> int:
     """Go on with a job: do the ranges that its journal does not have as done. The result is the exit code."""
     with stop_by_exception(STOP_SIGNALS):
@@ -57,7 +64,7 @@ def resume(name: str, state_dir: Path | None, flags: Mapping[str, Any], *, daemo
         echo(f"trying the {retried} ranges again that had failures", err=True)
     if gone:
         since = "Redis was restarted since, was a replica, or another server took its place"
-        echo(f"{since}: loading {gone} ranges again that it had confirmed", err=True)
+        echo(f"{since}: doing {gone} ranges again that it had confirmed", err=True)
     totals = job.journal.totals()
     if totals.ranges_done == totals.ranges:
         echo(f"nothing is left to do: {totals.ranges} of {totals.ranges} ranges are done", err=True)
@@ -105,7 +112,11 @@ def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     )
     facts, stopped = load(job, display, frame)
     manager.notify(STOPPING="1", STATUS=f"job {facts.job}: {facts.status}")
-    return _tell_end(job, facts, stopped)
+    code = tell_end(job, facts, stopped)
+    if job.spec.verify and code == EXIT_COMPLETE:
+        second = begin_verify_after(job.directory, {})
+        return tell_end(second, *load(second, make_display(job.spec.progress), frame))
+    return code
 
 
 def _listen(*, stops_at_hangup: bool) -> SignalInbox:
@@ -128,7 +139,10 @@ def _run_in_background(job: Job, read_limits: ReadLimits, chdir: str) -> int:
             return error.exit_code
         if stopped is not None:
             readiness.failed(stopped.message, stopped.hint, stopped.exit_code)
-        return exit_code_of(facts, stopped)
+        code = exit_code_of(facts, stopped)
+        if job.spec.verify and code == EXIT_COMPLETE:
+            code = exit_code_of(*load(begin_verify_after(job.directory, {}), display, frame))
+        return code
 
     job.journal.close()  # no handle crosses a fork
     log = job.directory.log_file
@@ -136,7 +150,7 @@ def _run_in_background(job: Job, read_limits: ReadLimits, chdir: str) -> int:
     if started.failure is not None:
         message, hint, exit_code = started.failure
         echo(f"shardload: {' '.join(message.split())}" + (f" ({hint})" if hint else ""), err=True)
-        echo(f"log: {log}", f"to go on: {_resume_command(job)}", err=True)
+        echo(f"log: {log}", f"to go on: {resume_command(job)}", err=True)
         return exit_code
     _tell_started(job, started.pid, log)
     return EXIT_COMPLETE
@@ -145,47 +159,12 @@ def _run_in_background(job: Job, read_limits: ReadLimits, chdir: str) -> int:
 def _tell_started(job: Job, pid: int, log: Path) -> None:
     name = job.directory.name
     if job.spec.json_summary:
-        _tell(json.dumps({"job": name, "pid": pid, "log": str(log)}))
+        tell(json.dumps({"job": name, "pid": pid, "log": str(log)}))
         return
-    where = _state_dir_words(job)
-    _tell(f"job {name} runs in the background, process {pid}; its log: {log}")
+    where = state_dir_words(job)
+    tell(f"job {name} runs in the background, process {pid}; its log: {log}")
     for command, effect in (("status", "look at it"), ("attach", "watch it"), ("stop", "end it, resumable")):
-        _tell(f"  {' '.join(['shardload', command, name, *where]):40}  # {effect}")
-
-
-def _tell_end(job: Job, facts: JobFacts, stopped: ShardloadError | None) -> int:
-    if job.spec.json_summary:
-        _tell(json.dumps(facts.summary_json()))
-    _tell(*summary_lines(facts, printable(job.choice.reason)), err=job.spec.json_summary)
-    if facts.shared:
-        _tell(f"warning: {facts.shared}", err=True)
-    if stopped is not None:
-        if not isinstance(stopped, StoppedBySignal):
-            _tell(f"shardload: {' '.join(str(stopped).split())}", err=True)
-        if not isinstance(stopped, Hopeless):  # its own text says what to do first
-            _tell(f"to go on: {_resume_command(job)}", err=True)
-    elif facts.status == "incomplete":
-        if facts.counts.rows_failed:
-            _tell(f"{facts.counts.rows_failed:,} rows failed; to see them: shardload failures {facts.job}", err=True)
-        if facts.rows_lost:
-            _tell(
-                f"the table has lost about {facts.rows_lost:,} rows since it was planned (deleted, truncated or "
-                f"exchanged): shardload failures {facts.job} lists the ranges; if the table is right, start a new job",
-                err=True,
-            )
-    return exit_code_of(facts, stopped)
-
-
-def _tell(*lines: str, err: bool = False) -> None:
-    """Print what became of a job, if the stream can be written. If its reader left, or the disk under it is full, the
-    exit code is still the job's own."""
-    stream = sys.stderr if err else sys.stdout
-    silence_if_dead(stream)
-    try:
-        echo(*lines, file=stream)
-    except OSError as error:
-        with suppress(OSError):
-            echo(f"shardload: cannot write to {stream.name}: {error.strerror}", err=True)
+        tell(f"  {' '.join(['shardload', command, name, *where]):40}  # {effect}")
 
 
 def _limits_from(file: Path | None, flags: Mapping[str, Any]) -> ReadLimits:
@@ -202,17 +181,3 @@ def _limits_from(file: Path | None, flags: Mapping[str, Any]) -> ReadLimits:
         return Limits(wanted.workers, wanted.rate or 0), f"limits read from {path}"
 
     return read
-
-
-def _state_dir_words(job: Job) -> list[str]:
-    if environment.state_dir_from(None) == job.spec.state_dir:
-        return []
-    return ["--state-dir", shlex.quote(str(job.spec.state_dir))]
-
-
-def _resume_command(job: Job) -> str:
-    words = ["shardload", "resume", job.directory.name, *_state_dir_words(job)]
-    for name in spec.passwords_to_repeat(job.spec):
-        words += [f"--{name}", "URL"]
-    hint = " (with the URL again: its password is not stored)" if "URL" in words else ""
-    return " ".join(words) + hint

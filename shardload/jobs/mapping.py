@@ -22,6 +22,7 @@ from shardload.encoding import (
     parse_lookup,
     parse_template,
 )
+from shardload.encoding.layout import Text
 from shardload.errors import SpecError
 from shardload.model.columns import Kind, kind_of
 from shardload.target import Needs
@@ -117,6 +118,26 @@ def written_as(form: Form) -> str:
     if form.shape is Shape.HASH:
         return {None: "HSET", Payload.LISTPACK: "RESTORE listpack", Payload.PLAIN: "RESTORE plain"}[form.payload]
     return {Shape.JSON: "SET of JSON", Shape.STRING: "SET", Shape.REDISJSON: "JSON.SET"}[form.shape]
+
+
+def key_texts(layout: Layout) -> list[Text]:
+    """Of what the keys are made: the rows' own, and the lookups'."""
+    return [layout.key, *[lookup.key for lookup in layout.lookups]]
+
+
+def check_extra(layout: Layout) -> None:
+    """SpecError if the job's keys begin with a value: then every key of the database looks like one of them."""
+    for text in key_texts(layout):
+        if not isinstance(text[0], bytes) or not text[0]:
+            raise SpecError(
+                "--extra cannot tell the job's keys from others: a key begins with a column", "give it a --key-prefix"
+            )
+
+
+def asked_as(form: Form) -> str:
+    """What a verify asks for, for people."""
+    names = {Shape.HASH: "HGETALL", Shape.JSON: "GET of JSON", Shape.STRING: "GET", Shape.REDISJSON: "JSON.GET"}
+    return f"{names[form.shape]} and PTTL"
 
 
 def _chosen(table: source.Table, spec: JobSpec) -> list[str]:

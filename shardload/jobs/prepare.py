@@ -25,8 +25,9 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
-from shardload.jobs.mapping import Mapping, form_of, make_mapping, needs_of, written_as
+from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, needs_of, written_as
 from shardload.jobs.owner import become_owner
+from shardload.model.differences import CHECKS
 from shardload.model.keys import PlannedRange
 from shardload.model.nodes import NodeFacts
 from shardload.ranges.split import split
@@ -90,6 +91,11 @@ class Job:
         return replace(form, fingerprints=bool(self.subject.collision()))
 
     @property
+    def form_with_fingerprints(self) -> Form:
+        """The same, with the fingerprint of every key."""
+        return replace(self.form, fingerprints=True)
+
+    @property
     def keys_stay(self) -> bool:
         """True if each row has a key of its own, whatever becomes of the row meanwhile, and none expires."""
         key = self.subject.table.primary_key
@@ -98,8 +104,14 @@ class Job:
 
     @property
     def encoder(self) -> str:
-        """The encoder and what it writes, for people."""
-        return f"{'native' if uses_native(self.spec) else 'reference'}, {written_as(self.form)}"
+        """The encoder and what it writes or asks, for people."""
+        name = "native" if uses_native(self.spec) else "reference"
+        return f"{name}, {asked_as(self.form) if self.spec.is_verify else written_as(self.form)}"
+
+    @property
+    def checks(self) -> dict[str, Any]:
+        """What a verify checks, as its journal has it."""
+        return self.journal.fact(CHECKS, {})
 
 
 def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
@@ -108,6 +120,8 @@ def examine(connection: source.Connection[Any], spec: JobSpec) -> Subject:
     selection = chosen.selection
     mapping = make_mapping(table, selection.key_names, spec)
     columns = tuple(dict.fromkeys(mapping.layout.columns))
+    if spec.extra:
+        check_extra(mapping.layout)
     source.check_readable(connection, selection.relation, columns, selection.name)
     return Subject(table, selection, chosen.word, mapping)
 
@@ -150,6 +164,18 @@ def uses_native(spec: JobSpec) -> bool:
     return spec.encoder != "reference" and is_native_built()
 
 
+def look_at_target(spec: JobSpec, template: KeyTemplate, known: Sequence[NodeFacts] = ()) -> tuple[TargetFacts, Choice]:
+    """Ask which Redis it is, which had the `known` nodes, and how keys can be written, unless nothing will be: a verify
+    without repair changes nothing. TargetError as for `probe_target`."""
+    if not spec.is_verify or spec.repair:
+        return probe_target(spec, template, known)
+    target = open_target(spec.redis)
+    try:
+        return target.describe(known), Choice(None, "nothing is written")
+    finally:
+        target.close()
+
+
 def probe_target(spec: JobSpec, template: KeyTemplate, known: Sequence[NodeFacts] = ()) -> tuple[TargetFacts, Choice]:
     """Ask which Redis it is, which had the `known` nodes, and try how a scratch key like the job's own can be written.
     TargetError if it cannot."""
@@ -187,21 +213,24 @@ def ask_target(spec: JobSpec, known: Sequence[NodeFacts] = (), addresses: Sequen
     return facts
 
 
-def begin(spec: JobSpec) -> Job:
-    """Plan a new job and make its directory. If anything fails, no directory is left."""
+def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
+    """Plan a new job and make its directory; `checks` is what a verify checks. If anything fails, no directory is
+    left."""
     clean_up(spec.state_dir)
     JobDirectory(spec.state_dir / spec.job).check_free()
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
-        target, choice = probe_target(spec, subject.template)
+        target, choice = look_at_target(spec, subject.template)
         ranges = plan(connection, spec, subject, _PLAN_S)
     finally:
         connection.close()
     directory = JobDirectory.create(spec.state_dir, spec.job)
     try:
         lock = directory.lock()
-        facts = {"identity": spec.identity(), "table": subject.description()}
+        facts = {"identity": spec.identity(), "table": subject.description()} | (
+            {CHECKS: dict(checks)} if checks else {}
+        )
         journal = Journal.create(directory.journal_file, facts, ranges)
         directory.write_spec(spec.stored())
     except BaseException:
@@ -223,16 +252,19 @@ def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
         connection.close()
     check_unchanged(name, "table", journal.fact("table"), subject.description())
     before = journal.checkpoints()
-    target, choice = probe_target(spec, subject.template, before[-1].nodes if before else ())
+    target, choice = look_at_target(spec, subject.template, before[-1].nodes if before else ())
     return Job(spec, subject, directory, journal, target, choice, lock)
 
 
-def stored_job(directory: JobDirectory, flags: Named[str, Any]) -> tuple[JobSpec, Journal]:
-    """The spec of an existing job, with passwords from `flags` or the environment, and its journal."""
+def stored_job(
+    directory: JobDirectory, flags: Named[str, Any], changes: Named[str, Any] | None = None
+) -> tuple[JobSpec, Journal]:
+    """The spec of an existing job, with passwords from `flags` or the environment and with `changes` that are no
+    flags, and its journal."""
     stored = directory.read_spec()
     if wrong := wrong_in_spec(stored, directory.name):
         raise damaged(directory.spec_file, f"has wrong values: {', '.join(wrong)}")
-    spec = load_stored(stored, {**flags, "state_dir": directory.path.parent})
+    spec = load_stored({**stored, **(changes or {})}, {**flags, "state_dir": directory.path.parent})
     journal = Journal(directory.journal_file)
     check_unchanged(directory.name, "spec", journal.fact("identity"), spec.identity())
     return spec, journal

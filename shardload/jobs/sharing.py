@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from shardload import source
-from shardload.encoding import fingerprint_of, make_tally, slots_in
+from shardload.encoding import Form, Layout, Shape, fingerprint_of, make_tally, slots_in
 from shardload.encoding.fingerprints import BYTES, END, Tally, most_of
 from shardload.errors import ShardloadError
-from shardload.jobdir.fingerprints import Record, Try, records, remove_fingerprints
+from shardload.jobdir.fingerprints import Record, remove_fingerprints
+from shardload.jobdir.made import made_keys
 from shardload.jobs.prepare import Job, uses_native
 from shardload.model.printable import bounded, shown_bytes
 from shardload.model.shared import SHARED, Shared
 from shardload.model.wording import counted
-from shardload.worker.verify import keys_of
 
 MEMORY_BYTES = 64 * 1024 * 1024  # of the table in which fingerprints are counted
 _MOST_EXAMPLES = 4  # that are looked up until one is found
@@ -63,30 +63,19 @@ def keep(job: Job, shared: Shared, *, is_final: bool) -> None:
 
 
 def _look(job: Job, must_stop: Callable[[], bool]) -> Shared:
-    done = job.journal.done_tries()
-    sizes: dict[Try, int] = {}
-    chosen: dict[int, Try] = {}
-    for record in records(job.directory.path):
-        one = record.of
-        if one.range_id in done and done[one.range_id][0] == one.attempt:
-            sizes[one] = sizes.get(one, 0) + len(record.fingerprints)
-            if record.is_last and (one.range_id not in chosen or chosen[one.range_id].begun_ns < one.begun_ns):
-                chosen[one.range_id] = one
-    lost = [number for number, (_, keys) in done.items() if keys and number not in chosen]
+    made = made_keys(job.directory, job.journal)
 
     def valid() -> Iterator[Record]:
-        for record in records(job.directory.path):
+        for record in made.records():
             if must_stop():
                 raise _Stopped
-            if chosen.get(record.of.range_id) == record.of:
-                yield record
+            yield record
 
-    total = sum(sizes[one] for one in chosen.values()) // BYTES
-    slots = slots_in(min(MEMORY_BYTES, 2 * BYTES * (total + 1)))
+    slots = slots_in(min(MEMORY_BYTES, 2 * BYTES * (made.keys + 1)))
     tally = make_tally(slots, _MOST_EXAMPLES, native=uses_native(job.spec))
-    found = count(tally, valid, total, most_of(slots))
+    found = count(tally, valid, made.keys, most_of(slots))
     example = _example(job, found, valid) if found.keys else ""
-    return _told(job, found.keys, example, len(lost))
+    return _told(job, found.keys, example, made.ranges_lost)
 
 
 def count(tally: Tally, valid: Callable[[], Iterator[Record]], total: int, most: int) -> Counted:
@@ -153,7 +142,7 @@ def _rows_with(job: Job, fingerprint: int, ranges: list[int], late_s: float) -> 
                 made = [layout.key_of(values), *[key for key, _ in layout.lookups_of(values)]]
                 if all(key is None or fingerprint_of(key) != fingerprint for key in made):
                     continue
-                for key in keys_of(layout, job.form, values, now_ms):
+                for key in _keys_of(layout, job.form, values, now_ms):
                     if fingerprint_of(key) == fingerprint:
                         found.setdefault(key, []).append(layout.name_of(values) if layout.row_id else "")
                         if len(found[key]) > 1:
@@ -161,6 +150,15 @@ def _rows_with(job: Job, fingerprint: int, ranges: list[int], late_s: float) -> 
     finally:
         source.abandon(connection)
     return found
+
+
+def _keys_of(layout: Layout, form: Form, values: source.Values, now_ms: int) -> list[bytes]:
+    """The keys that a row makes: its own, and its lookups; none if it makes none."""
+    key, expiry_ms = layout.key_of(values), layout.expiry_of(values)
+    is_empty = form.shape in (Shape.HASH, Shape.STRING) and not layout.values_of(values)
+    if key is None or expiry_ms is None or is_empty or (expiry_ms and expiry_ms <= now_ms):
+        return []
+    return [key, *[name for name, _ in layout.lookups_of(values)]]
 
 
 def _example_text(key: bytes, names: list[str]) -> str:

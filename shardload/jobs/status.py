@@ -18,6 +18,7 @@ from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.owner import acting_for, become_owner
 from shardload.model.counts import share_done
+from shardload.model.differences import CHECKS
 from shardload.model.shared import SHARED, Shared
 from shardload.model.wording import a_few_jobs
 from shardload.process import ipc_namespace, is_alive, is_stopped
@@ -31,6 +32,7 @@ _DOING = {
     Phase.READING: "reading MySQL",
     Phase.WRITING: "writing Redis",
     Phase.HELD_BACK: "held back by the rate limit",
+    Phase.COMPARING: "reading Redis",
 }
 
 
@@ -151,13 +153,14 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
     )
     gained = share - run_state.share_before
     state = "stopping" if shown.is_stopping else "paused" if shown.is_paused else "running"
-    return JobFacts(
+    journal = Journal(directory.journal_file)
+    facts = JobFacts(
         job=directory.name,
         state=state,
         counts=counts,
         ranges=run_state.ranges,
         ranges_done=run_state.ranges_done,
-        ranges_retried=Journal(directory.journal_file).totals().ranges_retried,
+        ranges_retried=journal.totals().ranges_retried,
         seconds=run_state.seconds_before + now_s - run_state.started_s,
         rows_per_second=(counts.rows_read - run_state.rows_before) / worked_s,
         encoder=run.encoder,
@@ -173,6 +176,16 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
         slots=_slots(shown, now_s),
         retries=run_state.retries,
     )
+    return with_checks(facts, journal)
+
+
+def with_checks(facts: JobFacts, journal: Journal) -> JobFacts:
+    """The facts, with what a verify has found."""
+    checks = journal.fact(CHECKS, {})
+    if not checks:
+        return facts
+    sample = checks.get("sample", 1.0)
+    return dataclasses.replace(facts, kind="verify", sample=sample, differences=journal.difference_totals())
 
 
 def _live_coordinator(run: RunRecord) -> int | None:
@@ -215,6 +228,7 @@ def _from_journal(directory: JobDirectory, run: RunRecord, state: str) -> JobFac
     facts = settled_facts(directory.name, state, totals, encoder=run.encoder, target=run.target, workers=workers)
     troubles = (*run.troubles, shared.told) if shared.told else run.troubles
     facts = dataclasses.replace(facts, started=run.started, troubles=troubles, keys_shared=shared.keys)
+    facts = with_checks(facts, journal)
     if outcome is None:
         return facts
     return dataclasses.replace(

@@ -1,97 +1,84 @@
-"""Compares every row of a job's table with its key. One process; it only reads."""
+"""Starts a verify: a job that compares rows with their keys. It runs as an import does (`launch.py`)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shardload import source
-from shardload.config import environment
-from shardload.encoding import Form
-from shardload.errors import EXIT_COMPLETE, EXIT_DIFFERENCES, SourceError
+from shardload.config import environment, spec
+from shardload.errors import JobError, SpecError
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.journal import Journal
 from shardload.jobs import prepare
-from shardload.jobs.mapping import form_of
 from shardload.jobs.owner import become_owner
-from shardload.model.keys import KeyRange
-from shardload.model.orders import STOP_SIGNALS
-from shardload.process import stop_by_exception
-from shardload.reporting.output import echo
-from shardload.target import Target, open_target
-from shardload.worker.verify import MOST_SHOWN, Differences, compare
+from shardload.jobs.prepare import Job
+from shardload.jobs.status import look
+from shardload.model.jobname import is_job_name, verify_name
+from shardload.reporting.facts import RESUMABLE, RUNNING
 
-_PIPELINE_ROWS = 500
-_PIPELINE_BYTES = 4 * 1024 * 1024  # of values, so that a pipeline of large rows stays small
+_AS_VERIFY = {"kind": "verify", "verify": False}
 
 
-def verify(name: str, state_dir: Path | None, flags: Mapping[str, Any]) -> int:
-    """Compare, and print what differs. The result is the exit code. `flags` are those of the command line."""
-    with stop_by_exception(STOP_SIGNALS):
-        directory = JobDirectory.find(environment.state_dir_from(state_dir), name)
-        found = _compare_job(become_owner(directory, imports_more=True), flags)
-        echo(*found.shown)
-        if found.total > len(found.shown):
-            echo(f"... and {found.total - len(found.shown):,} more (the first {MOST_SHOWN} are shown)")
-        echo(
-            f"{found.rows_compared:,} rows compared: {found.missing:,} missing, {found.different:,} different, "
-            f"{found.other_type:,} of another type, {found.rows_without_key:,} rows that make no key"
-            + (f", {found.kept:,} kept as they were" if found.kept else ""),
-            f"target: {found.target}",
-        )
-    return EXIT_DIFFERENCES if found.total else EXIT_COMPLETE
+def begin(name: str | None, file: Path | None, state_dir: Path | None, flags: Mapping[str, Any]) -> Job:
+    """Plan the verify of a job, or of what a file and flags say. JobError if that is no job, or if its last verify has
+    not ended; SpecError if flags say twice what is compared."""
+    if name is None:
+        wanted = spec.load({**flags, "state_dir": state_dir}, file, kind="verify")
+        return prepare.begin(wanted, _checks(wanted))
+    named = [key for key in spec.SUBJECT if flags.get(key) is not None]
+    if named or file is not None:
+        which = f"--{named[0].replace('_', '-')}" if named else str(file)
+        raise SpecError(f"JOB and {which} both say what is compared", "leave one of them out")
+    directory = become_owner(JobDirectory.find(environment.state_dir_from(state_dir), name), imports_more=True)
+    return begin_after(directory, flags)
 
 
-def _compare_job(directory: JobDirectory, flags: Mapping[str, Any]) -> Differences:
-    wanted, journal = prepare.stored_job(directory, flags)
-    connection = source.connect(wanted.mysql)
-    subject = prepare.examine(connection, wanted)
-    prepare.check_unchanged(directory.name, "table", journal.fact("table"), subject.description())
+def begin_after(directory: JobDirectory, flags: Mapping[str, Any]) -> Job:
+    """Plan the verify of an existing job. Errors as for `begin`."""
+    again = flags.get("job") or verify_name(directory.name)
+    if not is_job_name(str(again)) or again == directory.name:
+        raise SpecError(f"--job {again!r} is no name for the verify of {directory.name}", "give another one")
+    wanted, journal = prepare.stored_job(directory, {**flags, "job": None}, {"job": again} | _AS_VERIFY)
+    _make_room(JobDirectory(wanted.state_dir / wanted.job), directory.name)
+    began_s = _began(journal)
     journal.close()
-    target = open_target(wanted.redis)
-    found = Differences(target=target.describe().described)
-    _compare_table(connection, target, subject, form_of(wanted, None, whole=False), found)
-    return found
+    return prepare.begin(wanted, _checks(wanted, began_s))
 
 
-def _compare_table(
-    connection: source.Connection[Any],
-    target: Target,
-    subject: prepare.Subject,
-    form: Form,
-    found: Differences,
-) -> None:
-    """Compare the whole table, as it is now, and add to `found`. Rows are read and counted in one snapshot, if the
-    storage engine has them. SourceError if MySQL sends fewer rows than it counts."""
-    source.begin_snapshot(connection)
-    space = source.TableKeys(connection, subject.selection)
-    counted = 0
-    for root in space.roots():
-        _compare_range(connection, target, subject, form, root, found)
-        counted += space.counted_rows(root)
-    if counted > found.rows_compared:
-        raise SourceError(
-            f"MySQL sent {found.rows_compared:,} rows of {subject.selection.name} and counts {counted:,}: "
-            "not all were compared",
-            "something cuts results short, a proxy with a limit for rows perhaps; or rows came in meanwhile",
+def _checks(wanted: spec.JobSpec, began_s: float = 0.0) -> dict[str, Any]:
+    return {
+        "sample": wanted.sample,
+        "seed": int.from_bytes(os.urandom(4), "little"),
+        "repairs": wanted.repair,
+        "finds_extra": wanted.extra,
+        "began_s": began_s,
+    }
+
+
+def _make_room(directory: JobDirectory, of: str) -> None:
+    """Remove the last verify of this job, if it has ended. JobError if it has not."""
+    if not directory.path.exists():
+        return
+    state = look(directory).state
+    if state in RUNNING:
+        raise JobError(f"job {directory.name} is {state}", f"watch it: shardload attach {directory.name}")
+    if state in RESUMABLE:
+        raise JobError(
+            f"the last verify of {of} did not end: job {directory.name} is {state}",
+            f"go on with it: shardload resume {directory.name}; or remove it: shardload clean {directory.name}",
         )
+    lock = directory.lock()
+    try:
+        if not directory.remove():
+            raise JobError(f"{directory.path} has files that are not shardload's", "remove them")
+    finally:
+        os.close(lock)
 
 
-def _compare_range(
-    connection: source.Connection[Any],
-    target: Target,
-    subject: prepare.Subject,
-    form: Form,
-    keys: KeyRange,
-    found: Differences,
-) -> None:
-    waiting: list[source.Values] = []
-    waiting_bytes = 0
-    for values in source.rows_of(connection, subject.selection, subject.layout, keys):
-        waiting.append(values)
-        waiting_bytes += sum(len(value) for value in values if value is not None)
-        if len(waiting) >= _PIPELINE_ROWS or waiting_bytes >= _PIPELINE_BYTES:
-            compare(target, subject.layout, form, waiting, found)
-            waiting.clear()
-            waiting_bytes = 0
-    compare(target, subject.layout, form, waiting, found)
+def _began(journal: Journal) -> float:
+    """The Unix time at which the job's first run began; 0 if it never ran."""
+    began = [datetime.strptime(started, "%Y-%m-%dT%H:%M:%S%z").timestamp() for started, _ in journal.runs()]
+    return min(began, default=0.0)

@@ -13,6 +13,7 @@ from shardload.config.environment import state_dir_from
 from shardload.errors import (
     EXIT_CANNOT_START,
     EXIT_COMPLETE,
+    EXIT_DIFFERENCES,
     EXIT_SIGNAL_BASE,
     EXIT_WITH_FAILURES,
     JobError,
@@ -23,7 +24,10 @@ from shardload.files.ownfile import open_own
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobs.status import Onlooker, look, the_job
+from shardload.model.differences import CHECKS
+from shardload.model.jobname import verify_name
 from shardload.model.printable import printable
+from shardload.reporting.differences import difference_json, difference_line
 from shardload.reporting.output import clear_screen, echo, echo_text
 from shardload.reporting.text import listing_line, status_lines
 
@@ -32,7 +36,7 @@ _ATTACH_EVERY_S = 0.25
 _FOLLOW_EVERY_S = 0.2
 _EXIT_CODES = {  # of a job that has not told its own
     "complete": EXIT_COMPLETE, "incomplete": EXIT_WITH_FAILURES, "failed": EXIT_CANNOT_START,
-    "died": EXIT_CANNOT_START, "stopped": EXIT_SIGNAL_BASE + 15,
+    "different": EXIT_DIFFERENCES, "died": EXIT_CANNOT_START, "stopped": EXIT_SIGNAL_BASE + 15,
 }  # fmt: skip
 
 
@@ -117,6 +121,16 @@ def list_failures(state_dir: Path | None, job: str | None) -> None:
     directory = the_job(state_dir_from(state_dir), job)
     for failure in Journal(directory.journal_file).failures():
         echo(f"{printable(failure.key)}\t{printable(failure.reason)}")
+
+
+def list_differences(state_dir: Path | None, job: str | None, *, as_json: bool) -> None:
+    """Print the keys that a verify has found different; of an import, those of its verify. JobError if it has none."""
+    directory = the_job(state_dir_from(state_dir), job)
+    journal = Journal(directory.journal_file)
+    if not journal.fact(CHECKS, {}):
+        journal = Journal(JobDirectory.find(directory.path.parent, verify_name(directory.name)).journal_file)
+    for one in journal.differences():
+        echo(json.dumps(difference_json(one)) if as_json else difference_line(one))
 
 
 def _opened(log_file: Path) -> TextIO:

@@ -16,6 +16,9 @@ class Counts:
 
     `keys_written` and `keys_kept` (there before, and left alone) count the rows' own keys. `lookups_written` counts the
     small keys beside them, and those that were kept in neither.
+
+    A verify compares: `keys_equal` are as they should be, `keys_differing` are not, and `keys_expired` are gone because
+    their time may have passed; lookups count among them. `keys_written` were repaired.
     """
 
     rows_read: int = 0
@@ -26,6 +29,9 @@ class Counts:
     target_bytes: int = 0
     keys_kept: int = 0
     lookups_written: int = 0
+    keys_equal: int = 0
+    keys_differing: int = 0
+    keys_expired: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*map(operator.add, self.as_tuple(), other.as_tuple()))
@@ -41,6 +47,9 @@ class Counts:
             self.target_bytes,
             self.keys_kept,
             self.lookups_written,
+            self.keys_equal,
+            self.keys_differing,
+            self.keys_expired,
         )
 
     def adds_up(self) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
+from shardload.model.counts import Counts, SetAside
+from shardload.model.differences import Difference
+from shardload.model.keys import KeyRange, PlannedRange
 
 
 class Outcome(enum.IntEnum):
@@ -65,3 +67,16 @@ class Ack:
     outcome: Outcome
     counts: Counts
     epoch: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an ack has no room for: rows that could not be loaded, or why the range failed; into what it was cut; the
+    keys that differ."""
+
+    told: Sequence[SetAside] = ()
+    parts: Sequence[PlannedRange] = ()
+    differences: Sequence[Difference] = ()
+
+
+NOTHING = Report()

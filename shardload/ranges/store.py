@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import PlannedRange, RangeRecord
+from shardload.model.tasks import Report
 from shardload.ranges.lineage import Checkpoint
 
 
@@ -26,11 +27,9 @@ class RangeStore(Protocol):
         """What is settled."""
         ...
 
-    def finish(
-        self, range_id: int, counts: Counts, epoch: int, attempt: int, set_aside: Sequence[SetAside], *, look: int
-    ) -> None:
-        """A range is done; `set_aside` are the rows of it that could not be loaded, `look` is the number of the last
-        look at the target that was begun before."""
+    def finish(self, range_id: int, counts: Counts, epoch: int, attempt: int, report: Report, *, look: int) -> None:
+        """A range is done; `report` has its rows that could not be loaded, and its keys that differ; `look` is the
+        number of the last look at the target that was begun before."""
         ...
 
     def set_aside(self, range_id: int, attempt: int, failure: SetAside, rows: int) -> None:

@@ -14,7 +14,7 @@ from shardload.model.keys import PlannedRange
 from shardload.model.limits import CREDITS, MOST_WORKERS
 from shardload.model.nodes import NodeFacts
 from shardload.model.shortfall import is_short
-from shardload.model.tasks import HALVES, UNKNOWN_EPOCH, Ack, Assignment, Outcome, Task
+from shardload.model.tasks import HALVES, UNKNOWN_EPOCH, Ack, Assignment, Outcome, Report, Task
 from shardload.ranges.dispatch import Dispatcher
 from shardload.ranges.lineage import Checkpoint, Lineage, several_servers, who_has_what
 from shardload.ranges.split import covers
@@ -114,13 +114,14 @@ class Tracker:
         for task, was_current in self._dispatcher.return_from_dead_worker(slot, range_id):
             self._fail(task, f"its worker {words}", is_blamed=was_current)
 
-    def settle(self, ack: Ack, task: Task, told: list[SetAside], parts: Sequence[PlannedRange] = ()) -> None:
-        """Note how a range ended; `told` is the worker's report, `parts` are what it cut the range into. Hopeless if
-        the job cannot go on, GaveUp if it makes no sense to."""
+    def settle(self, ack: Ack, task: Task, report: Report) -> None:
+        """Note how a range ended; `report` is the worker's. Hopeless if the job cannot go on, GaveUp if it makes no
+        sense to."""
+        told = report.told
         if ack.outcome is Outcome.DONE:
-            self._finish(ack, task, told)
+            self._finish(ack, task, report)
         elif ack.outcome is Outcome.CUT:
-            self._replace(task, parts)
+            self._replace(task, report.parts)
         elif ack.outcome is Outcome.WHOLE:
             if task.parts == HALVES and told:
                 self._told_whole[task.range_id] = (told[-1].key, ack.counts.rows_read)
@@ -253,7 +254,7 @@ class Tracker:
         estimate."""
         return self.totals.share(in_hand)
 
-    def _finish(self, ack: Ack, task: Task, told: list[SetAside]) -> None:
+    def _finish(self, ack: Ack, task: Task, report: Report) -> None:
         if ack.epoch in self._past_epochs or (ack.range_id, ack.attempt) in self._distrusted:
             self._put_back_from_the_past(task)
             return
@@ -261,12 +262,12 @@ class Tracker:
         epoch = self._epoch if ack.epoch in self._same_epochs else ack.epoch
         if epoch not in (self._epoch, UNKNOWN_EPOCH):
             self.wants_look = self._has_strange = True
-        self._store.finish(ack.range_id, ack.counts, epoch, ack.attempt, told, look=self._look)
+        self._store.finish(ack.range_id, ack.counts, epoch, ack.attempt, report, look=self._look)
         self.handed_back.pop(ack.range_id, None)
         self.unsure.discard(ack.range_id)
         self.totals = self.totals.with_done(task.estimated_rows, ack.counts)
-        if told and not ack.counts.rows_failed:
-            self._note_shrunk(told[-1], ack.range_id)
+        if report.told and not ack.counts.rows_failed:
+            self._note_shrunk(report.told[-1], ack.range_id)
 
     def _note_shrunk(self, told: SetAside, range_id: int) -> None:
         self._note(f"{told.key}: {told.reason}", range_id)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shardload.model.counts import Counts, Totals
+from shardload.model.differences import NO_DIFFERENCES, DifferenceTotals, Fault
 from shardload.reporting.progress import Progress
 
 RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that a process runs
 RESUMABLE = ("incomplete", "stopped", "failed", "died")
+DIFFERENT = "different"  # the state of a verify that has found keys which still differ
 _UNENDED = (*RUNNING, "died")  # its run has not said how it ended
 
 
@@ -39,7 +41,8 @@ class JobFacts:
     planned, 0 for a few. `rows_unfinished` were written in ranges that are not done; if it is not exact, it is at least
     so many. `keys_shared` were made more than once; `shared` is what a person should know of them. `target` says what
     Redis it is. `pid` is None unless the coordinator is a process of this machine, `exit_code` unless the run has told
-    it.
+    it. `kind` is what is done with the rows, `sample` the share of them; `differences` are the keys that a verify has
+    found.
     """
 
     job: str
@@ -68,6 +71,14 @@ class JobFacts:
     slots: Sequence[SlotFacts] = ()
     retries: int = 0
     exit_code: int | None = None
+    kind: str = "load"
+    differences: DifferenceTotals = NO_DIFFERENCES
+    sample: float = 1.0
+
+    @property
+    def is_verify(self) -> bool:
+        """True if rows are compared with their keys, and not loaded."""
+        return self.kind == "verify"
 
     @property
     def is_running(self) -> bool:
@@ -113,6 +124,21 @@ class JobFacts:
             "rows_unfinished": self.rows_unfinished,
             "rows_unfinished_exact": self.rows_unfinished_exact,
             "keys_shared": self.keys_shared,
+            "kind": self.kind,
+            **self._compared_json(),
+        }
+
+    def _compared_json(self) -> dict[str, Any]:
+        """What a verify has to tell beside that."""
+        if not self.is_verify:
+            return {}
+        return {
+            "keys_equal": self.counts.keys_equal,
+            "keys_differing": self.differences.keys,
+            "keys_expired": self.counts.keys_expired,
+            "keys_repaired": self.differences.repaired,
+            "differences": {fault.value: self.differences.found.get(fault, 0) for fault in Fault},
+            "sample": self.sample,
         }
 
     def as_json(self) -> dict[str, Any]:

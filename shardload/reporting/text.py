@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from shardload.model.counts import Counts
+from shardload.model.differences import Fault
 from shardload.model.wording import counted, duration
+from shardload.reporting.confidence import most_share
 from shardload.reporting.facts import JobFacts, SlotFacts
 from shardload.reporting.progress import Progress
 
@@ -22,6 +24,37 @@ def counts_text(counts: Counts) -> str:
     return (
         f"{counts.rows_read:,} rows read = {counts.keys_written:,} keys written{kept} + {counts.rows_skipped:,} skipped"
         f" + {counts.rows_failed:,} failed{lookups}"
+    )
+
+
+def work_text(facts: JobFacts) -> str:
+    """What became of the rows: they were loaded, or compared."""
+    return compared_text(facts) if facts.is_verify else counts_text(facts.counts)
+
+
+def compared_text(facts: JobFacts) -> str:
+    """What a verify has found."""
+    counts, totals = facts.counts, facts.differences
+    told = [f"{totals.found.get(fault, 0):,} {fault.words}" for fault in Fault]
+    told.append(f"{counts.rows_skipped + counts.rows_failed:,} rows that make no key")
+    told += [f"{counts.keys_expired:,} expired"] if counts.keys_expired else []
+    told += [f"{counts.keys_kept:,} kept as they were"] if counts.keys_kept else []
+    repaired = f"; {totals.repaired:,} of {totals.keys:,} repaired" if totals.repaired else ""
+    return f"{counts.rows_read:,} rows compared: {', '.join(told)}{repaired}"
+
+
+def confidence_text(facts: JobFacts) -> str:
+    """What a sample says of all keys; empty if all were compared.
+
+    The bound is that of Clopper and Pearson at 95 %, one-sided, for keys that differ by chance, wherever they are.
+    """
+    keys = facts.counts.keys_equal + facts.differences.keys
+    if facts.sample >= 1 or not keys or facts.is_running:
+        return ""
+    most = most_share(facts.differences.keys, keys)
+    return (
+        f"a sample of {keys:,} keys: with a confidence of 95 %, at most {most:.3%} of all keys differ, if those that "
+        "differ are spread over the whole table"
     )
 
 
@@ -46,7 +79,8 @@ def summary_lines(facts: JobFacts, why: str) -> list[str]:
     """What a person is told at the end of a run; `why` says why keys are written as they are."""
     return [
         f"job {facts.job}: {facts.status}",
-        f"  {counts_text(facts.counts)}",
+        f"  {work_text(facts)}",
+        *_confidence_lines(facts),
         f"  {_ranges_text(facts)}",
         *_unfinished_lines(facts),
         f"  {_speed_text(facts)}, {counted(facts.workers, 'worker')}",
@@ -59,7 +93,7 @@ def summary_line(facts: JobFacts) -> str:
     """The end of a run, for a log."""
     ranges = f"{facts.ranges_done:,} of {facts.ranges:,} ranges"
     unfinished = f"; {_unfinished_text(facts)}" if facts.rows_unfinished else ""
-    return f"{counts_text(facts.counts)}, {ranges}, {duration(facts.seconds)}{unfinished}"
+    return f"{work_text(facts)}, {ranges}, {duration(facts.seconds)}{unfinished}"
 
 
 def status_lines(facts: JobFacts) -> list[str]:
@@ -71,7 +105,8 @@ def status_lines(facts: JobFacts) -> list[str]:
     limit = f", at most {facts.rate:,} rows/s" if facts.rate else ""
     lines = [
         f"job {facts.job}: {facts.state}{pid}{since}",
-        f"  {share}{counts_text(facts.counts)}",
+        f"  {share}{work_text(facts)}",
+        *_confidence_lines(facts),
         f"  {_ranges_text(facts)}",
         *_unfinished_lines(facts),
         f"  {_speed_text(facts)}{left}{limit}",
@@ -109,6 +144,11 @@ def _ranges_text(facts: JobFacts) -> str:
 
 def _speed_text(facts: JobFacts) -> str:
     return f"{duration(facts.seconds)}, {facts.rows_per_second:,.0f} rows/s"
+
+
+def _confidence_lines(facts: JobFacts) -> list[str]:
+    told = confidence_text(facts)
+    return [f"  {told}"] if told else []
 
 
 def _target_lines(facts: JobFacts) -> list[str]:

@@ -1,6 +1,8 @@
 """Redis and Valkey: connections, replies, errors, clusters and Sentinels. Only this folder imports hiredis."""
 
+from shardload.target.asking import UNKNOWN_MS, Ages
 from shardload.target.choice import Choice, Needs, choose_for_target, choose_payload, parse_hash
+from shardload.target.commands import split_keys, words_of
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
 from shardload.target.probe import TargetFacts, describe_server
 from shardload.target.replies import Kept
@@ -9,6 +11,8 @@ from shardload.target.target import Target, open_target
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "IO_TIMEOUT_S",
+    "UNKNOWN_MS",
+    "Ages",
     "Choice",
     "Kept",
     "Needs",
@@ -20,4 +24,6 @@ __all__ = [
     "describe_server",
     "open_target",
     "parse_hash",
+    "split_keys",
+    "words_of",
 ]

@@ -22,6 +22,7 @@ from shardload.encoding import Form, Part, make_routes
 from shardload.errors import TargetBusy, TargetError, TargetMoved
 from shardload.model import backoff
 from shardload.model.nodes import NodeFacts, epoch_of
+from shardload.target.asking import Ages
 from shardload.target.connection import MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
 from shardload.target.node import Node, Request, check_written, request_for
 from shardload.target.probe import TargetFacts, describe_server, join_facts
@@ -67,10 +68,7 @@ class Cluster:
 
     def send(self, parts: Iterable[Part]) -> None:
         """Send parts, each to its node. TargetLost if a connection breaks."""
-        by_node: dict[int, list[Part]] = {}
-        for part in parts:
-            by_node.setdefault(part.node, []).append(part)
-        for number, several in by_node.items():
+        for number, several in _by_node(parts).items():
             self._node(number).send(several)
 
     def confirm(self, leave: Mapping[int, int], on_wait: Callable[[], None] = lambda: None) -> None:
@@ -103,6 +101,21 @@ class Cluster:
         left = {number: node.connection.outstanding_replies for number, node in enumerate(self._nodes) if node}
         left[self.failed_node] = left.get(self.failed_node, 0) + error.is_reply
         return left
+
+    def ask(self, parts: Iterable[Part], ages: Ages) -> None:
+        """See `Target.ask`."""
+        for number, several in _by_node(parts).items():
+            self.failed_node = number
+            self._node(number).asker.ask(several, ages)
+
+    def answers(self, leave: int, on_wait: Callable[[], None]) -> list[bytes]:
+        """See `Target.answers`."""
+        differing = []
+        for number, node in enumerate(self._nodes):
+            if node is not None:
+                self.failed_node = number
+                differing += node.asker.answers(leave, on_wait)
+        return differing
 
     def is_open(self) -> bool:
         """False if a node has closed its connection. Ask only while nothing is in flight."""
@@ -260,6 +273,13 @@ class Cluster:
         """The address in a refusal. Without a host it is the host of the node that sent it."""
         host = error.host or self._addresses[self.routes[error.slot]].host
         return Address(host, error.port)
+
+
+def _by_node(parts: Iterable[Part]) -> dict[int, list[Part]]:
+    by_node: dict[int, list[Part]] = {}
+    for part in parts:
+        by_node.setdefault(part.node, []).append(part)
+    return by_node
 
 
 def _pause(pauses: int, on_wait: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ import hiredis
 from shardload.config.urls import TargetUrl
 from shardload.encoding import Form, Payload
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost
-from shardload.target.refusals import NO_REDIS, error_from_reply, excerpt, refused_login
+from shardload.target.refusals import NO_REDIS, described, error_from_reply, is_plain, refused_login
 from shardload.target.replies import WRITING, Kept, Refusal, Replies
 from shardload.target.sockets import Translated, expects_tls, has_nothing_to_read, open_socket, tls_version
 
@@ -122,6 +122,16 @@ class TargetConnection:
             self._set_least_read(self._replies.least_bytes(leave, _MOST_LEAST_READ_BYTES))
             self._replies.take(self._receive(_WRITING))
 
+    def post(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Send packed commands whose replies the caller takes with `receive`. TargetLost if the connection breaks."""
+        with _POSTING:
+            self._socket.sendall(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def receive(self) -> bytes:
+        """Wait for the next bytes of replies to what was posted. TargetLost if the connection breaks."""
+        self._set_least_read(1)
+        return self._receive(_POSTING)
+
     def is_open(self) -> bool:
         """False if Redis has closed the connection, or sent bytes without being asked. Never waits.
 
@@ -179,7 +189,7 @@ class TargetConnection:
             if not pong.message.startswith(tuple(f"{operation}: {word} " for word in fits)):
                 raise pong if isinstance(pong, (TargetLost, TargetDenied)) else TargetLost(pong.message, NO_REDIS)
         elif pong != b"PONG":
-            raise TargetLost(f"{operation}: PING was answered with {_described(pong)}", NO_REDIS)
+            raise TargetLost(f"{operation}: PING was answered with {described(pong)}", NO_REDIS)
 
     def _log_in(self, url: TargetUrl, name: str) -> None:
         """Log in, select the database, and tell the connection's name to a server that lets this user do so."""
@@ -201,7 +211,7 @@ class TargetConnection:
             if isinstance(reply, TargetError):
                 raise refused_login(reply, url.password)
             if reply != b"OK":
-                raise TargetLost(f"{operation}: {words[0]!s} was answered with {_described(reply)}", NO_REDIS)
+                raise TargetLost(f"{operation}: {words[0]!s} was answered with {described(reply)}", NO_REDIS)
         # MISCONF: Redis cannot save to disk, but it can be read.
         if isinstance(pong, TargetBusy) and "MISCONF" not in pong.message:
             raise pong
@@ -230,8 +240,8 @@ class TargetConnection:
             most_bytes -= received_bytes
             if isinstance(reply, hiredis.ReplyError):
                 reply = error_from_reply(f"{name} was refused" if operation == _ASKING else operation, str(reply))
-            elif not _is_plain(reply):
-                raise TargetLost(f"{operation}: {name} was answered with {_described(reply)}", NO_REDIS)
+            elif not is_plain(reply):
+                raise TargetLost(f"{operation}: {name} was answered with {described(reply)}", NO_REDIS)
             replies.append(reply)
         if self._reader.has_data():
             raise TargetLost(f"{operation}: Redis sent more replies than it got commands", NO_REDIS)
@@ -272,24 +282,12 @@ class TargetConnection:
 
 
 _WRITING = Translated(WRITING, "a write")
+_POSTING = Translated(_ASKING, "a question")
 
 
 def _packed(commands: Sequence[Words]) -> bytes:
     # hiredis's type stub allows a single word only.
     return b"".join([hiredis.pack_command(cast(Any, words)) for words in commands])
-
-
-def _is_plain(reply: Any) -> bool:
-    """True for the types of RESP2, which Redis uses unless a client asks for RESP3."""
-    if type(reply) is list:
-        return all(map(_is_plain, reply))
-    return reply is None or type(reply) in (bytes, int) or isinstance(reply, hiredis.ReplyError)
-
-
-def _described(reply: Any) -> str:
-    """An unexpected reply, in a few words for a message."""
-    kinds = {int: "an integer", list: "an array", bytes: "a text", type(None): "nothing"}
-    return f"'{excerpt(reply)}'" if isinstance(reply, bytes) else kinds.get(type(reply), "a reply of another protocol")
 
 
 def _raise_first(replies: list[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from shardload.config.addresses import Address
 from shardload.encoding import Form, Part, slot_of
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetLost, TargetMoved
+from shardload.target.asking import Asker
 from shardload.target.commands import ASKING, split_keys, words_of
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection
 from shardload.target.parts import send_parts
@@ -73,6 +74,7 @@ class Node:
     ) -> None:
         self.address = address
         self.connection = connection
+        self.asker = Asker(connection)
         self.facts = facts
         self._form = form
         self._sent: deque[tuple[list[Part], list[int]]] = deque()  # and what was kept of each: rows' own keys, lookups

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import hiredis
 
 from shardload.errors import TargetBusy, TargetDenied, TargetError, TargetFull, TargetLost, TargetMoved
 
@@ -79,3 +82,16 @@ def refused_login(error: TargetError, password: str | None) -> TargetError:
         message.replace(password, "***") if password else message,
         error.hint or (_NO_DATABASES if "cluster mode" in message else _LOGIN),
     )
+
+
+def is_plain(reply: Any) -> bool:
+    """True for the types of RESP2, which Redis uses unless a client asks for RESP3."""
+    if type(reply) is list:
+        return all(map(is_plain, reply))
+    return reply is None or type(reply) in (bytes, int) or isinstance(reply, hiredis.ReplyError)
+
+
+def described(reply: Any) -> str:
+    """An unexpected reply, in a few words for a message."""
+    kinds = {int: "an integer", list: "an array", bytes: "a text", type(None): "nothing"}
+    return f"'{excerpt(reply)}'" if isinstance(reply, bytes) else kinds.get(type(reply), "a reply of another protocol")

@@ -12,6 +12,7 @@ from shardload.config.redisurl import Kind
 from shardload.encoding import Part
 from shardload.errors import TargetError
 from shardload.model.nodes import NodeFacts
+from shardload.target.asking import Ages, Asker
 from shardload.target.connection import MOST_ANSWER_BYTES, TargetConnection, Words
 from shardload.target.parts import send_parts
 from shardload.target.probe import TargetFacts, describe_server
@@ -27,6 +28,7 @@ class Standalone:
 
     def __init__(self, connection: TargetConnection, facts: TargetFacts, kind: Kind) -> None:
         self._connection = connection
+        self._asker = Asker(connection)
         self._kind = kind
         self._address = facts.nodes[0].address
         self.epoch = facts.epoch
@@ -47,6 +49,15 @@ class Standalone:
     def unconfirmed(self, error: TargetError) -> dict[int, int]:
         """How many reply lines have not confirmed a key; `error` was raised last."""
         return {0: self._connection.outstanding_replies + error.is_reply}
+
+    def ask(self, parts: Iterable[Part], ages: Ages) -> None:
+        """See `Target.ask`."""
+        if several := list(parts):
+            self._asker.ask(several, ages)
+
+    def answers(self, leave: int, on_wait: Callable[[], None]) -> list[bytes]:
+        """See `Target.answers`."""
+        return self._asker.answers(leave, on_wait)
 
     def is_open(self) -> bool:
         """False if Redis has closed the connection. Ask only while nothing is in flight."""

@@ -12,6 +12,7 @@ from shardload.config.redisurl import TargetUrl
 from shardload.encoding import Form, Part
 from shardload.errors import TargetBusy, TargetError
 from shardload.model.nodes import NodeFacts
+from shardload.target.asking import Ages
 from shardload.target.cluster import Cluster
 from shardload.target.connection import IO_TIMEOUT_S, MOST_ANSWER_BYTES, ONE_OK, TargetConnection, Words
 from shardload.target.probe import TargetFacts, describe_server
@@ -57,6 +58,16 @@ class Target(Protocol):
     def take_kept(self, node: int, /) -> Kept:
         """Of the oldest batch that this node has confirmed, and that was not asked for yet: how many keys were there
         before and left alone. Only for a form that keeps keys."""
+        ...
+
+    def ask(self, parts: Iterable[Part], ages: Ages, /) -> None:
+        """Send the questions of parts (a form that reads), each to its node, where they are one batch. Nothing else may
+        be in flight. TargetLost if a connection breaks."""
+        ...
+
+    def answers(self, leave: int, on_wait: Callable[[], None], /) -> list[bytes]:
+        """Read answers until at most `leave` batches are outstanding at each node. The result: the keys that answered
+        otherwise than right ones, which may still be right (`questions.py`). TargetLost if a connection breaks."""
         ...
 
     def unconfirmed(self, error: TargetError, /) -> dict[int, int]:

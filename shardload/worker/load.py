@@ -13,6 +13,7 @@ from shardload.ipc import Phase
 from shardload.jobdir.fingerprints import FingerprintWriter, Try
 from shardload.model.counts import Counts
 from shardload.model.tasks import Outcome, Task
+from shardload.worker.connections import Connections
 from shardload.worker.inflight import Inflight, Sent
 from shardload.worker.outcome import Interrupted, Unconfirmed
 from shardload.worker.reader import Cut, Reader
@@ -20,8 +21,6 @@ from shardload.worker.session import Session
 from shardload.worker.settings import WorkerSettings
 from shardload.worker.throttle import Throttle
 from shardload.worker.writer import Writer
-
-_RECONNECT_AFTER_S = 60.0  # a connection that was idle for so long may be closed by its server: take a new one
 
 
 @dataclass
@@ -41,13 +40,13 @@ class Load:
         self._settings = settings
         self._session = session
         self._reader = Reader(settings)
-        self._writer = Writer(settings, f"shardload:{settings.directory.name}:{session.slot}")
+        self._writer = Writer(settings, session.slot)
+        self._connections = Connections(session, self._reader, self._writer)
         self._inflight = Inflight()
         self._fingerprints = FingerprintWriter(settings.directory.path, session.slot)
         self._range: _Range
         self._has_written = False  # keys of the current range
         self._kept: dict[Task, tuple[int, int]] = {}  # keys and lookups of ranges that are not acknowledged
-        self._is_up = False  # both servers were reached once
         self._throttle = Throttle(
             session.board,
             beat=lambda: session.beat(Phase.HELD_BACK),
@@ -64,7 +63,7 @@ class Load:
     @property
     def is_connected(self) -> bool:
         """True if there are connections to both servers."""
-        return self._reader.is_connected and self._writer.is_connected
+        return self._connections.are_open
 
     @property
     def epoch(self) -> int:
@@ -102,34 +101,18 @@ class Load:
 
     def cut(self, task: Task) -> Cut:
         """Cut one range. SourceLost or SourceError if MySQL cannot say where. Nothing may be in flight."""
-        self._session.beat(Phase.READING)
-        if not self._reader.is_alive():
-            self.close()
-            self._reader.connect()
-        return self._reader.cut(task)
+        return self._connections.cut(task)
 
     def close(self) -> None:
         """Close both connections, and give up what is in flight."""
-        self._reader.close()
-        self._writer.close()
+        self._connections.close()
         self._inflight.give_up()
         self._kept.clear()
 
     def _connect(self) -> None:
-        """Both connections, kept from range to range. The coordinator is told the first time: this worker is up."""
-        is_old = time.monotonic() - self._session.idle_since_s > _RECONNECT_AFTER_S
-        if not self._inflight and (is_old or not self._writer.is_open() or not self._reader.is_alive()):
+        if not self._inflight and self._connections.are_stale:
             self.close()
-        if self.is_connected:
-            return
-        self._session.beat(Phase.CONNECTING)
-        if not self._reader.is_connected:
-            self._reader.connect()
-        self._writer.connect()
-        if not self._is_up:
-            self._is_up = True
-            self._session.beat(Phase.READING)
-            self._session.ring()
+        self._connections.open()
 
     def _read_batch(self) -> bool:
         """Read and encode what has arrived, and have it written. True if the range ended."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import time
 from array import array
 from dataclasses import dataclass
 
 from shardload import source
-from shardload.encoding import Batch, make_encoder
+from shardload.encoding import Batch, Encoder, Form, make_encoder
 from shardload.errors import SourceError
 from shardload.model.counts import Counts, SetAside
 from shardload.model.keys import KeyRange, PlannedRange
 from shardload.model.shortfall import Proven, is_short
 from shardload.model.tasks import HALVES, Task
-from shardload.ranges.split import refine
+from shardload.ranges.split import MOST_PARTS, refine
 from shardload.worker.outcome import Interrupted
 from shardload.worker.settings import WorkerSettings
 
@@ -36,13 +37,22 @@ class Reader:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._select = settings.selection.head(settings.layout.columns, settings.layout.readings)
-        self._encoder = make_encoder(settings.layout, settings.form, native=settings.native)
+        self._routes: array[int] | None = None
+        self._encoders: dict[Form, Encoder] = {}
+        self._encoder = self.encode_as(settings.form)
         self._connection: source.Connection | None = None
         self._stream: source.RangeStream | None = None
         self._is_open = False  # a result was asked for and has not ended
         self._has_snapshot = False  # the connection reads, and counts, the table as it was at one moment
         self._proven = Proven()
-        self._routes: array[int] | None = None
+
+    def encode_as(self, form: Form) -> Encoder:
+        """Encode the results that begin from now on in this form."""
+        if form not in self._encoders:
+            self._encoders[form] = make_encoder(self._settings.layout, form, native=self._settings.native)
+        self._encoder = self._encoders[form]
+        self._encoder.route(self._routes)
+        return self._encoder
 
     @property
     def is_connected(self) -> bool:
@@ -120,6 +130,19 @@ class Reader:
         if parts or not rows:
             return Cut(parts, rows)
         return Cut([], rows, self._settings.selection.shown(keys, space.first_key(keys), rows))
+
+    def sample(self, task: Task, share: float, chance: random.Random) -> KeyRange:
+        """A part of the range with about this share of its rows: it is cut by the estimates, again and again, and a
+        part is chosen by chance, a larger one more often. SourceError if MySQL cannot say where."""
+        space, chosen = self._key_space(), PlannedRange(task.keys, task.estimated_rows)
+        wanted_rows = max(1, round(task.estimated_rows * share))
+        while chosen.estimated_rows > 2 * wanted_rows:
+            rows = max(wanted_rows, chosen.estimated_rows // MOST_PARTS)
+            parts = refine(space, chosen, rows)
+            if len(parts) < HALVES:
+                break
+            chosen = chance.choices(parts, [part.estimated_rows for part in parts])[0]
+        return chosen.keys
 
     def _refined(self, space: source.TableKeys, task: Task) -> list[PlannedRange]:
         late_s = time.monotonic() + _CUT_S

@@ -14,6 +14,19 @@ from shardload.source import Selection
 
 
 @dataclass(frozen=True)
+class Checks:
+    """What a verify does. `sample` (0 to 1) is the share of the rows that is compared, by chance from `seed` on;
+    `repairs` says that keys which differ are written again, and `finds_extra` that keys are looked for that no row
+    stands for. The keys were written since `began_s`, a Unix time; 0: not known."""
+
+    sample: float = 1.0
+    seed: int = 0
+    repairs: bool = False
+    finds_extra: bool = False
+    began_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     """Shared by all workers; created before the fork."""
 
@@ -29,3 +42,4 @@ class WorkerSettings:
     """The ranges that were to do when the run began, by their ids. Parts of them are in the journal alone."""
     known_nodes: tuple[Address, ...] = ()
     """Of a cluster, when the job began."""
+    checks: Checks = field(default_factory=Checks)

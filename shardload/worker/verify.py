@@ -1,141 +1,178 @@
-"""Compares rows with their keys, byte for byte. It only reads."""
+"""Comparing a range: stream its rows out of MySQL, ask Redis for their keys, and compare the answers byte for byte.
+
+A batch is asked for while the next one is read and encoded. What answers otherwise than it should is looked at again
+when the range has ended (`second_look.py`), and with `--repair` written again.
+"""
 
 from __future__ import annotations
 
-import json
+import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 
-from shardload.encoding import Form, Layout, Shape
-from shardload.errors import ShardloadError
-from shardload.model.printable import shown_bytes
-from shardload.source import Values
-from shardload.target import Target, parse_hash
+from shardload.encoding import Batch, Form
+from shardload.ipc import Phase
+from shardload.jobdir.fingerprints import FingerprintWriter, Try
+from shardload.model.counts import Counts
+from shardload.model.keys import KeyRange
+from shardload.model.tasks import Outcome, Task
+from shardload.target import UNKNOWN_MS, Ages
+from shardload.worker.connections import Connections
+from shardload.worker.outcome import Interrupted
+from shardload.worker.reader import Cut, Reader
+from shardload.worker.second_look import SecondLook
+from shardload.worker.session import Session
+from shardload.worker.settings import WorkerSettings
+from shardload.worker.throttle import Throttle
+from shardload.worker.writer import Writer
 
-_MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: the keys may hold anything now
-MOST_SHOWN = 20
-_READS = {Shape.HASH: "HGETALL", Shape.REDISJSON: "JSON.GET"}
-_NAMES = {Shape.HASH: "a hash", Shape.REDISJSON: "a JSON document"}
+_SLACK_MS = 2000  # by which what is left of a TTL may differ: clocks, and the time in which a key was written
 
 
-@dataclass
-class Differences:
-    """What was found in this target. The first MOST_SHOWN differences are kept in words.
+class Verify:
+    """The kind of work that compares. See `Kind`. Nothing stays in flight behind a range."""
 
-    `kept` counts keys that hold something else, and that the job was told to keep if they were there before it.
-    """
+    in_flight = False
 
-    target: str
-    rows_compared: int = 0
-    rows_without_key: int = 0
-    missing: int = 0
-    different: int = 0
-    other_type: int = 0
-    kept: int = 0
-    shown: list[str] = field(default_factory=list)
+    def __init__(self, settings: WorkerSettings, session: Session) -> None:
+        self._settings = settings
+        self._session = session
+        self._form = replace(settings.form, reads=True, fingerprints=settings.checks.finds_extra)
+        self._reader = Reader(settings)
+        self._writer = Writer(settings, session.slot)
+        self._connections = Connections(session, self._reader, self._writer)
+        self._fingerprints = FingerprintWriter(settings.directory.path, session.slot)
+        self._second = SecondLook(self._writer, settings.form, read=self._batches, on_wait=self._wait)
+        self._suspects: Counter[bytes] = Counter()
+        self._throttle = Throttle(
+            session.board,
+            beat=lambda: session.beat(Phase.HELD_BACK),
+            must_stop=session.must_hand_back,
+            settle=lambda: self._ask(leave=0),
+            renew=lambda: self._writer.renew(has_written=False),
+        )
 
     @property
-    def total(self) -> int:
-        """How many keys are not what their rows say."""
-        return self.missing + self.different + self.other_type
+    def is_connected(self) -> bool:
+        """True if there are connections to both servers."""
+        return self._connections.are_open
 
-    def note(self, what: str) -> None:
-        """Keep this difference in words, if it is among the first."""
-        if len(self.shown) < MOST_SHOWN:
-            self.shown.append(what)
+    @property
+    def epoch(self) -> int:
+        """The target's, as the newest connection saw it."""
+        return self._writer.epoch
 
+    def do(self, task: Task) -> None:
+        """Compare one range, and acknowledge it."""
+        if self._connections.are_stale:
+            self.close()
+        self._connections.open()
+        keys = self._sampled(task)
+        counts = self._compare(task, keys)
+        if self._suspects:
+            counts = self._look_again(task, keys, counts)
+        self._session.show(task, counts)
+        self._session.acknowledge(task, Outcome.DONE, self.epoch, counts)
 
-@dataclass(frozen=True)
-class _Expected:
-    """A key that should be there: how it is read, what its value is (as `read` gives it), and when it expires."""
+    def finish(self) -> None:
+        """Nothing is left to finish."""
 
-    key: bytes
-    command: str
-    kind: str
-    value: Any
-    expiry_ms: int
-    read: Callable[[Any], Any]
+    def cut(self, task: Task) -> Cut:
+        """See `Connections.cut`."""
+        return self._connections.cut(task)
 
+    def close(self) -> None:
+        """Close both connections."""
+        self._connections.close()
 
-def compare(target: Target, layout: Layout, form: Form, rows: Sequence[Values], found: Differences) -> None:
-    """Look up these rows' keys and lookups in one pipeline, and add what differs to `found`."""
-    expected: list[_Expected] = []
-    now_ms = int(time.time() * 1000)
-    for values in rows:
-        keys = _expected_of(layout, form, values, now_ms)
-        found.rows_compared += 1
-        found.rows_without_key += not keys
-        expected += keys
-    commands = [(one.command, one.key) for one in expected]
-    replies = target.call_keys(commands, errors=True, most_bytes=_MOST_ANSWER_BYTES)
-    for one, reply in zip(expected, replies, strict=True):
-        _compare_key(one, reply, found, keeps=form.keeps)
+    def _sampled(self, task: Task) -> KeyRange:
+        """The part of the range that is compared: by chance, but the same one each time."""
+        checks = self._settings.checks
+        if checks.sample >= 1:
+            return task.keys
+        self._session.beat(Phase.READING)
+        chance = random.Random(f"{checks.seed} {task.range_id}")
+        return self._reader.sample(task, checks.sample, chance)
 
+    def _compare(self, task: Task, keys: KeyRange) -> Counts:
+        """Ask for every key of the range. Those that answer otherwise than they should are suspects."""
+        counts, self._suspects = Counts(), Counter()
+        tried = Try(task.range_id, task.attempt, time.time_ns())
+        self._fingerprints.begin()
+        for batch in self._batches(keys, self._form, snapshot=task.attempt > 1):
+            if batch.set_aside:
+                self._settings.directory.reports.write(task.range_id, task.attempt, batch.set_aside)
+            if batch.fingerprints:
+                self._fingerprints.add(tried, batch.fingerprints)
+            self._throttle.hold_back(batch.rows_read, batch.consumed_bytes)
+            self._writer.add(batch)
+            counts += Counts(
+                rows_read=batch.rows_read,
+                rows_skipped=batch.rows_skipped,
+                rows_failed=len(batch.set_aside),
+                source_bytes=batch.consumed_bytes,
+                target_bytes=batch.target_bytes,
+                keys_equal=batch.keys + batch.lookups,
+            )
+            if batch.ended or self._throttle.is_limiting or self._writer.is_full:
+                self._ask(leave=1)
+                self._session.show(task, counts)
+        self._ask(leave=0)
+        if keys == task.keys and (told := self._reader.check_length(task, counts)):
+            self._settings.directory.reports.write(task.range_id, task.attempt, [told])
+        if self._form.fingerprints:
+            self._fingerprints.end(tried)
+        return counts
 
-def _compare_key(one: _Expected, reply: Any, found: Differences, *, keeps: bool) -> None:
-    """Add to `found` how the reply differs from what is expected, if it does."""
-    shown = shown_bytes(one.key)
-    if isinstance(reply, ShardloadError):
-        if "WRONGTYPE" not in reply.message and "wrong Redis type" not in reply.message:
-            raise reply
-        if keeps:
-            found.kept += 1
-            return
-        found.other_type += 1
-        found.note(f"{shown}: is not {one.kind}")
-        return
-    there = one.read(reply)
-    if there is None:
-        if not one.expiry_ms or one.expiry_ms > time.time() * 1000:  # else it expired meanwhile
-            found.missing += 1
-            found.note(f"{shown}: missing")
-    elif there != one.value and keeps:
-        found.kept += 1
-    elif there != one.value:
-        found.different += 1
-        found.note(f"{shown}: different{_difference(there, one.value)}")
+    def _batches(self, keys: KeyRange, form: Form, *, snapshot: bool = False) -> Iterator[Batch]:
+        """Read the rows of a range, encoded in this form. Interrupted if this worker has to leave."""
+        self._session.beat(Phase.READING)
+        self._reader.encode_as(form)
+        self._reader.ask(keys, snapshot=snapshot)
+        self._reader.begin()
+        ended = False
+        while not ended:
+            if self._session.must_hand_back():
+                self._ask(leave=0)
+                raise Interrupted
+            self._session.beat(Phase.READING)
+            self._reader.route(self._writer.routes)
+            batch = self._reader.batch(self._throttle.piece_bytes())
+            ended = batch.ended
+            yield batch
 
+    def _ask(self, *, leave: int) -> None:
+        """Ask for what was added, and take answers until so many batches are outstanding."""
+        if self._writer.has_unsent:
+            self._session.beat(Phase.COMPARING)
+            self._writer.target.ask(self._writer.take()[0], self._ages())
+        self._suspects.update(self._writer.target.answers(leave, self._wait))
 
-def keys_of(layout: Layout, form: Form, values: Values, now_ms: int) -> list[bytes]:
-    """The keys that a row makes: its own, and its lookups."""
-    return [one.key for one in _expected_of(layout, form, values, now_ms)]
+    def _look_again(self, task: Task, keys: KeyRange, counts: Counts) -> Counts:
+        """What is left of the suspects is reported. The result: the counts, without what is not right."""
+        ages = self._ages()
+        found = self._second.look(keys, self._suspects, ages)
+        differences = found.differences
+        if self._settings.checks.repairs and differences:
+            differences = self._second.repair(keys, differences, ages)
+        if differences:
+            self._settings.directory.reports.write_differences(task.range_id, task.attempt, differences)
+        lost = len(differences) + found.expired + found.kept + found.rows_gone
+        return counts + Counts(
+            keys_equal=-min(lost, counts.keys_equal),
+            keys_differing=len(differences),
+            keys_expired=found.expired,
+            keys_kept=found.kept,
+            keys_written=sum(one.is_repaired for one in differences),
+        )
 
+    def _ages(self) -> Ages:
+        """How old keys may be. One that was written again meanwhile has its whole TTL."""
+        began_s, native = self._settings.checks.began_s, self._settings.native
+        most_ms = int((time.time() - began_s) * 1000) + _SLACK_MS if began_s else UNKNOWN_MS
+        return Ages(most_ms, native)
 
-def _expected_of(layout: Layout, form: Form, values: Values, now_ms: int) -> list[_Expected]:
-    """The row's own key, and its lookups; empty if the row makes no key."""
-    key, expiry_ms = layout.key_of(values), layout.expiry_of(values)
-    if key is None or expiry_ms is None or (expiry_ms and expiry_ms <= now_ms):
-        return []
-    value: Any
-    if form.shape is Shape.HASH:
-        value = dict(layout.fields_of(values)) or None
-    elif form.shape is Shape.STRING:
-        value = layout.text_of(values)
-    else:
-        value = layout.json_of(values)
-        value = json.loads(value) if form.shape is Shape.REDISJSON else value
-    if value is None:
-        return []
-    command, kind = _READS.get(form.shape, "GET"), _NAMES.get(form.shape, "a string")
-    own = _Expected(key, command, kind, value, expiry_ms, _READERS.get(form.shape, _same))
-    return [own, *[_Expected(k, "GET", "a string", v, expiry_ms, _same) for k, v in layout.lookups_of(values)]]
-
-
-def _same(reply: Any) -> Any:
-    return reply
-
-
-_READERS: dict[Shape, Callable[[Any], Any]] = {
-    Shape.HASH: lambda reply: parse_hash(reply) or None,
-    Shape.REDISJSON: lambda reply: None if reply is None else json.loads(reply),
-}
-
-
-def _difference(there: Any, wanted: Any) -> str:
-    """In which fields two hashes or documents differ; empty for strings."""
-    if not isinstance(there, dict) or not isinstance(wanted, dict):
-        return ""
-    names = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
-    return " in " + ", ".join(shown_bytes(name) if isinstance(name, bytes) else repr(name) for name in names)
+    def _wait(self) -> None:
+        self._session.beat(Phase.COMPARING)

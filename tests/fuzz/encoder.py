@@ -115,7 +115,7 @@ def encoded(data: bytes, form: Form, cut: int, columns: int, kinds: int, *, nati
 
 def compared(data: bytes, cut: int, answers: list[bytes], *, native: bool) -> object:
     """What a comparison makes of the bytes, which it gets in two pieces, as Redis's answers."""
-    comparison = make_comparison(answers, 10, 1000, native=native)
+    comparison = make_comparison(answers, 1000, native=native)
     try:
         taken = comparison.take(data[:cut])
         return taken + comparison.take(data[taken:]), comparison.differing, comparison.is_done

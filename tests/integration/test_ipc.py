@@ -31,7 +31,7 @@ from shardload.ipc import (
 )
 from shardload.ipc.board import _HELD_RANGES
 from shardload.ipc.messages import MESSAGE_BYTES
-from shardload.model.counts import Counts
+from shardload.model.counts import COUNT_NAMES, Counts
 from shardload.model.limits import CREDITS
 from shardload.model.tasks import Ack, Assignment, Outcome
 from shardload.process import fork_child
@@ -74,7 +74,7 @@ def task(range_id: int = 1, attempt: int = 1) -> Assignment:
 
 def ack(slot: int = 0, range_id: int = 1) -> Ack:
     """An ack of a done range, with a different number in each count."""
-    return Ack(slot, range_id, 2, Outcome.DONE, Counts(1, 2, 3, 4, 2**40, 2**50, 5, 6), 2**60 - 1)
+    return Ack(slot, range_id, 2, Outcome.DONE, Counts(1, 2, 3, 4, 2**40, 2**50, 5, 6, 7, 8, 9), 2**60 - 1)
 
 
 def queue_of(ipc: IpcSet, number: int) -> sysv_ipc.MessageQueue:
@@ -467,7 +467,7 @@ def test_an_announcement_whose_directory_is_gone_finds_nothing(maker: Any, tmp_p
 
 def view(number: int) -> WorkerView:
     """A record in which every number is the same."""
-    counts = Counts(*[number] * 8)
+    counts = Counts(*[number] * len(COUNT_NAMES))
     return WorkerView(number, number, float(number), ((number, number, counts),) * CREDITS)
 
 
@@ -482,7 +482,7 @@ def figures(seen: WorkerView) -> set[int]:
 def test_the_board_shows_what_was_published(ipc: IpcSet) -> None:
     """Header and records come back whole, an unused slot is empty, and `clear` erases one record."""
     assert ipc.board.header() == BoardHeader(3, RUN, os.getpid(), 42)
-    largest = Counts(*[2**64 - 1] * 8)
+    largest = Counts(*[2**64 - 1] * len(COUNT_NAMES))
     full = WorkerView(2**31, 2**63, 1.5, ((2**63 - 1, 2**32 - 1, largest),) * CREDITS)
     assert ipc.board.publish(1, 1, full)
     empty = WorkerView(0, 0, 0.0, ())

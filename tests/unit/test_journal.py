@@ -14,6 +14,7 @@ from shardload.jobdir.journal import Journal
 from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.keys import KeyRange, KeyValue, PlannedRange, RangeRecord, integer_range
 from shardload.model.nodes import NodeFacts
+from shardload.model.tasks import Report
 from shardload.ranges.lineage import Checkpoint
 
 PLAN = [
@@ -90,7 +91,7 @@ def test_an_empty_plan(tmp_path: Path) -> None:
 def test_finish_settles_a_range(journal: Journal) -> None:
     """Its counts are in the totals, it is no longer pending, and another reader sees that at once."""
     told = [SetAside("id=5", "too long"), SetAside("id=6", "NULL\nin the key")]
-    journal.finish(2, Counts(10, 7, 1, 2, 100, 200), 2**60 - 1, 1, told)
+    journal.finish(2, Counts(10, 7, 1, 2, 100, 200), 2**60 - 1, 1, Report(told))
     seen = other(journal)
     assert [record.range_id for record in seen.todo()] == [1, 3]
     assert seen.totals() == Totals(Counts(10, 7, 1, 2, 100, 200), 3, 1, 0, 0, 240, 80, 0.0)
@@ -102,7 +103,7 @@ def test_a_finished_range_waits_for_the_next_commit(journal: Journal) -> None:
     for finished, commit in enumerate(
         [journal.commit, lambda: journal.note_attempt(3, 1), journal.totals, journal.todo, journal.close]
     ):
-        journal.finish(1, Counts(finished + 1, finished + 1), 1, 1, [])
+        journal.finish(1, Counts(finished + 1, finished + 1), 1, 1)
         assert not journal.is_committed
         assert other(journal).totals().counts.rows_read == finished
         commit()
@@ -113,7 +114,7 @@ def test_a_finished_range_waits_for_the_next_commit(journal: Journal) -> None:
 
 def test_what_cannot_be_committed_is_to_do(journal: Journal) -> None:
     """The error is raised once. After that the journal shows what the file has, and can be read."""
-    journal.finish(1, Counts(1, 1), 1, 1, [])
+    journal.finish(1, Counts(1, 1), 1, 1)
     with sqlite3.connect(journal.path) as db:
         db.execute("CREATE TRIGGER full BEFORE UPDATE ON range BEGIN SELECT RAISE(ABORT, 'no room'); END")
     db.close()
@@ -126,8 +127,8 @@ def test_what_cannot_be_committed_is_to_do(journal: Journal) -> None:
 
 def test_finish_again_replaces(journal: Journal) -> None:
     """A range that was loaded twice counts once, with its last counts."""
-    journal.finish(1, Counts(5, 4, 0, 1, 1, 1), 1, 1, [SetAside("id=1", "first")])
-    journal.finish(1, Counts(6, 5, 0, 1, 2, 2), 2, 2, [SetAside("id=2", "second")])
+    journal.finish(1, Counts(5, 4, 0, 1, 1, 1), 1, 1, Report([SetAside("id=1", "first")]))
+    journal.finish(1, Counts(6, 5, 0, 1, 2, 2), 2, 2, Report([SetAside("id=2", "second")]))
     assert journal.totals().counts == Counts(6, 5, 0, 1, 2, 2)
     assert list(journal.failures()) == [SetAside("id=2", "second")]
     assert journal.totals().ranges_retried == 1
@@ -137,7 +138,7 @@ def test_totals_add_up_over_all_ranges(journal: Journal) -> None:
     """Each field is the sum over the ranges."""
     parts = [Counts(1, 1, 0, 0, 10, 20), Counts(30, 28, 1, 1, 40, 50), Counts(500, 500, 0, 0, 600, 2**40)]
     for number, counts in enumerate(parts, 1):
-        journal.finish(number, counts, 1, 1, [])
+        journal.finish(number, counts, 1, 1)
     totals = journal.totals()
     assert totals.counts == parts[0] + parts[1] + parts[2]
     assert (totals.ranges_done, totals.estimated_rows_done) == (3, 240)
@@ -148,7 +149,7 @@ def test_totals_can_be_kept_without_asking(journal: Journal) -> None:
     """`Totals.with_done` gives the same as reading the file again."""
     before, record = journal.totals(), journal.todo()[0]
     counts = Counts(9, 9, 0, 0, 90, 99)
-    journal.finish(record.range_id, counts, 1, 1, [])
+    journal.finish(record.range_id, counts, 1, 1)
     assert before.with_done(record.estimated_rows, counts) == journal.totals()
 
 
@@ -187,8 +188,8 @@ def test_set_aside_is_one_failed_row(journal: Journal) -> None:
 
 def test_reopen_failures(journal: Journal) -> None:
     """Ranges with failed rows are pending again, without counts and failures; their attempts stay."""
-    journal.finish(1, Counts(5, 5, 0, 0, 1, 1), 1, 1, [])
-    journal.finish(2, Counts(5, 4, 0, 1, 1, 1), 1, 3, [SetAside("id=100", "x")])
+    journal.finish(1, Counts(5, 5, 0, 0, 1, 1), 1, 1)
+    journal.finish(2, Counts(5, 4, 0, 1, 1, 1), 1, 3, Report([SetAside("id=100", "x")]))
     journal.set_aside(3, 4, SetAside("id=200", "y"))
     assert journal.reopen_failures() == 2
     assert [(record.range_id, record.attempts) for record in journal.todo()] == [(2, 3), (3, 4)]
@@ -215,7 +216,7 @@ def test_adopt_what_another_epoch_of_redis_confirmed(
     journal: Journal, epoch: int, counts: Counts, now: int, known: int, before_look: int | None, reopened: int
 ) -> None:
     """Its keys may be lost: the range is pending again, and its counts are removed; or it belongs to the new epoch."""
-    journal.finish(2, counts, epoch, 1, [], look=3)
+    journal.finish(2, counts, epoch, 1, look=3)
     assert journal.adopt_epoch(now, known, before_look) == reopened
     assert len(journal.todo()) == 2 + reopened
     assert journal.totals().counts == (Counts() if reopened else counts)
@@ -246,7 +247,7 @@ def test_runs_and_their_time(journal: Journal) -> None:
 
 def test_it_opens_again_after_close(journal: Journal) -> None:
     """`close` is called before a fork; the next call opens the file again."""
-    journal.finish(1, Counts(1, 1), 1, 1, [])
+    journal.finish(1, Counts(1, 1), 1, 1)
     journal.close()
     journal.close()
     assert journal.totals().counts.rows_read == 1
@@ -254,7 +255,7 @@ def test_it_opens_again_after_close(journal: Journal) -> None:
 
 def test_a_reader_while_a_transaction_is_open(journal: Journal) -> None:
     """It sees the last committed state at once, and does not block the writer."""
-    journal.finish(1, Counts(1, 1), 1, 1, [])
+    journal.finish(1, Counts(1, 1), 1, 1)
     journal.commit()
     writer = sqlite3.connect(journal.path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
@@ -267,7 +268,7 @@ def test_a_reader_while_a_transaction_is_open(journal: Journal) -> None:
 
 def test_failures_may_be_read_while_more_are_written(journal: Journal) -> None:
     """Listing the failures does not block the run."""
-    journal.finish(1, Counts(2, 0, 0, 2), 1, 1, [SetAside("id=1", "x"), SetAside("id=2", "x")])
+    journal.finish(1, Counts(2, 0, 0, 2), 1, 1, Report([SetAside("id=1", "x"), SetAside("id=2", "x")]))
     reading = other(journal).failures()
     assert next(reading).key == "id=1"
     journal.set_aside(3, 1, SetAside("id=200", "y"))
@@ -284,7 +285,7 @@ def test_a_foreign_version_is_refused(journal: Journal, version: int) -> None:
     db.close()
     with pytest.raises(JournalError) as caught:
         other(journal).totals()
-    assert caught.value.message == f"the journal {journal.path} has version {version}, not 4"
+    assert caught.value.message == f"the journal {journal.path} has version {version}, not 5"
     assert caught.value.hint == "resume it with the version of shardload that started it, or start a new job"
 
 
@@ -390,7 +391,7 @@ def test_a_half_made_journal_is_made_anew(tmp_path: Path) -> None:
 
 def test_what_lies_on_a_read_only_file_system_can_be_read(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """It can be read, also by a user who may not write to the directory, and no file is made."""
-    journal.finish(1, Counts(5, 5), 1, 1, [SetAside("id=1", "odd")])
+    journal.finish(1, Counts(5, 5), 1, 1, Report([SetAside("id=1", "odd")]))
     journal.close()
     before = {path.name for path in journal.path.parent.iterdir()}
     assert before == {"journal.sqlite"}

@@ -15,7 +15,7 @@ from shardload.model.counts import Counts
 from shardload.model.keys import PlannedRange, integer_range
 from shardload.model.limits import CREDITS
 from shardload.model.nodes import NO_ID, NodeFacts, epoch_of
-from shardload.model.tasks import UNKNOWN_EPOCH, Ack, Outcome, Task
+from shardload.model.tasks import NOTHING, UNKNOWN_EPOCH, Ack, Outcome, Task
 from shardload.ranges.tracker import MOST_PAST_LOOKS, MOST_RETURNS, MOST_STRANGE_LOOKS, Tracker
 
 RANGES = 20
@@ -64,7 +64,7 @@ class Told:
         """It is confirmed by this epoch."""
         ack = Ack(slot, task.range_id, task.attempt, Outcome.DONE, Counts(5, 5), epoch)
         assert self.tracker.acknowledged(ack) == task
-        self.tracker.settle(ack, task, [])
+        self.tracker.settle(ack, task, NOTHING)
 
 
 @pytest.fixture

@@ -86,15 +86,15 @@ cdef class NativeComparison:
     cdef list _waiting  # what is expected behind `_expected`, the next last
     cdef const uint8_t[::1] _expected
     cdef Py_ssize_t _at, _items, _noted
-    cdef int64_t _least_age_ms, _most_age_ms
+    cdef int64_t _most_age_ms
 
-    def __cinit__(self, answers, int64_t least_age_ms, int64_t most_age_ms):
+    def __cinit__(self, answers, int64_t most_age_ms):
         self.differing = []
         self._waiting = [one for one in answers if len(one)][::-1]
         self._expected = b""
         self._at = self._items = 0
         self._noted = -1
-        self._least_age_ms, self._most_age_ms = least_age_ms, most_age_ms
+        self._most_age_ms = most_age_ms
         self._next()
 
     cdef int _next(self) except -1:
@@ -150,4 +150,4 @@ cdef class NativeComparison:
         while one < expected_after - 2:
             ttl_ms = ttl_ms * 10 + (one[0] - 48)
             one += 1
-        return left >= 0 and ttl_ms - self._most_age_ms <= left <= ttl_ms - self._least_age_ms
+        return left >= 0 and ttl_ms - self._most_age_ms <= left <= ttl_ms

@@ -80,11 +80,27 @@ cdef class NativeTally:
                 return False
         return True
 
-    cdef bint _add(self, uint64_t one) except -1:
-        cdef uint64_t wanted = one if one else 1
+    def missing(self, const uint8_t[::1] fingerprints):
+        """See `Tally`."""
+        cdef Py_ssize_t at
+        cdef uint64_t one
+        cdef list places = []
+        for at in range(0, fingerprints.shape[0] - 7, 8):
+            memcpy(&one, &fingerprints[at], 8)
+            if self._low <= one <= self._last and not self._table[self._slot(one if one else 1)]:
+                places.append(at >> 3)
+        return places
+
+    cdef Py_ssize_t _slot(self, uint64_t wanted) noexcept:
+        """Where it is, or belongs."""
         cdef Py_ssize_t at = <Py_ssize_t>(((wanted * SPREAD >> 32) * <uint64_t>self._slots) >> 32)
         while self._table[at] and self._table[at] != wanted:
             at = at + 1 if at + 1 < self._slots else 0
+        return at
+
+    cdef bint _add(self, uint64_t one) except -1:
+        cdef uint64_t wanted = one if one else 1
+        cdef Py_ssize_t at = self._slot(wanted)
         if not self._table[at]:
             self._table[at] = wanted
             self._used += 1

@@ -1,0 +1,162 @@
+"""Looks again at the keys of a range that answered otherwise than right ones: some are right all the same, and some of
+their rows have changed meanwhile. What is left differs; it can be written again.
+
+A key counts as different if its row was the same before and after Redis was asked. Rows are read again, and keys asked
+again, until each is right or different, or its row changes all the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+
+from shardload.encoding import Answer, Batch, Form, Part, Shape, parse_answer, split_answers
+from shardload.errors import TargetError
+from shardload.model.differences import Difference, Fault
+from shardload.model.keys import KeyRange
+from shardload.target import Ages, split_keys, words_of
+from shardload.worker.judge import FOREVER, Judge, Verdict
+from shardload.worker.link import Link
+
+_MOST_LOOKS = 5  # at a key whose row changes all the time
+_PIPELINE_KEYS = 500
+_PIPELINE_BYTES = 4 * 1024 * 1024  # of values, so that a pipeline of large keys stays small
+_MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: the keys may hold anything now
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A key that a row makes: its node, the commands that ask for it or write it, and what a right one answers."""
+
+    node: int
+    is_lookup: bool
+    commands: list[bytes]
+    answer: bytes
+
+
+@dataclass
+class Found:
+    """What became of the keys. `rows_gone` are keys whose row is gone; `kept` hold something else, and the job keeps
+    what is there."""
+
+    differences: list[Difference] = field(default_factory=list)
+    expired: int = 0
+    kept: int = 0
+    rows_gone: int = 0
+
+
+class SecondLook:
+    """One worker's. `read(keys, form)` reads the rows of a range again and encodes them, batch by batch; `on_wait` is
+    called before each wait for Redis."""
+
+    def __init__(
+        self, link: Link, form: Form, *, read: Callable[[KeyRange, Form], Iterator[Batch]], on_wait: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._form = form
+        self._asks = replace(form, reads=True, fingerprints=False)
+        self._read = read
+        self._on_wait = on_wait
+
+    def look(self, keys: KeyRange, suspects: Collection[bytes], ages: Ages) -> Found:
+        """What became of these keys of the range. SourceError or TargetError if a server cannot say."""
+        found = Found()
+        left = set(suspects)
+        before: dict[bytes, list[_Item]] = {}
+        for look in range(_MOST_LOOKS):
+            rows = self._items(keys, self._asks, left)
+            found.rows_gone += len(left - rows.keys())
+            is_last = look == _MOST_LOOKS - 1
+            left = set()
+            for key, verdict in self._verdicts(rows, ages).items():
+                if verdict.is_expired:
+                    found.expired += 1
+                elif verdict.fault is None:
+                    continue
+                elif self._form.keeps and verdict.fault is not Fault.MISSING:
+                    found.kept += 1
+                elif rows[key] == before.get(key) or is_last:
+                    found.differences.append(Difference(key, verdict.fault, verdict.detail))
+                else:
+                    left.add(key)
+            before = rows
+            if not left:
+                break
+        return found
+
+    def repair(self, keys: KeyRange, found: list[Difference], ages: Ages) -> list[Difference]:
+        """Write these keys of the range again, as their rows are now, and compare them. The result: the same, with
+        those marked that are right now. SourceError or TargetError if a server refuses."""
+        wanted = {one.key for one in found}
+        self._write(self._items(keys, replace(self._form, fingerprints=False), wanted))
+        verdicts = self._verdicts(self._items(keys, self._asks, wanted), ages)
+        right = {key for key, verdict in verdicts.items() if verdict.fault is None}
+        return [replace(one, is_repaired=one.key in right) for one in found]
+
+    def _items(self, keys: KeyRange, form: Form, wanted: Collection[bytes]) -> dict[bytes, list[_Item]]:
+        """What the rows of the range make of these keys now; nothing for a key that no row makes."""
+        items: dict[bytes, list[_Item]] = {}
+        for batch in self._read(keys, form):
+            for part in batch.parts:
+                for key, item in _items_of(part, form, wanted):
+                    items.setdefault(key, []).append(item)
+        return items
+
+    def _write(self, items: dict[bytes, list[_Item]]) -> None:
+        for several in _pipelines(items):
+            parts = []
+            for item in (item for key in several for item in items[key]):
+                replies = self._form.replies_per_lookup if item.is_lookup else self._form.replies_per_key
+                parts.append(Part(item.node, 1, b"".join(item.commands), replies, item.is_lookup))
+            self._link.target.send(parts)
+            self._link.target.confirm({}, self._on_wait)
+
+    def _verdicts(self, items: dict[bytes, list[_Item]], ages: Ages) -> dict[bytes, Verdict]:
+        """Ask Redis for these keys, and judge what it answers."""
+        verdicts: dict[bytes, Verdict] = {}
+        for several in _pipelines(items):
+            self._on_wait()
+            commands = [tuple(words_of(command)) for key in several for command in items[key][0].commands]
+            replies = self._link.target.call_keys(commands, errors=True, most_bytes=_MOST_ANSWER_BYTES)
+            judge = Judge(ages, int(time.time() * 1000), self._form.shape is Shape.REDISJSON)
+            for at, key in enumerate(several):
+                value, expiry = replies[2 * at : 2 * at + 2]
+                wanted = [parse_answer(item.answer) for item in items[key]]
+                verdicts[key] = judge.verdict(wanted, value, self._expiry(key, expiry, wanted))
+        return verdicts
+
+    def _expiry(self, key: bytes, told: object, wanted: list[Answer]) -> object:
+        """When the key expires. A server that does not know PEXPIRETIME (before 7.0) says no more than whether."""
+        is_unknown = isinstance(told, TargetError) and "unknown command" in told.message.lower()
+        if not is_unknown:
+            return told
+        left = self._link.target.call_keys([("PTTL", key)])[0]
+        return left if left == FOREVER else wanted[0].expires_at_ms
+
+
+def _items_of(part: Part, form: Form, wanted: Collection[bytes]) -> Iterator[tuple[bytes, _Item]]:
+    """The wanted keys in a part."""
+    packed = bytes(part.commands)
+    if len(wanted) < _PIPELINE_KEYS and not any(key in packed for key in wanted):
+        return
+    commands = split_keys(packed, 1 if part.is_lookup and not form.reads else form.commands_per_key)
+    answers = split_answers(bytes(part.answers)) if form.reads else [b""] * len(commands)
+    for mine, answer in zip(commands, answers, strict=True):
+        key = next(words[1] for command in mine if len(words := words_of(command)) > 1)
+        if key in wanted:
+            yield key, _Item(part.node, part.is_lookup, mine, answer)
+
+
+def _pipelines(items: dict[bytes, list[_Item]]) -> Iterator[list[bytes]]:
+    """The keys, in groups that are not too large."""
+    several: list[bytes] = []
+    size = 0
+    for key, same in items.items():
+        several.append(key)
+        size += sum(len(item.answer) + sum(map(len, item.commands)) for item in same)
+        if len(several) >= _PIPELINE_KEYS or size >= _PIPELINE_BYTES:
+            yield several
+            several, size = [], 0
+    if several:
+        yield several
