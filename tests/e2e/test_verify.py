@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def damage(world: World, table: str, *, ttl: bool) -> dict[str, str]:
     ]
     for _, _, commands in harms:
         for command in commands:
-            client.execute_command(*command)
+            client.execute_command(*command)  # type: ignore[no-untyped-call]
     return {key: fault for key, fault, _ in harms}
 
 
@@ -111,10 +112,10 @@ def test_killed_and_resumed(world: World, users_200k: str) -> None:
     refused = world.run("verify", JOB)
     assert refused.code == 2
     assert f"shardload resume {JOB}-verify" in refused.err
-    resumed = world.launch("resume", f"{JOB}-verify", *slow[:2], job=f"{JOB}-verify")
-    resumed.wait_for("more is done", lambda seen: seen["rows_read"] > 20_000)
-    resumed.order("stop")
-    assert resumed.end()["state"] == "stopped"
+    resumed = world.start("resume", f"{JOB}-verify", *slow[:2], job=f"{JOB}-verify")
+    resumed.wait_for_ranges(12)
+    resumed.signal(signal.SIGTERM)
+    assert resumed.finish().code == 128 + signal.SIGTERM
     done = world.run("resume", f"{JOB}-verify", "--rate", "off", "--json")
     assert done.code == 4, done.err
     told = json.loads(done.out)
