@@ -17,15 +17,15 @@ RESTORE's payload (a hash as RDB, with checksum) is made in `payload.hash_payloa
 
 from shardload.encoding.arrange import Rules, make_layout
 from shardload.encoding.batch import Batch, Encoder, Part
-from shardload.encoding.choice import is_native_built, make_comparison, make_encoder, make_tally
+from shardload.encoding.choice import find_ends, is_native_built, make_comparison, make_encoder, make_tally
 from shardload.encoding.commands import Expiry, json_set_commands, packed, restore_command, set_command
-from shardload.encoding.comparison import Comparison, end_of
+from shardload.encoding.comparison import Comparison
 from shardload.encoding.conversions import Conversion
 from shardload.encoding.document import JsonType
 from shardload.encoding.fingerprints import Tally, fingerprint_of, slots_in
 from shardload.encoding.form import Form, Payload, Shape, jitter_ms
 from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
-from shardload.encoding.questions import Answer, parse_answer, split_answers
+from shardload.encoding.questions import Answer, parse_answer
 from shardload.encoding.reference import ReferenceEncoder
 from shardload.encoding.slots import SLOTS, make_routes, slot_of
 from shardload.encoding.template import KeyTemplate, Piece, default_template, parse_lookup, parse_template
@@ -55,7 +55,7 @@ __all__ = [
     "Tally",
     "Values",
     "default_template",
-    "end_of",
+    "find_ends",
     "fingerprint_of",
     "is_native_built",
     "jitter_ms",
@@ -73,5 +73,4 @@ __all__ = [
     "set_command",
     "slot_of",
     "slots_in",
-    "split_answers",
 ]

@@ -78,6 +78,17 @@ class ReferenceComparison:
             self.differing.append(place)
 
 
+def ends_of(data: bytes | memoryview, count: int) -> list[int]:
+    """Where each group of `count` answers (or commands) ends. MalformedAnswer if the data are none."""
+    found, ends, at, left = bytes(data), [], 0, count
+    while at < len(found) and (end := end_of(found, at)) is not None:
+        at, left = end, left - 1
+        if not left:
+            left = count
+            ends.append(at)
+    return ends
+
+
 def end_of(data: bytes, at: int) -> int | None:
     """Where the answer that begins at `at` ends; None if it is not whole. MalformedAnswer if it is no answer."""
     left = 1

@@ -11,12 +11,11 @@ DUMP would save one conversion, but costs Redis as much: it compresses, and sums
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import NamedTuple
 
 from shardload.encoding.commands import Expiry, packed
 from shardload.encoding.comparison import LEFT_OF, end_of
-from shardload.encoding.form import COMMANDS_PER_QUESTION, Shape
+from shardload.encoding.form import Shape
 from shardload.encoding.payload import Fields
 
 _READS = {Shape.HASH: b"HGETALL", Shape.JSON: b"GET", Shape.STRING: b"GET", Shape.REDISJSON: b"JSON.GET"}
@@ -62,18 +61,6 @@ def parse_answer(answer: bytes) -> Answer:
     if ms < 0:
         return Answer(told)
     return Answer(told, left_of_ms=ms) if kind == LEFT_OF else Answer(told, expires_at_ms=ms)
-
-
-def split_answers(answers: bytes) -> list[bytes]:
-    """The answers about each key of a part, in the order of its questions."""
-    ends, at = [0], 0
-    while at < len(answers):
-        for _ in range(COMMANDS_PER_QUESTION):
-            end = end_of(answers, at)
-            assert end is not None
-            at = end
-        ends.append(at)
-    return [answers[one:other] for one, other in pairwise(ends)]
 
 
 def _texts(answer: bytes) -> list[bytes]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import pairwise
 
-from shardload.encoding import Comparison, Part, make_comparison
+from shardload.encoding import Comparison, Part, find_ends, make_comparison
 from shardload.encoding.form import COMMANDS_PER_QUESTION
-from shardload.target.commands import split_keys, words_of
+from shardload.target.commands import words_of
 from shardload.target.connection import TargetConnection
 
 UNKNOWN_MS = 1 << 62  # longer than any TTL
@@ -33,11 +33,13 @@ class _Asked:
 
     def keys(self) -> list[bytes]:
         """The keys that differ."""
-        places = self.comparison.differing
-        if not places:
+        if not (places := self.comparison.differing):
             return []
-        keys = list(chain.from_iterable(split_keys(bytes(p.commands), COMMANDS_PER_QUESTION) for p in self.parts))
-        return [words_of(keys[place][0])[1] for place in places]
+        questions: list[bytes] = []
+        for part in self.parts:
+            packed, ends = bytes(part.commands), find_ends(part.commands, COMMANDS_PER_QUESTION)
+            questions += [packed[start:end] for start, end in pairwise([0, *ends])]
+        return [words_of(questions[place])[1] for place in places]
 
 
 class Asker:

@@ -7,11 +7,14 @@ again, until each is right or different, or its row changes all the time.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from shardload.encoding import Answer, Batch, Form, Part, Shape, parse_answer, split_answers
+from shardload.encoding import Answer, Batch, Form, Part, Shape, find_ends, parse_answer
+from shardload.encoding.form import COMMANDS_PER_QUESTION
 from shardload.errors import TargetError
 from shardload.model.differences import Difference, Fault
 from shardload.model.keys import KeyRange
@@ -23,6 +26,8 @@ _MOST_LOOKS = 5  # at a key whose row changes all the time
 _PIPELINE_KEYS = 500
 _PIPELINE_BYTES = 4 * 1024 * 1024  # of values, so that a pipeline of large keys stays small
 _MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: the keys may hold anything now
+
+_KEY = re.compile(rb"\*(?:[2-9]|[1-9][0-9]+)\r\n\$[0-9]+\r\n[A-Z.]+\r\n\$([0-9]+)\r\n")  # what stands before it
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,16 @@ def _items_of(part: Part, form: Form, wanted: Collection[bytes]) -> Iterator[tup
     packed = bytes(part.commands)
     if len(wanted) < _PIPELINE_KEYS and not any(key in packed for key in wanted):
         return
-    commands = split_keys(packed, 1 if part.is_lookup and not form.reads else form.commands_per_key)
-    answers = split_answers(bytes(part.answers)) if form.reads else [b""] * len(commands)
-    for mine, answer in zip(commands, answers, strict=True):
-        key = next(words[1] for command in mine if len(words := words_of(command)) > 1)
+    per_key = 1 if part.is_lookup and not form.reads else form.commands_per_key
+    ends = find_ends(packed, per_key)
+    answer_ends = find_ends(part.answers, COMMANDS_PER_QUESTION) if form.reads else [0] * len(ends)
+    for (start, end), (answer, answer_end) in zip(pairwise([0, *ends]), pairwise([0, *answer_ends]), strict=True):
+        found = _KEY.search(packed, start, end)
+        assert found
+        key = packed[found.end() : found.end() + int(found[1])]
         if key in wanted:
-            yield key, _Item(part.node, part.is_lookup, mine, answer)
+            (mine,) = split_keys(packed[start:end], per_key)
+            yield key, _Item(part.node, part.is_lookup, mine, bytes(part.answers[answer:answer_end]))
 
 
 def _pipelines(items: dict[bytes, list[_Item]]) -> Iterator[list[bytes]]:

@@ -25,8 +25,8 @@ def all_commands() -> list[str]:
 def test_the_commands() -> None:
     """Those that the design promises so far."""
     assert set(all_commands()) == {
-        "run", "resume", "plan", "verify", "differences", "jobs", "status", "attach", "log", "failures", "stop", "pause", "unpause",
-        "scale", "rate", "reload", "clean", "doctor", "demo", "seed", "help",
+        "run", "resume", "plan", "verify", "differences", "jobs", "status", "attach", "log", "failures", "stop",
+        "pause", "unpause", "scale", "rate", "reload", "clean", "doctor", "demo", "seed", "help",
     }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.encoding import Expiry, Shape, is_native_built, make_comparison
+from shardload.encoding import Expiry, Shape, find_ends, is_native_built, make_comparison
+from shardload.encoding.comparison import ends_of
 from shardload.encoding.questions import expiry_answer, hash_answer, question, text_answer
 from shardload.errors import MalformedAnswer
 
@@ -88,3 +89,13 @@ def test_what_is_asked() -> None:
     assert question(b"k", Shape.HASH, Expiry()) == b"*2\r\n$7\r\nHGETALL\r\n$1\r\nk\r\n*2\r\n$4\r\nPTTL\r\n$1\r\nk\r\n"
     dated = question(b"k", Shape.STRING, Expiry(5, is_date=True))
     assert dated == b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*2\r\n$11\r\nPEXPIRETIME\r\n$1\r\nk\r\n"
+
+
+@settings(deadline=None)
+@given(st.lists(VALUES, max_size=7), st.integers(1, 3), st.integers(0, 60))
+def test_where_answers_end(values: list[bytes], count: int, cut: int) -> None:
+    """The ends of whole groups; what is cut off has none."""
+    data = b"".join(values)[: cut or None]
+    sizes = [len(b"".join(values[:end])) for end in range(count, len(values) + 1, count)]
+    expected = [size for size in sizes if size <= len(data)]
+    assert ends_of(data, count) == find_ends(data, count) == expected

@@ -78,6 +78,24 @@ cdef int64_t number_in(const uint8_t *at, const uint8_t *end) noexcept nogil:
     return <int64_t>number if number <= <uint64_t>1 << 62 else -1
 
 
+def ends_of(const uint8_t[::1] data, int count):
+    """See `ends_of` in `comparison.py`."""
+    cdef const uint8_t *start = &data[0] if data.shape[0] else NULL
+    cdef const uint8_t *at = start
+    cdef const uint8_t *end = start + data.shape[0]
+    cdef int left = count
+    cdef list ends = []
+    while at < end:
+        at = answer_end(at, end)
+        if at is NULL:
+            break
+        left -= 1
+        if not left:
+            left = count
+            ends.append(at - start)
+    return ends
+
+
 @cython.final
 cdef class NativeComparison:
     """See `Comparison`."""
