@@ -22,6 +22,8 @@ class Comparison(Protocol):
     the keys whose answers are others than expected."""
 
     differing: list[int]
+    answered: int
+    """How many answers are dealt with."""
 
     def take(self, data: bytes | bytearray | memoryview, /) -> int:
         """Compare the next bytes of the answers. The result: how many are dealt with; pass the rest again, with what
@@ -43,7 +45,7 @@ class ReferenceComparison:
         self._expected = b"".join(bytes(one) for one in answers)
         self._most_age_ms = most_age_ms
         self._at = 0
-        self._items = 0
+        self.answered = 0
 
     @property
     def is_done(self) -> bool:
@@ -63,7 +65,7 @@ class ReferenceComparison:
             if not self._is_right(found[at:end], self._expected[self._at : expected_end]):
                 self._note()
             at, self._at = end, expected_end
-            self._items += 1
+            self.answered += 1
         return at
 
     def _is_right(self, answer: bytes, expected: bytes) -> bool:
@@ -73,7 +75,7 @@ class ReferenceComparison:
         return left is not None and ttl_ms - self._most_age_ms <= left <= ttl_ms
 
     def _note(self) -> None:
-        place = self._items // COMMANDS_PER_QUESTION
+        place = self.answered // COMMANDS_PER_QUESTION
         if self.differing[-1:] != [place]:
             self.differing.append(place)
 

@@ -12,6 +12,7 @@ from shardload.encoding.form import COMMANDS_PER_QUESTION
 from shardload.target.commands import words_of
 from shardload.target.connection import TargetConnection
 
+_LEAST_ANSWER_BYTES = 4  # of an integer, or an empty array
 UNKNOWN_MS = 1 << 62  # longer than any TTL
 
 
@@ -30,6 +31,11 @@ class _Asked:
 
     parts: list[Part]
     comparison: Comparison
+
+    @property
+    def answers_left(self) -> int:
+        """How many are outstanding."""
+        return sum(part.replies for part in self.parts) - self.comparison.answered
 
     def keys(self) -> list[bytes]:
         """The keys that differ."""
@@ -71,5 +77,6 @@ class Asker:
                 self._asked.popleft()
                 continue
             on_wait()
-            self._rest += self._connection.receive()
+            least_bytes = asked.answers_left * _LEAST_ANSWER_BYTES - len(self._rest)
+            self._rest += self._connection.receive(least_bytes)
         return differing

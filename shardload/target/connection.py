@@ -127,9 +127,10 @@ class TargetConnection:
         with _POSTING:
             self._socket.sendall(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
-    def receive(self) -> bytes:
-        """Wait for the next bytes of replies to what was posted. TargetLost if the connection breaks."""
-        self._set_least_read(1)
+    def receive(self, least_bytes: int) -> bytes:
+        """Wait for the next bytes of replies to what was posted; `least_bytes` are certain to come. TargetLost if the
+        connection breaks."""
+        self._set_least_read(max(1, min(least_bytes, _MOST_LEAST_READ_BYTES)))
         return self._receive(_POSTING)
 
     def is_open(self) -> bool:

@@ -103,14 +103,15 @@ cdef class NativeComparison:
     cdef readonly list differing
     cdef list _waiting  # what is expected behind `_expected`, the next last
     cdef const uint8_t[::1] _expected
-    cdef Py_ssize_t _at, _items, _noted
+    cdef readonly Py_ssize_t answered
+    cdef Py_ssize_t _at, _noted
     cdef int64_t _most_age_ms
 
     def __cinit__(self, answers, int64_t most_age_ms):
         self.differing = []
         self._waiting = [one for one in answers if len(one)][::-1]
         self._expected = b""
-        self._at = self._items = 0
+        self._at = self.answered = 0
         self._noted = -1
         self._most_age_ms = most_age_ms
         self._next()
@@ -145,10 +146,10 @@ cdef class NativeComparison:
                 if after is NULL:
                     break
                 if expected[0] != 126 or not self._is_left(at, after, expected, expected_after):
-                    self._note(self._items // COMMANDS_PER_QUESTION)
+                    self._note(self.answered // COMMANDS_PER_QUESTION)
             at = after
             self._at += expected_after - expected
-            self._items += 1
+            self.answered += 1
             self._next()
         return at - start
 

@@ -15,6 +15,7 @@ class NativeEncoder:
 
 class NativeComparison:
     differing: list[int]
+    answered: int
     def __init__(self, answers: Sequence[bytes | memoryview], most_age_ms: int) -> None: ...
     def take(self, data: bytes | bytearray | memoryview, /) -> int: ...
     @property
