@@ -152,7 +152,7 @@ class Journal:
     def note_extra(self, keys: Sequence[bytes]) -> None:
         """Record the keys that no row stands for, in the place of those that were recorded before."""
         with self._writing() as db:
-            replace_differences(db, None, [Difference(key, Fault.EXTRA) for key in keys])
+            replace_differences(db, None, [Difference(key, Fault.EXTRA, "no row stands for it") for key in keys])
 
     def begin_run(self, started: str) -> int:
         """Record a new run of the job. Returns its id, for `end_run`."""

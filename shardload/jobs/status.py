@@ -184,8 +184,13 @@ def with_checks(facts: JobFacts, journal: Journal) -> JobFacts:
     checks = journal.fact(CHECKS, {})
     if not checks:
         return facts
-    sample = checks.get("sample", 1.0)
-    return dataclasses.replace(facts, kind="verify", sample=sample, differences=journal.difference_totals())
+    return dataclasses.replace(
+        facts,
+        kind="verify",
+        sample=checks.get("sample", 1.0),
+        finds_extra=bool(checks.get("finds_extra")),
+        differences=journal.difference_totals(),
+    )
 
 
 def _live_coordinator(run: RunRecord) -> int | None:

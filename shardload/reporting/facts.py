@@ -42,7 +42,7 @@ class JobFacts:
     so many. `keys_shared` were made more than once; `shared` is what a person should know of them. `target` says what
     Redis it is. `pid` is None unless the coordinator is a process of this machine, `exit_code` unless the run has told
     it. `kind` is what is done with the rows, `sample` the share of them; `differences` are the keys that a verify has
-    found.
+    found, and `finds_extra` says that it looks for those that no row stands for.
     """
 
     job: str
@@ -74,6 +74,7 @@ class JobFacts:
     kind: str = "load"
     differences: DifferenceTotals = NO_DIFFERENCES
     sample: float = 1.0
+    finds_extra: bool = False
 
     @property
     def is_verify(self) -> bool:
@@ -128,6 +129,11 @@ class JobFacts:
             **self._compared_json(),
         }
 
+    @property
+    def faults(self) -> list[Fault]:
+        """What a verify looks for."""
+        return [fault for fault in Fault if fault is not Fault.EXTRA or self.finds_extra]
+
     def _compared_json(self) -> dict[str, Any]:
         """What a verify has to tell beside that."""
         if not self.is_verify:
@@ -137,7 +143,7 @@ class JobFacts:
             "keys_differing": self.differences.keys,
             "keys_expired": self.counts.keys_expired,
             "keys_repaired": self.differences.repaired,
-            "differences": {fault.value: self.differences.found.get(fault, 0) for fault in Fault},
+            "differences": {fault.value: self.differences.found.get(fault, 0) for fault in self.faults},
             "sample": self.sample,
         }
 

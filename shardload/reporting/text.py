@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from shardload.model.counts import Counts
-from shardload.model.differences import Fault
 from shardload.model.wording import counted, duration
 from shardload.reporting.confidence import most_share
 from shardload.reporting.facts import JobFacts, SlotFacts
@@ -35,7 +34,7 @@ def work_text(facts: JobFacts) -> str:
 def compared_text(facts: JobFacts) -> str:
     """What a verify has found."""
     counts, totals = facts.counts, facts.differences
-    told = [f"{totals.found.get(fault, 0):,} {fault.words}" for fault in Fault]
+    told = [f"{totals.found.get(fault, 0):,} {fault.words}" for fault in facts.faults]
     told.append(f"{counts.rows_skipped + counts.rows_failed:,} rows that make no key")
     told += [f"{counts.keys_expired:,} expired"] if counts.keys_expired else []
     told += [f"{counts.keys_kept:,} kept as they were"] if counts.keys_kept else []

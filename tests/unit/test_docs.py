@@ -16,7 +16,7 @@ import shardload as package
 from shardload.cli import EXIT_CODES, shardload
 from shardload.config import environment
 from shardload.config.spec import accepted_keys
-from shardload.reporting.facts import RESUMABLE, RUNNING, JobFacts, SlotFacts
+from shardload.reporting.facts import DIFFERENT, RESUMABLE, RUNNING, JobFacts, SlotFacts
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(package.__file__).parent
@@ -76,6 +76,7 @@ def documented() -> dict[str, set[str]]:
         takers = IMPORTING if "**r**" in cells[1] else NEW_JOB
         for name in takers - ({"plan"} if "not `plan`" in cells[3] else set()):
             found[name] |= flags_in(cells[0])
+    found["verify"] |= found["run"] - {"--verify"}
     named: list[str] = []
     for cells in table(section(USAGE, "Flags of the other commands"))[1:]:
         named = code(cells[0]) or named
@@ -103,7 +104,7 @@ def test_every_state_is_documented() -> None:
     """The second table has each state that a command can show, and no other."""
     cells = [row[0] for row in table(section(USAGE, "Commands").partition("\n### States of a job\n")[2])[1:]]
     told = {state for cell in cells for state in code(cell)}
-    assert told == {*RUNNING, *RESUMABLE, "complete", "damaged", "foreign"}
+    assert told == {*RUNNING, *RESUMABLE, "complete", DIFFERENT, "damaged", "foreign"}
 
 
 def test_every_variable_of_the_environment_is_documented() -> None:

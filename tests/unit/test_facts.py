@@ -38,7 +38,7 @@ def test_the_names_of_the_json_are_an_interface() -> None:
         '"rows_skipped": 60, "rows_failed": 7, "lookups_written": 0, '
         '"ranges": 25, "ranges_done": 24, "ranges_retried": 3, "seconds": 12.34, '
         '"rows_per_second": 100046.0, "encoder": "reference", "target": "redis 7.2.4", "workers": 4, '
-        '"rows_lost": 0, "rows_unfinished": 0, "rows_unfinished_exact": true, "keys_shared": 0}'
+        '"rows_lost": 0, "rows_unfinished": 0, "rows_unfinished_exact": true, "keys_shared": 0, "kind": "load"}'
     )
 
 

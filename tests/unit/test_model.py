@@ -46,7 +46,7 @@ def test_a_range_is_written_half_open(keys: KeyRange, shown: str, span: int | No
 def test_counts_add_field_by_field() -> None:
     """Each number is added, in the order of the fields."""
     one, two = Counts(1, 2, 3, 4, 5, 6, 7, 8), Counts(10, 20, 30, 40, 50, 60, 70, 80)
-    assert (one + two).as_tuple() == (11, 22, 33, 44, 55, 66, 77, 88)
+    assert (one + two).as_tuple() == (11, 22, 33, 44, 55, 66, 77, 88, 0, 0, 0)
     assert one.with_kept(2, 3) == Counts(1, 0, 3, 4, 5, 6, 9, 5)
     assert [field.name for field in dataclasses.fields(Counts)] == [
         "rows_read", "keys_written", "rows_skipped", "rows_failed", "source_bytes", "target_bytes",
