@@ -112,7 +112,7 @@ def test_a_cluster_behind_a_plain_url_is_found_out(world: World, cluster: RedisC
     verified = world.run("verify", JOB, "--redis", url)
     assert verified.code == 0, verified.err
     assert f"{FEW:,} rows compared: 0 missing, 0 different" in verified.out
-    assert re.search(r"^target: \w+ [\d.]+, cluster of 3 masters$", verified.out, re.M)
+    assert re.search(r"^  target: \w+ [\d.]+, cluster of 3 masters$", verified.out, re.M)
 
 
 def test_one_address_that_answers_is_enough(world: World, cluster: RedisCluster, few_users: str) -> None:

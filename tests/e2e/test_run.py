@@ -179,13 +179,14 @@ def test_verify_finds_every_kind_of_difference(world: World) -> None:
     client.set("small:3", "a string")
     wrong = world.run("verify", "v")
     assert wrong.code == 4
-    *found, target = wrong.out.splitlines()
-    assert target.startswith("target: ")
+    found, target = wrong.out.splitlines()[:5], wrong.out.splitlines()[-1]
+    assert target.startswith("  target: ")
     assert found == [
         "small:1: missing",
         "small:2: different in name",
         "small:3: is not a hash",
-        "4 rows compared: 1 missing, 1 different, 1 of another type, 0 rows that make no key",
+        "job v-verify: different",
+        "  4 rows compared: 1 missing, 1 different, 1 of another type, 0 with another expiry, 0 rows that make no key",
     ]
 
 

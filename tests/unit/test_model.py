@@ -50,7 +50,7 @@ def test_counts_add_field_by_field() -> None:
     assert one.with_kept(2, 3) == Counts(1, 0, 3, 4, 5, 6, 9, 5)
     assert [field.name for field in dataclasses.fields(Counts)] == [
         "rows_read", "keys_written", "rows_skipped", "rows_failed", "source_bytes", "target_bytes",
-        "keys_kept", "lookups_written",
+        "keys_kept", "lookups_written", "keys_equal", "keys_differing", "keys_expired",
     ]  # fmt: skip
 
 
