@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from shardload.cli.completion import job_names
+from shardload.cli.reachflags import LOGIN, REACH
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
 from shardload.config.urls import MYSQL_FORM, REDIS_FORM
 from shardload.model.limits import DEFAULT_RANGE_ROWS, LOST_AT_A_STOP_S, MOST_WORKERS
@@ -128,6 +129,35 @@ _CHECKS = [
     click.option("--extra", is_flag=True, default=None, help="Look for keys, too, that no row stands for."),
     click.option("--repair", is_flag=True, default=None, help="Write what differs again, and compare it again."),
 ]
+_GUARDS = [
+    click.option(
+        "--max-load", metavar="NAME=N,...|off",
+        help="Pause while a status variable of MySQL is above this: Threads_running=25.  [default: off]",
+    ),
+    click.option(
+        "--critical-load", metavar="NAME=N,...|off", help="Stop, resumable, if one is above this.  [default: off]"
+    ),
+    click.option("--max-lag-millis", metavar="N|off", help="Pause while a --replica is further behind."),
+    click.option(
+        "--replica", metavar="HOST[:PORT]|URL", multiple=True, callback=_given,
+        help="A replica of MySQL whose lag is measured; may be given again.  [user and password: as in --mysql]",
+    ),
+    click.option(
+        "--keep-free", metavar="SHARE|off",
+        help="Pause when less than this share of Redis's maxmemory is free.  [default: 10%]",
+    ),
+    click.option(
+        "--on-eviction", metavar="stop|ignore", help="What to do when Redis evicts keys.  [default: stop, resumable]"
+    ),
+    click.option(
+        "--max-latency", metavar="TIME|off", help="Slow down while a PING of Redis takes longer (5ms).  [default: off]"
+    ),
+    click.option(
+        "--while-saving", metavar="go|pause", help="Pause while Redis saves, or rewrites its AOF.  [default: go]"
+    ),
+    click.option("--pause-while-exists", metavar="FILE", help="Pause while there is such a file."),
+    click.option("--window", metavar="HH:MM-HH:MM|off", help="Work only in this time of the day, as 22:00-06:00."),
+]  # fmt: skip
 _DAEMON = [
     click.option("--daemon", is_flag=True, help="Run in the background; return when everything is up."),
 ]
@@ -187,54 +217,6 @@ _TUNING = [
         help="The compiled encoder or the Python one; both write the same.  [default: auto: native if it was built]",
     ),
 ]  # fmt: skip
-_LOGIN = [
-    click.option(
-        "--mysql-defaults-file", metavar="FILE",
-        help="A file such as ~/.my.cnf: what --mysql does not say of user, password, host and TLS.",
-    ),
-    click.option(
-        "--mysql-ssl-mode", metavar="MODE",
-        help="DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY.  "
-        "[default: PREFERRED; VERIFY_CA with an authority]",
-    ),
-    click.option(
-        "--mysql-ssl-ca", metavar="FILE", help="The certificates that sign MySQL's own.  [default: the system's]"
-    ),
-    click.option("--mysql-ssl-capath", metavar="DIR", help="A directory of such certificates (openssl rehash)."),
-    click.option("--mysql-ssl-cert", metavar="FILE", help="The client certificate for MySQL; needs --mysql-ssl-key."),
-    click.option("--mysql-ssl-key", metavar="FILE", help="The private key of --mysql-ssl-cert."),
-    click.option(
-        "--mysql-server-public-key-path", metavar="FILE",
-        help="MySQL's public key (its public_key.pem), for passwords without TLS.",
-    ),
-    click.option(
-        "--mysql-get-server-public-key", is_flag=True, default=None,
-        help="Without TLS, encrypt the password with whatever public key the server sends.",
-    ),
-    click.option(
-        "--mysql-enable-cleartext-plugin", is_flag=True, default=None,
-        help="Without TLS, send the password in clear text if the server asks for it.",
-    ),
-]  # fmt: skip
-_REACH = [
-    click.option(
-        "--redis-cacert", metavar="FILE",
-        help="The certificates that sign Redis's own, for rediss://.  [default: the system's]",
-    ),
-    click.option("--redis-cacertdir", metavar="DIR", help="A directory of such certificates (openssl rehash)."),
-    click.option("--redis-cert", metavar="FILE", help="The client certificate for Redis; needs --redis-key."),
-    click.option("--redis-key", metavar="FILE", help="The private key of --redis-cert."),
-    click.option(
-        "--redis-sni", metavar="NAME", help="The name in Redis's certificate.  [default: the host in --redis]"
-    ),
-    click.option(
-        "--redis-insecure", is_flag=True, default=None, help="Trust any certificate: anybody may answer as Redis."
-    ),
-    click.option(
-        "--redis-map", metavar="HOST:PORT=HOST:PORT,...",
-        help="Where to reach the addresses that a cluster or a Sentinel names (behind Docker or NAT).",
-    ),
-]  # fmt: skip
 _CHDIR = [
     click.option(
         "--chdir", type=click.Path(exists=True, file_okay=False), default="/", show_default=True,
@@ -254,29 +236,30 @@ def _with(options: list[Any], function: _Function) -> _Function:
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_VERIFY, *_CHECKS, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
+    return _with([*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_VERIFY, *_CHECKS, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
+    return _with([*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_TUNING, *LOGIN, *REACH], function)
 
 
 def existing_job(function: _Function) -> _Function:
     """The flags of `resume`."""
-    return _with([*_SERVERS, *_SPEED, *_DAEMON, *_SHOWING, *_STATE, *_PATIENCE, *_LOGIN, *_REACH, *_CHDIR], function)
+    whole = [*_SERVERS, *_SPEED, *_DAEMON, *_GUARDS, *_SHOWING, *_STATE, *_PATIENCE, *LOGIN, *REACH, *_CHDIR]
+    return _with(whole, function)
 
 
 def verified_job(function: _Function) -> _Function:
     """The flags of `verify`: those of `run`, for what is compared may have no job."""
     whole = [*_SERVERS, *_CHECKS, *_SPEED, *_DAEMON, *_NAMING, *_SHOWING, *_STATE, *_MAPPING, *_ROWS, *_FORM, *_EXPIRY]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
+    return _with([*whole, *_GUARDS, *_PATIENCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
 
 
 def job_and_servers(function: _Function) -> _Function:
     """The flags of commands that look at a job's table and keys."""
-    return _with([*_SERVERS, *_STATE, *_LOGIN, *_REACH], function)
+    return _with([*_SERVERS, *_STATE, *LOGIN, *REACH], function)
 
 
 def table_and_key(function: _Function) -> _Function:

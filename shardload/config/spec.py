@@ -19,6 +19,7 @@ from shardload.config import environment, rowset
 from shardload.config.checks import INTERNAL, CheckSpec
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.config.forms import IDENTITY, FormSpec
+from shardload.config.guards import GuardSpec
 from shardload.config.mysqlreach import NO_MYSQL, MysqlReach, with_mysql_reach
 from shardload.config.reach import with_reach
 from shardload.config.rowset import QUERY_NAME, RowSet, check_rowset
@@ -44,7 +45,7 @@ _MOST_SHOWN = 80  # characters of a wrong value
 _SPELLED = {"shape": "as"}  # names that Python does not allow for a field
 
 
-class JobSpec(RowSet, FormSpec, CheckSpec, MysqlReach):
+class JobSpec(RowSet, FormSpec, CheckSpec, GuardSpec, MysqlReach):
     """All settings of one job. Frozen; unknown keys are refused. Durations are in seconds, rates in rows a second."""
 
     redis: Target

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shardload.coordinator.guards import TargetGuard
+from shardload.coordinator.gauges import Gauges, Measured
 from shardload.coordinator.pool import Pool
+from shardload.coordinator.targetwatch import TargetGuard
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir.directory import JobDirectory
@@ -53,7 +54,7 @@ class Settings:
     `range_rows` is about how many rows a range should have. `ask_target` is told the nodes that the target had, and
     raises TargetLost if it cannot be reached. `keys_stay` says that each row has a key of its own, for good.
     `read_limits` gives the limits that a reload should apply, and a text that says where they come from. `clock` gives
-    seconds, and never goes back.
+    seconds, and never goes back. `measured` is what the guards watch, and where.
     """
 
     range_rows: int
@@ -66,6 +67,7 @@ class Settings:
     read_limits: Callable[[], tuple[Limits | None, str]]
     on_ready: Callable[[], None]
     reopen_log: Callable[[], None]
+    measured: Measured
     clock: Callable[[], float] = time.monotonic
 
 
@@ -78,10 +80,12 @@ class Context:
     ipc: IpcSet
     pool: Pool
     guard: TargetGuard
+    gauges: Gauges
     signals: SignalInbox
     control: ControlInbox
     bell: int
     display: Display
     note_clock: Callable[[float], None]
     note_trouble: Callable[[str], None]
+    note_event: Callable[[str], None]
     started_s: float

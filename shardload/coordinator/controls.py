@@ -58,6 +58,10 @@ class Controls:
     ) -> None:
         self.paused_since_s = 0.0
         self.paused_s = 0.0
+        self.held_for = ""  # why a guard has paused the job; empty if none has
+        self.slow_for = ""  # why a guard has slowed it down
+        self._is_paused_by_order = False
+        self._rate_rows, self._guard_rate_rows = limits.rate_rows, 0
         self.workers = limits.workers
         self._pool = pool
         self._board = board
@@ -72,8 +76,15 @@ class Controls:
 
     @property
     def is_paused(self) -> bool:
-        """True from `pause` to `unpause`."""
+        """True from `pause` to `unpause`, and while a guard has paused the job."""
         return self.paused_since_s > 0
+
+    @property
+    def restraint(self) -> str:
+        """Why a guard holds the job back, in words; empty if none does."""
+        if self.held_for:
+            return f"paused by a guard: {self.held_for}"
+        return f"slowed down by a guard: {self.slow_for}" if self.slow_for else ""
 
     def apply(self, order: Order, answer: Answer) -> None:
         """Begin to carry out an order that concerns the workers."""
@@ -130,7 +141,7 @@ class Controls:
         """Apply the limits that a reload has read, where they differ from the present ones."""
         if limits.workers != self.workers:
             self.scale(limits.workers, Silent())
-        if limits.rate_rows != self._board.rate():
+        if limits.rate_rows != self._rate_rows:
             self.set_rate(limits.rate_rows)
 
     def go_on_with_fewer(self, reason: str) -> None:
@@ -143,25 +154,52 @@ class Controls:
 
     def set_rate(self, rate_rows: int) -> None:
         """Allow `rate_rows` rows a second from now on, all workers together; 0: no limit."""
-        self._board.set_rate(rate_rows, time.monotonic())
+        self._rate_rows = rate_rows
+        self._set_board_rate()
         self._say(f"rate: {rate_rows:,} rows/s at most" if rate_rows else "rate: no limit")
 
-    def _pause(self, answer: Answer) -> None:
-        if not self.is_paused:
+    def set_guard_rate(self, rate_rows: int, reason: str) -> None:
+        """The same, as a guard wants it: the lower one of both counts."""
+        self._guard_rate_rows, self.slow_for = rate_rows, reason if rate_rows else ""
+        self._set_board_rate()
+
+    def _set_board_rate(self) -> None:
+        both = [rate for rate in (self._rate_rows, self._guard_rate_rows) if rate]
+        self._board.set_rate(min(both, default=0), time.monotonic())
+
+    def hold(self, reason: str) -> None:
+        """Pause for as long as a guard has a reason to; empty: it has none any more."""
+        if bool(reason) != bool(self.held_for):
+            self._say(f"paused by a guard: {reason}" if reason else "no guard holds the job any more")
+        self.held_for = reason
+        self._pause_or_go_on()
+
+    def _pause_or_go_on(self) -> None:
+        """As the order and the guards want it: both have to let the job go on."""
+        wanted = self._is_paused_by_order or bool(self.held_for)
+        if wanted and not self.is_paused:
             self.paused_since_s = time.monotonic()
             self._board.set_paused(True)
             for number in range(len(self._pool.slots)):
                 self._take_back(number)
+        elif self.is_paused and not wanted:
+            self.paused_s += time.monotonic() - self.paused_since_s
+            self.paused_since_s = 0.0
+            self._board.set_paused(False)
+
+    def _pause(self, answer: Answer) -> None:
+        if not self._is_paused_by_order:
+            self._is_paused_by_order = True
+            self._pause_or_go_on()
             self._say("paused: the workers hand back their ranges after the current batch")
         self._promise(answer, lambda: not self._tracker.ranges_out, "paused", "the workers finish their batches")
 
     def _unpause(self, answer: Answer) -> None:
-        if self.is_paused:
-            self.paused_s += time.monotonic() - self.paused_since_s
-            self.paused_since_s = 0.0
-            self._board.set_paused(False)
+        if self._is_paused_by_order:
+            self._is_paused_by_order = False
+            self._pause_or_go_on()
             self._say("unpaused")
-        answer.done("not paused")
+        answer.done(f"no longer paused by an order, but by a guard: {self.held_for}" if self.held_for else "not paused")
 
     def _reload(self, answer: Answer) -> None:
         old = [(number, slot.pid) for number, slot in enumerate(self._pool.slots) if slot.pid and not slot.is_leaving]

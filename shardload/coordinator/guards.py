@@ -1,179 +1,117 @@
-"""Looks at the target: is it still the one that confirmed the ranges, and has it all their keys?
+"""The guards: from figures of both servers, should the job go on, slow down, pause or stop? Pure.
 
-The last look is made when every range is acknowledged. A target with replicas is looked at once a second before, to
-know what a failover loses. A child of the coordinator asks, for the coordinator's loop waits for no server; the answer
-comes through a pipe.
+`gauges.py` measures, `sentry.py` carries out what is decided here. A pause lasts until the figures were good twice in a
+row, so that a job does not flap. How fast Redis lets the job be is found as TCP finds its rate: a little more each
+second, and much less at once when it is too slow (additive increase, multiplicative decrease).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from shardload import errors
-from shardload.errors import NoProcess, ShardloadError, TargetDenied, TargetLost, TargetMoved
-from shardload.model import backoff
-from shardload.model.nodes import NodeFacts
-from shardload.target import TargetFacts
+from shardload.config.guards import GuardSpec, is_within
+from shardload.model.figures import Figures, NodeFigures
+from shardload.model.wording import size
 
-LOOK_EVERY_S = 1.0
-ANSWER_WITHIN_S = 45.0  # the child's own time-outs end sooner; a child that was stopped or killed says nothing
+_GOOD_IN_A_ROW = 2  # measurements before a pause ends
+_DECREASE = 0.6
+_INCREASE = 0.05  # of the rate at which the guard first acted
+_LEAST_RATE_ROWS = 50.0
+_LIFT = 1.2  # a limit so many times above what the job reaches does nothing: it is taken away
 
 
-class TargetGuard:
-    """Asks the target, one question after another; after one that was not answered, again after a pause.
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done. `pause` and `stop` are reasons, empty if it is not to be done; `rate_rows` is the most rows a
+    second, 0 for any, and `slow` why."""
 
-    `ask` runs in a child that `fork` makes, with the one descriptor that it keeps, and `end` ends. It is told the nodes
-    that the target had before. `before` is what the target was when the run began. `keys_stay` says that each row has a
-    key of its own, for good: then there cannot be fewer keys than were written.
-    """
+    pause: str = ""
+    stop: str = ""
+    rate_rows: float = 0.0
+    slow: str = ""
 
-    def __init__(
-        self,
-        ask: Callable[[Sequence[NodeFacts]], TargetFacts],
-        before: TargetFacts,
-        *,
-        keys_stay: bool,
-        fork: Callable[[Callable[[], int], int], int],
-        end: Callable[[int], None],
-    ) -> None:
-        self._ask = ask
-        self._last = before
-        self._evicted_before = before.evicted_keys
-        self._keys_stay = keys_stay
-        self._fork = fork
-        self._end = end
-        self._losses = 0
-        self._not_before_s = 0.0
-        self._pid = 0  # of the child that asks; 0: nobody asks
-        self._number = 0  # of its question
-        self._give_up_s = 0.0
-        self._next_look_s = 0.0
-        self._heard = b""
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._reading, False)
 
-    @property
-    def is_asking(self) -> bool:
-        """True while an answer is outstanding."""
-        return self._pid != 0
+@dataclass
+class Guards:
+    """The guards of one run. They keep what they have to remember between two measurements."""
 
-    @property
-    def is_watching(self) -> bool:
-        """True if the target may be replaced by a replica, so that it is looked at while ranges are loaded."""
-        return self._last.kind != "standalone" or self._last.replicas > 0
+    spec: GuardSpec
+    _evicted_before: dict[str, int] = field(default_factory=dict)
+    _rate_rows: float = 0.0
+    _first_rate_rows: float = 0.0
+    _pause: str = ""
+    _good: int = 0
+    _slow: str = ""
 
-    def fileno(self) -> int:
-        """Readable when there is an answer."""
-        return self._reading
+    def decide(self, figures: Figures | None, *, minute: int, is_held: bool, rows_per_second: float) -> Verdict:
+        """The verdict on one measurement (None: there is none, or none is wanted). `minute` is the local time in
+        minutes, `is_held` says that the file of --pause-while-exists is there, `rows_per_second` is the present
+        rate."""
+        if figures is not None:
+            if stop := next(self._reasons_to_stop(figures), ""):
+                return Verdict(stop=stop)
+            self._adapt_rate(figures, rows_per_second)
+        reason = self._reason_to_wait(minute, is_held=is_held)
+        if not reason and figures is not None:
+            reason = next(self._reasons_to_pause(figures), "")
+        self._good = 0 if reason else self._good + 1
+        if reason or self._good >= _GOOD_IN_A_ROW:
+            self._pause = reason
+        return Verdict(self._pause, "", self._rate_rows, self._slow)
 
-    def descriptors(self) -> tuple[int, ...]:
-        """What workers have to close."""
-        return self._reading, self._writing
+    def _reason_to_wait(self, minute: int, *, is_held: bool) -> str:
+        if is_held:
+            return f"{self.spec.pause_while_exists} exists"
+        if self.spec.window and not is_within(self.spec.window, minute):
+            start, end = (f"{at // 60:02}:{at % 60:02}" for at in self.spec.window)
+            return f"it is outside of {start}-{end}"
+        return ""
 
-    def due_s(self) -> float:
-        """The monotonic time of the next look, or at which the answer to a question is not waited for any more."""
-        return self._give_up_s if self._pid else max(self._not_before_s, self._next_look_s)
+    def _reasons_to_stop(self, figures: Figures) -> Iterator[str]:
+        for name, most in self.spec.critical_load:
+            if figures.status.get(name, 0) > most:
+                yield f"MySQL's {name} is {figures.status[name]:,}, and --critical-load {most:,}"
+        for node in figures.nodes:
+            before = min(self._evicted_before.setdefault(node.address, node.evicted_keys), node.evicted_keys)
+            self._evicted_before[node.address] = before
+            if self.spec.on_eviction == "stop" and node.evicted_keys > before:
+                yield f"Redis {node.address} evicts keys: {node.evicted_keys - before:,} since the job began"
 
-    def ask(self, now_s: float, *, at_once: bool) -> bool:
-        """Begin a question, unless one is outstanding, or it is too early: `at_once` leaves out the pause between two
-        looks, but not the one after a question without an answer. True if a question was begun. NoProcess if the system
-        refuses a child."""
-        if self._pid or now_s < self._not_before_s or (now_s < self._next_look_s and not at_once):
-            return False
-        self._begin(now_s)
-        return True
+    def _reasons_to_pause(self, figures: Figures) -> Iterator[str]:
+        for name, most in self.spec.max_load:
+            if figures.status.get(name, 0) > most:
+                yield f"MySQL's {name} is {figures.status[name]:,}, and --max-load {most:,}"
+        for replica, lag_ms in figures.lags_ms.items():
+            if lag_ms is None:
+                yield f"the lag of {replica} is not known: it does not replicate"
+            elif self.spec.max_lag_millis is not None and lag_ms > self.spec.max_lag_millis:
+                yield f"{replica} is {lag_ms:,} ms behind, and --max-lag-millis {self.spec.max_lag_millis:,}"
+        for node in figures.nodes:
+            yield from self._reasons_of(node)
 
-    def answer(self, now_s: float) -> TargetFacts | None:
-        """What the target is now, when the answer is there; None if it is outstanding, or nobody asked.
-
-        TargetLost if the target cannot be reached. Another TargetError if the target refuses.
-        """
-        if not self._pid:
-            return None
-        found = self._received()
-        if found is None and now_s < self._give_up_s:
-            return None
-        self._end_child()
-        try:
-            if found is None:
-                raise TargetLost(f"Redis did not answer within {ANSWER_WITHIN_S:g} s", "see that it runs")
-            if isinstance(found, ShardloadError):
-                raise found
-        except TargetLost:
-            self.hold_off(now_s)
-            raise
-        self._last = found
-        return found
-
-    def note_success(self) -> None:
-        """The last answer was of use: the next question without one is the first again."""
-        self._losses = 0
-
-    def hold_off(self, now_s: float) -> None:
-        """Wait before the next question, longer each time: there was no answer, or one of no use."""
-        self._losses += 1
-        self._not_before_s = now_s + backoff.delay_s(self._losses, random.random())
-
-    def close(self) -> None:
-        """Kill the child that asks, if there is one, and close the pipe."""
-        self._end_child()
-        os.close(self._reading)
-        os.close(self._writing)
-
-    def doubts(self, found: TargetFacts, keys_written: int) -> Iterator[str]:
-        """What a person should know, although every key was confirmed."""
-        evicted = found.evicted_keys - self._evicted_before
-        if evicted > 0:
-            yield f"Redis evicted {evicted:,} keys meanwhile, perhaps of these; raise its maxmemory"
-        if self._keys_stay and found.keys is not None and found.keys < keys_written:
+    def _reasons_of(self, node: NodeFigures) -> Iterator[str]:
+        most = node.most_bytes * (1 - self.spec.keep_free)
+        if self.spec.keep_free and node.most_bytes and node.used_bytes >= most:
             yield (
-                f"Redis has {found.keys:,} keys, and {keys_written:,} were confirmed: others were removed meanwhile "
-                "(FLUSHALL, DEL, eviction); shardload verify names them"
+                f"Redis {node.address} uses {size(node.used_bytes)} of {size(node.most_bytes)}, and "
+                f"--keep-free {self.spec.keep_free:.0%}: raise its maxmemory"
             )
+        if node.is_saving and self.spec.while_saving == "pause":
+            yield f"Redis {node.address} is saving"
 
-    def _begin(self, now_s: float) -> None:
-        self._number += 1
-        self._received()  # what a child left that was killed while it wrote is no part of the next answer
-        self._heard = b""
-        self._give_up_s = now_s + ANSWER_WITHIN_S
-        self._next_look_s = now_s + LOOK_EVERY_S
-        try:
-            self._pid = self._fork(self._ask_and_tell, self._writing)
-        except NoProcess:
-            self.hold_off(now_s)
-            raise
-
-    def _ask_and_tell(self) -> int:
-        """The child: ask, and write the answer, or why there is none, into the pipe."""
-        told: dict[str, object] = {"number": self._number}
-        try:
-            told["facts"] = asdict(self._ask(self._last.nodes))
-        except ShardloadError as error:
-            kind = TargetDenied if isinstance(error, TargetMoved) else type(error)
-            told |= {"error": kind.__name__, "message": error.message, "hint": error.hint}
-        os.write(self._writing, json.dumps(told).encode() + b"\n")
-        return 0
-
-    def _received(self) -> TargetFacts | ShardloadError | None:
-        """The answer to the present question, if it is there. Answers to earlier ones are dropped."""
-        with suppress(BlockingIOError):
-            while True:
-                self._heard += os.read(self._reading, 65536)
-        *lines, self._heard = self._heard.split(b"\n")
-        for told in map(json.loads, lines):
-            if told["number"] == self._number:
-                if "facts" in told:
-                    return TargetFacts.from_json(told["facts"])
-                kind: type[ShardloadError] = getattr(errors, told["error"])
-                return kind(told["message"], told["hint"])
-        return None
-
-    def _end_child(self) -> None:
-        if self._pid:
-            self._end(self._pid)
-            self._pid = 0
+    def _adapt_rate(self, figures: Figures, rows_per_second: float) -> None:
+        """Find the rate at which Redis answers in time."""
+        most_ms = (self.spec.max_latency or 0) * 1000
+        slowest = max((node.latency_ms or 0.0 for node in figures.nodes), default=0.0)
+        if not most_ms:
+            return
+        if slowest > most_ms:
+            self._slow = f"a PING takes {slowest:.1f} ms, and --max-latency {most_ms:g} ms"
+            now = min(self._rate_rows or rows_per_second, max(rows_per_second, _LEAST_RATE_ROWS))
+            self._first_rate_rows = self._first_rate_rows or now
+            self._rate_rows = max(_LEAST_RATE_ROWS, now * _DECREASE)
+        elif self._rate_rows:
+            self._rate_rows += max(_LEAST_RATE_ROWS, self._first_rate_rows * _INCREASE)
+            if self._rate_rows > _LIFT * max(self._first_rate_rows, rows_per_second):
+                self._rate_rows, self._first_rate_rows, self._slow = 0.0, 0.0, ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shardload.coordinator.guards import TargetGuard
+from shardload.coordinator.targetwatch import TargetGuard
 from shardload.errors import NoProcess, TargetBusy, TargetLost
 from shardload.ranges.tracker import Tracker
 from shardload.target import TargetFacts

@@ -20,6 +20,7 @@ from shardload.coordinator.lookout import Lookout
 from shardload.coordinator.patience import Patience
 from shardload.coordinator.pool import Death
 from shardload.coordinator.publisher import Publisher
+from shardload.coordinator.sentry import Sentry
 from shardload.coordinator.watchdog import Watchdog
 from shardload.errors import IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
 from shardload.model.counts import SetAside
@@ -33,11 +34,8 @@ COMMIT_AT_LAST_S = 0.1  # or of this time, if there is none
 STOP_GRACE_S = 5.0  # for workers to finish their current batch; below the 10 s that docker stop grants
 AFTER_ERROR_S = 0.05
 
-_LOST = (
-    Outcome.UNREACHABLE,
-    Outcome.CONNECTION_LOST,
-    Outcome.TOO_MANY_CONNECTIONS,
-)  # a server was lost, or could not be reached
+# A server was lost, or could not be reached.
+_LOST = (Outcome.UNREACHABLE, Outcome.CONNECTION_LOST, Outcome.TOO_MANY_CONNECTIONS)
 
 _log = logging.getLogger("shardload.coordinator")
 
@@ -62,12 +60,14 @@ class Coordinator:
         self._publisher = Publisher(
             board, self._tracker, self._pool, self.controls, context.display, started_s=context.started_s
         )
+        self._sentry = Sentry(context, self.controls, lambda: self._publisher.progress().rows)
         self.ending: Ending | None = None
 
     def loop(self) -> None:
         """Run until every range is settled and the target still has them, or until something ends the run before."""
         with selectors.DefaultSelector() as selector:
-            for source in (self._context.signals, self._context.control, self._context.bell, self._context.guard):
+            context = self._context
+            for source in (context.signals, context.control, context.bell, context.guard, context.gauges):
                 selector.register(source, selectors.EVENT_READ)
             while not self._is_over():
                 is_troubled = False
@@ -92,6 +92,8 @@ class Coordinator:
         self._handle_deaths()
         self._end_hung()
         self.controls.advance()
+        if self.ending is None:
+            self._sentry.look(self._now_s)
         self._look_at_target()
         self._dispatch()
         self._publisher.show_if_due(self._now_s)
@@ -110,6 +112,8 @@ class Coordinator:
         elif (show_s := self._publisher.due_s()) is not None:
             due.append(show_s)
         if self.ending is None and (look_s := self._lookout.due_s(at_end=self._is_all_acknowledged())) is not None:
+            due.append(look_s)
+        if self.ending is None and (look_s := self._sentry.due_s()) is not None:
             due.append(look_s)
         if not self._tracker.is_committed:
             due.append(self._clock_noted_s + COMMIT_AT_LAST_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from shardload.coordinator.context import Ending
 from shardload.coordinator.controls import Controls
@@ -65,9 +66,10 @@ class Publisher:
         assert shown is not None  # its writer is this process
         in_hand = [(counts.rows_read, held.estimated_rows) for slot in shown.slots for held, counts in slot.in_hand()]
         rows, share = shown.counts().rows_read, self._tracker.share(in_hand)
-        return self._meter.reading(
+        reading = self._meter.reading(
             time.monotonic(), rows, share, workers=self._pool.alive, retries=self._tracker.retries
         )
+        return replace(reading, restraint=self._controls.restraint)
 
     def _unfinished(self) -> tuple[int, bool]:
         """How many rows were written in ranges that are not done, and whether that is exact: a worker that is killed,

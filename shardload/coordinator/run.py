@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from shardload.coordinator.context import Context, Ending, Settings
-from shardload.coordinator.guards import TargetGuard
+from shardload.coordinator.gauges import Gauges
 from shardload.coordinator.loop import STOP_GRACE_S, Coordinator
 from shardload.coordinator.pool import Pool, WorkerBody
+from shardload.coordinator.targetwatch import TargetGuard
 from shardload.errors import DirectoryLost, IpcError, JobError
 from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir.directory import JobDirectory
@@ -62,7 +63,7 @@ def run(
         made.callback(control.close)
         ipc = _make_objects(made, directory, me)
         set_title(f"shardload: coordinator {directory.name}")
-        pool, guard, bell = _make_children(
+        pool, guard, gauges, bell = _make_children(
             made, settings, target, ipc, worker_body, journal,
             job=directory.name, private=(lock, *signals.descriptors(), control.fileno()),
         )  # fmt: skip
@@ -82,12 +83,14 @@ def run(
             ipc=ipc,
             pool=pool,
             guard=guard,
+            gauges=gauges,
             signals=signals,
             control=control,
             bell=bell,
             display=display,
             note_clock=lambda seconds: journal.end_run(run_number, seconds),
             note_trouble=me.note_trouble,
+            note_event=lambda text: _note_event(text, me, journal),
             started_s=started_s,
         )
         coordinator = Coordinator(settings, context)
@@ -106,8 +109,9 @@ def _make_children(
     *,
     job: str,
     private: tuple[int, ...],
-) -> tuple[Pool, TargetGuard, int]:
-    """The pool, the guard, and the end of the doorbell that the coordinator listens to."""
+) -> tuple[Pool, TargetGuard, Gauges, int]:
+    """The pool, what watches the target and what measures, and the end of the doorbell that the coordinator listens
+    to."""
     bell, doorbell = os.pipe()
     for end in (bell, doorbell):
         os.set_blocking(end, False)
@@ -120,9 +124,22 @@ def _make_children(
         end=lambda pid: pool.end_other(pid),
     )
     made.callback(guard.close)
-    kept_back = (*private, bell, *guard.descriptors())
+    gauges = Gauges(
+        settings.measured,
+        fork=lambda body, keep: pool.fork("gauges", body, [keep]),
+        end=lambda pid: pool.end_other(pid),
+    )
+    made.callback(gauges.close)
+    kept_back = (*private, bell, *guard.descriptors(), *gauges.descriptors())
     pool = Pool(job, ipc, worker_body, doorbell=doorbell, private=kept_back, before_fork=journal.close)
-    return pool, guard, bell
+    return pool, guard, gauges, bell
+
+
+def _note_event(text: str, me: _Record, journal: Journal) -> None:
+    """Keep what a guard did: for `shardload status`, and in the journal."""
+    _log.warning("guard: %s", text)
+    me.note_trouble(text)
+    journal.note_event(time.strftime("%Y-%m-%dT%H:%M:%S%z"), text)
 
 
 class _Record:

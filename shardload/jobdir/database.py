@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shardload.errors import JournalError
 from shardload.files.ownfile import check_own_file
+from shardload.model.counts import COUNT_NAMES
 
 _VERSION = 5
 _COMPANIONS = ("", "-wal", "-shm", "-journal")
@@ -50,8 +51,21 @@ CREATE TABLE difference (
     repaired INTEGER NOT NULL
 );
 CREATE INDEX difference_range ON difference (range_id);
+CREATE TABLE event (at TEXT NOT NULL, text TEXT NOT NULL);
 CREATE TABLE checkpoint (look INTEGER PRIMARY KEY, epoch TEXT NOT NULL, nodes TEXT NOT NULL);
 """
+
+# Statements, and parts of them.
+COUNTS = ", ".join(COUNT_NAMES)
+FINISH = (
+    f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, look = ?, ({COUNTS}) = "
+    f"({', '.join('?' for _ in COUNT_NAMES)}) WHERE id = ?"
+)
+RECORD = "id, low, high, estimated_rows, attempts"
+INSERT = "INSERT INTO range (place, low, high, estimated_rows, state) VALUES (?, ?, ?, ?, 'todo')"
+SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
+PENDING_AGAIN = ", ".join(["state = 'todo'", "epoch = '0'", *[f"{name} = 0" for name in COUNT_NAMES]])
+SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in COUNT_NAMES)
 
 
 def make_tables(db: sqlite3.Connection) -> None:

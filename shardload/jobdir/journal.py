@@ -19,7 +19,7 @@ from typing import Any
 
 from shardload.errors import JournalError
 from shardload.files.ownfile import open_own
-from shardload.jobdir.database import make_tables, open_database
+from shardload.jobdir.database import FINISH, INSERT, PENDING_AGAIN, RECORD, SHRUNK, SUMS, make_tables, open_database
 from shardload.jobdir.found import (
     DIFFERENCE,
     DIFFERENCE_SUMS,
@@ -29,7 +29,7 @@ from shardload.jobdir.found import (
     replace_failures,
 )
 from shardload.jobdir.rows import checkpoint_of, fact_of, failure_of, place_of, range_row, record_of, run_of, totals_of
-from shardload.model.counts import COUNT_NAMES, Counts, SetAside, Totals
+from shardload.model.counts import Counts, SetAside, Totals
 from shardload.model.differences import Difference, DifferenceTotals, Fault
 from shardload.model.keys import PlannedRange, RangeRecord
 from shardload.model.tasks import NOTHING, Report
@@ -37,16 +37,6 @@ from shardload.ranges.lineage import Checkpoint
 
 _LAST_LOOK = 2**62
 _CHECK_DISK = "check that the disk has space and is writable"
-_COUNTS = ", ".join(COUNT_NAMES)
-_FINISH = (
-    f"UPDATE range SET state = 'done', attempts = ?, epoch = ?, look = ?, ({_COUNTS}) = "
-    f"({', '.join('?' for _ in COUNT_NAMES)}) WHERE id = ?"
-)
-_RECORD = "id, low, high, estimated_rows, attempts"
-_INSERT = "INSERT INTO range (place, low, high, estimated_rows, state) VALUES (?, ?, ?, ?, 'todo')"
-_SHRUNK = "state = 'done' AND rows_failed = 0 AND id IN (SELECT range_id FROM failure)"
-_PENDING_AGAIN = ", ".join(["state = 'todo'", "epoch = '0'", *[f"{name} = 0" for name in COUNT_NAMES]])
-_SUMS = ", ".join(f"COALESCE(SUM({name}), 0)" for name in COUNT_NAMES)
 
 
 class Journal:
@@ -70,7 +60,7 @@ class Journal:
         with journal._writing(create=True) as db:
             make_tables(db)
             db.executemany("INSERT INTO job VALUES (?, ?)", [(name, json.dumps(fact)) for name, fact in facts.items()])
-            db.executemany(_INSERT, [range_row(place_of(at), part) for at, part in enumerate(plan)])
+            db.executemany(INSERT, [range_row(place_of(at), part) for at, part in enumerate(plan)])
         journal.close()
         new.rename(path)
         return cls(path)
@@ -108,13 +98,13 @@ class Journal:
     def todo(self) -> list[RangeRecord]:
         """The pending ranges, in the order of their keys."""
         with self._reading() as db:
-            rows = db.execute(f"SELECT {_RECORD} FROM range WHERE state = 'todo' ORDER BY place")
+            rows = db.execute(f"SELECT {RECORD} FROM range WHERE state = 'todo' ORDER BY place")
             return [record_of(row) for row in rows]
 
     def record(self, range_id: int) -> RangeRecord:
         """The range with this id, whatever its state. JournalError if there is none."""
         with self._reading() as db:
-            row = db.execute(f"SELECT {_RECORD} FROM range WHERE id = ?", (range_id,)).fetchone()
+            row = db.execute(f"SELECT {RECORD} FROM range WHERE id = ?", (range_id,)).fetchone()
             if row is None:
                 raise ValueError(f"range {range_id} is missing")
             return record_of(row)
@@ -123,12 +113,12 @@ class Journal:
         """Add up the counts of all settled ranges."""
         with self._reading() as db:
             row = db.execute(
-                f"SELECT {_SUMS}, COUNT(*), COALESCE(SUM(state = 'done'), 0), COALESCE(SUM(state = 'set aside'), 0),"
+                f"SELECT {SUMS}, COUNT(*), COALESCE(SUM(state = 'done'), 0), COALESCE(SUM(state = 'set aside'), 0),"
                 " COALESCE(SUM(attempts > 1), 0), COALESCE(SUM(estimated_rows), 0),"
                 " COALESCE(SUM(CASE WHEN state = 'todo' THEN 0 ELSE estimated_rows END), 0)"
                 " FROM range WHERE state <> 'split'"
             ).fetchone()
-            vanished = db.execute(f"SELECT COALESCE(SUM(estimated_rows - rows_read), 0) FROM range WHERE {_SHRUNK}")
+            vanished = db.execute(f"SELECT COALESCE(SUM(estimated_rows - rows_read), 0) FROM range WHERE {SHRUNK}")
             runs = db.execute("SELECT seconds FROM run")
             return totals_of(row, vanished.fetchone()[0], runs.fetchall())
 
@@ -158,6 +148,11 @@ class Journal:
         """Record a new run of the job. Returns its id, for `end_run`."""
         with self._writing() as db:
             return int(db.execute("INSERT INTO run (started, seconds) VALUES (?, 0)", (started,)).lastrowid or 0)
+
+    def note_event(self, at: str, text: str) -> None:
+        """Record what a guard did, and when."""
+        with self._writing() as db:
+            db.execute("INSERT INTO event VALUES (?, ?)", (at, text))
 
     def runs(self) -> list[tuple[str, float]]:
         """When each run began, as `begin_run` was told, and how many seconds it lasted."""
@@ -214,7 +209,7 @@ class Journal:
             db.execute("UPDATE range SET state = 'split' WHERE id = ?", (range_id,))
             (place,) = db.execute("SELECT place FROM range WHERE id = ?", (range_id,)).fetchone()
             ids = [
-                int(db.execute(_INSERT, range_row(f"{place}.{place_of(at)}", part)).lastrowid or 0)
+                int(db.execute(INSERT, range_row(f"{place}.{place_of(at)}", part)).lastrowid or 0)
                 for at, part in enumerate(parts)
             ]
         return [RangeRecord(new, part.keys, part.estimated_rows, 0) for new, part in zip(ids, parts, strict=True)]
@@ -252,12 +247,12 @@ class Journal:
 
     def reopen_failures(self) -> int:
         """Make the ranges pending that shrank or had rows set aside. Returns how many."""
-        return self._reopen(f"state IN ('done', 'set aside') AND rows_failed > 0 OR {_SHRUNK}", ())
+        return self._reopen(f"state IN ('done', 'set aside') AND rows_failed > 0 OR {SHRUNK}", ())
 
     def _reopen(self, condition: str, values: tuple[str, ...]) -> int:
         with self._writing() as db:
             found = db.execute(f"SELECT id FROM range WHERE {condition}", values).fetchall()
-            db.executemany(f"UPDATE range SET {_PENDING_AGAIN} WHERE id = ?", found)
+            db.executemany(f"UPDATE range SET {PENDING_AGAIN} WHERE id = ?", found)
             db.executemany("DELETE FROM failure WHERE range_id = ?", found)
             db.executemany("DELETE FROM difference WHERE range_id = ?", found)
         return len(found)
@@ -269,7 +264,7 @@ class Journal:
             db.execute("BEGIN IMMEDIATE")
             try:
                 if done:
-                    db.executemany(_FINISH, done)
+                    db.executemany(FINISH, done)
                 yield db
             except BaseException:
                 if db.in_transaction:

@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from shardload.config.guards import as_source
 from shardload.coordinator.context import Ending, Settings, reason_to_stop
+from shardload.coordinator.gauges import Measured
 from shardload.coordinator.pool import WorkerBody
 from shardload.coordinator.run import run
 from shardload.errors import (
@@ -119,6 +121,9 @@ def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
         keys_stay=job.keys_stay,
         read_limits=frame.read_limits,
         on_ready=frame.on_ready,
+        measured=Measured(
+            job.spec, job.spec.mysql, tuple(as_source(url, job.spec.mysql) for url in job.spec.replica), job.spec.redis
+        ),
         reopen_log=lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
     )
 

@@ -18,6 +18,8 @@ class Progress:
     eta_s: float | None
     workers: int
     retries: int
+    restraint: str = ""
+    """Why a guard holds the job back; empty if none does."""
 
 
 class Meter:

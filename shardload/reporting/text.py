@@ -68,6 +68,8 @@ def describe(progress: Progress, room: int | None = None) -> str:
     more = [counted(progress.workers, "worker")]
     if progress.retries:
         more.append(counted(progress.retries, "retry", "retries"))
+    if progress.restraint:
+        more.append(progress.restraint)
     last = [f"{eta} left", eta] if left else []
     forms = [[rows, rate, *left, *more], [rows, rate, *left], [rows, *left], left or [rows], *([one] for one in last)]
     texts = [", ".join(form) for form in forms]

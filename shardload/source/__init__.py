@@ -14,6 +14,7 @@ from shardload.source.connection import (
     raise_error_packet,
     server_version,
 )
+from shardload.source.figures import SourceGauge
 from shardload.source.keys import quoted
 from shardload.source.keyspace import TableKeys
 from shardload.source.query import check_time_zone, check_where, describe_query, split_query
@@ -32,6 +33,7 @@ __all__ = [
     "Index",
     "RangeStream",
     "Selection",
+    "SourceGauge",
     "Table",
     "TableKeys",
     "Values",

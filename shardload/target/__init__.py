@@ -4,6 +4,7 @@ from shardload.target.asking import UNKNOWN_MS, Ages
 from shardload.target.choice import Choice, Needs, choose_for_target, choose_payload, parse_hash
 from shardload.target.commands import split_keys, words_of
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
+from shardload.target.figures import TargetGauge
 from shardload.target.probe import TargetFacts, describe_server
 from shardload.target.replies import Kept
 from shardload.target.target import Target, open_target
@@ -19,6 +20,7 @@ __all__ = [
     "Target",
     "TargetConnection",
     "TargetFacts",
+    "TargetGauge",
     "choose_for_target",
     "choose_payload",
     "describe_server",

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from shardload.config.guards import GuardSpec
+from shardload.config.mysqlreach import NO_MYSQL
+from shardload.config.spec import NO_REDIS
 from shardload.coordinator.context import Settings
+from shardload.coordinator.gauges import Measured
 from shardload.coordinator.run import run
 from shardload.errors import TargetLost
 from shardload.ipc import IpcSet, Stop
@@ -29,6 +33,7 @@ from shardload.reporting.display import SilentDisplay
 from shardload.target import TargetFacts
 from tests.harness import wait_until
 
+NO_GUARDS = GuardSpec(keep_free=0, on_eviction="ignore")
 RANGES = 20
 STEP_S = 0.02
 TARGET = TargetFacts("redis", 1, 0)
@@ -84,7 +89,7 @@ def coordinate(state_dir: Path, seed: int) -> int:
     settings = Settings(
         range_rows=1, limits=Limits(1), give_up_after_s=3600, hung_after_s=3600, stops_at_hangup=False,
         ask_target=target_that_comes_back(3, state_dir / "asked"), keys_stay=False, read_limits=lambda: (None, ""),
-        on_ready=lambda: None,
+        on_ready=lambda: None, measured=Measured(NO_GUARDS, NO_MYSQL, (), NO_REDIS),
         reopen_log=lambda: None, clock=SteppingClock(seed),
     )  # fmt: skip
     display = SilentDisplay(sys.stderr)  # it never wants to be woken

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shardload.coordinator.guards import ANSWER_WITHIN_S, LOOK_EVERY_S, TargetGuard
+from shardload.coordinator.targetwatch import ANSWER_WITHIN_S, LOOK_EVERY_S, TargetGuard
 from shardload.errors import ShardloadError, TargetDenied, TargetFull, TargetLost
 from shardload.model.nodes import NodeFacts
 from shardload.target import TargetFacts

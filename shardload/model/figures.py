@@ -1,0 +1,37 @@
+"""What is measured beside a job's work, once a second: figures of MySQL, of its replicas, and of Redis's nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NodeFigures:
+    """One Redis server. `most_bytes` is its maxmemory, 0 without one; `used_bytes` counts against it. `latency_ms` is
+    how long all but the slowest of the last PINGs took at most; None: not measured."""
+
+    address: str
+    used_bytes: int = 0
+    most_bytes: int = 0
+    evicted_keys: int = 0
+    is_saving: bool = False
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One measurement. `status` has MySQL's status variables, `lags_ms` how far each replica is behind, None where that
+    is not known. `troubles` say what could not be measured, and why."""
+
+    status: Mapping[str, int] = field(default_factory=dict)
+    lags_ms: Mapping[str, int | None] = field(default_factory=dict)
+    nodes: tuple[NodeFigures, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Figures:
+        """From what `dataclasses.asdict` and JSON make of it."""
+        nodes = tuple(NodeFigures(**node) for node in told["nodes"])
+        return cls(told["status"], told["lags_ms"], nodes, tuple(told["troubles"]))
