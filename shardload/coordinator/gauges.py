@@ -165,7 +165,7 @@ class _Measuring:
         if not self._spec.reads_redis:
             return ()
         try:
-            found = self._redis.nodes(pings=_PINGS if self._spec.max_latency else 0, pause_s=EVERY_S / 2)
+            found = self._redis.nodes(pings=_PINGS if self._spec.max_latency else 0, pause_s=EVERY_S / 2 / _PINGS)
         except ShardloadError as error:
             troubles.append(f"Redis is not measured: {error}")
             return ()

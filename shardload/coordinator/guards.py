@@ -15,6 +15,7 @@ from shardload.model.figures import Figures, NodeFigures
 from shardload.model.wording import size
 
 _GOOD_IN_A_ROW = 2  # measurements before a pause ends
+_LOOK_AHEAD = 1.5  # measurements: what would be used then, if memory goes on growing like this
 _DECREASE = 0.6
 _INCREASE = 0.05  # of the rate at which the guard first acted
 _LEAST_RATE_ROWS = 50.0
@@ -38,6 +39,7 @@ class Guards:
 
     spec: GuardSpec
     _evicted_before: dict[str, int] = field(default_factory=dict)
+    _used_before: dict[str, int] = field(default_factory=dict)
     _rate_rows: float = 0.0
     _first_rate_rows: float = 0.0
     _pause: str = ""
@@ -92,7 +94,10 @@ class Guards:
 
     def _reasons_of(self, node: NodeFigures) -> Iterator[str]:
         most = node.most_bytes * (1 - self.spec.keep_free)
-        if self.spec.keep_free and node.most_bytes and node.used_bytes >= most:
+        grown_bytes = max(0, node.used_bytes - self._used_before.get(node.address, node.used_bytes))
+        self._used_before[node.address] = node.used_bytes
+        soon = node.used_bytes + _LOOK_AHEAD * grown_bytes
+        if self.spec.keep_free and node.most_bytes and (node.used_bytes >= most or soon >= node.most_bytes):
             yield (
                 f"Redis {node.address} uses {size(node.used_bytes)} of {size(node.most_bytes)}, and "
                 f"--keep-free {self.spec.keep_free:.0%}: raise its maxmemory"

@@ -270,7 +270,7 @@ class Coordinator:
         for number, tasks in enumerate(granted):
             for task in tasks:
                 self._ipc.tasks.send(number, task.assignment)
-        if not self._is_ready and self._watchdog.is_up(wanted):
+        if not self._is_ready and (self._watchdog.is_up(wanted) or self.controls.held_for):
             self._tell_ready()
 
     def _look_at_target(self) -> None:

@@ -22,7 +22,7 @@ class TargetGauge:
         self._target: Target | None = None
 
     def nodes(self, *, pings: int, pause_s: float) -> tuple[NodeFigures, ...]:
-        """Every master's figures; its latency by so many PINGs with pauses between them (none: not measured).
+        """Every master's figures; its latency by so many PINGs with a pause behind each (none: not measured).
         TargetError if one cannot be asked."""
         try:
             if self._target is None:
@@ -48,7 +48,6 @@ class TargetGauge:
 def _latencies_ms(masters: list[TargetConnection], pings: int, pause_s: float) -> list[float | None]:
     """Of each node the slowest PING but one: a single slow one may be this process's own."""
     if not pings:
-        time.sleep(pause_s)
         return [None] * len(masters)
     taken: list[list[float]] = [[] for _ in masters]
     for _ in range(pings):
@@ -56,7 +55,7 @@ def _latencies_ms(masters: list[TargetConnection], pings: int, pause_s: float) -
             began_s = time.perf_counter()
             connection.call("PING")
             mine.append((time.perf_counter() - began_s) * 1000)
-        time.sleep(pause_s / pings)
+        time.sleep(pause_s)
     return [sorted(mine)[-2 if len(mine) > 1 else -1] for mine in taken]
 
 

@@ -1,0 +1,130 @@
+"""What the guards decide: pure, measurement by measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shardload.config.guards import GuardSpec, is_within
+from shardload.coordinator.guards import Guards, Verdict
+from shardload.model.figures import Figures, NodeFigures
+
+GIB = 2**30
+
+
+def spec_of(**settings: Any) -> GuardSpec:
+    """As a person writes them."""
+    return GuardSpec(**settings)
+
+
+def node(**figures: Any) -> Figures:
+    """A measurement of one Redis."""
+    return Figures(nodes=(NodeFigures("r:1", **figures),))
+
+
+def decided(spec: GuardSpec, figures: Sequence[Figures | None], **more: Any) -> list[Verdict]:
+    """The verdicts on one measurement after the other."""
+    guards = Guards(spec)
+    told = {"minute": 0, "is_held": False, "rows_per_second": 1000.0} | more
+    return [guards.decide(one, **told) for one in figures]
+
+
+@pytest.mark.parametrize(
+    ("spec", "bad", "reason"),
+    [
+        (
+            {"max_load": "Threads_running=25"},
+            Figures({"Threads_running": 26}),
+            "Threads_running is 26, and --max-load 25",
+        ),
+        ({"max_lag_millis": 900, "replica": ["r"]}, Figures(lags_ms={"r": 1000}), "1,000 ms behind"),
+        ({"max_lag_millis": 900, "replica": ["r"]}, Figures(lags_ms={"r": None}), "does not replicate"),
+        ({}, node(used_bytes=GIB - 1000, most_bytes=GIB), "--keep-free 10%"),
+        ({"keep_free": "50%"}, node(used_bytes=GIB // 2 + 1, most_bytes=GIB), "--keep-free 50%"),
+        ({"while_saving": "pause"}, node(is_saving=True), "is saving"),
+    ],
+)
+def test_a_bad_figure_pauses(spec: dict[str, Any], bad: Figures, reason: str) -> None:
+    """At once; and the job goes on when it was good twice in a row."""
+    good = Figures(lags_ms={"r": 0})
+    verdicts = decided(GuardSpec(**spec), [good, bad, good, bad, good, good])
+    assert [bool(verdict.pause) for verdict in verdicts] == [False, True, True, True, True, False]
+    assert reason in verdicts[1].pause
+    assert not any(verdict.stop or verdict.rate_rows for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("spec", "figures"),
+    [
+        ({"keep_free": "off"}, node(used_bytes=GIB, most_bytes=GIB)),
+        ({}, node(used_bytes=GIB, most_bytes=0)),
+        ({"on_eviction": "ignore"}, node(evicted_keys=5)),
+        ({"max_load": "off"}, Figures({"Threads_running": 10**6})),
+        ({}, node(is_saving=True, latency_ms=500.0)),
+        ({"max_load": "Threads_running=25"}, Figures(troubles=("MySQL does not answer",))),
+    ],
+)
+def test_what_is_off_or_unknown_does_nothing(spec: dict[str, Any], figures: Figures) -> None:
+    """A guard that is off, or without its figure."""
+    assert decided(GuardSpec(**spec), [Figures(), figures, figures])[1:] == [Verdict(), Verdict()]
+
+
+def test_evictions_and_a_critical_load_stop() -> None:
+    """Keys that were evicted before the job do not count, nor does a server that begins again at 0."""
+    verdicts = decided(GuardSpec(), [node(evicted_keys=5), node(evicted_keys=5), node(), node(evicted_keys=2)])
+    assert [bool(one.stop) for one in verdicts] == [False, False, False, True]
+    assert "evicts keys: 2 since" in verdicts[-1].stop
+    critical = decided(spec_of(critical_load="Threads_running=9"), [Figures({"Threads_running": 10})])
+    assert "--critical-load 9" in critical[0].stop
+
+
+def test_the_rate_is_found_and_lifted() -> None:
+    """Much less at once, a little more each second, and no limit when it would limit nothing."""
+    spec = spec_of(max_latency="5ms")
+    slow, fast = node(latency_ms=8.0), node(latency_ms=1.0)
+    rates = [one.rate_rows for one in decided(spec, [fast, slow, slow, *[fast] * 40], rows_per_second=1000.0)]
+    assert rates[:3] == [0, 600, 360]
+    assert rates[3] == 410
+    assert rates[3:15] == sorted(rates[3:15])
+    assert rates[-1] == 0
+    assert min(one.rate_rows for one in decided(spec, [slow] * 20)) == 50
+
+
+def test_a_file_and_a_window() -> None:
+    """Without any measurement."""
+    held = decided(spec_of(pause_while_exists="/tmp/x"), [None], is_held=True)
+    assert held[0].pause == "/tmp/x exists"
+    night = spec_of(window="22:00-06:00")
+    assert [bool(decided(night, [None], minute=60 * hour)[0].pause) for hour in (21, 22, 0, 5, 6)] == [1, 0, 0, 0, 1]
+    assert is_within((0, 60), 0)
+    assert not is_within((0, 60), 60)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_load": "Threads_running"}, {"max_load": "a=b"}, {"window": "25:00-26:00"}, {"window": "6-7"},
+        {"window": "06:00-06:00"}, {"keep_free": "100%"}, {"keep_free": "much"}, {"max_latency": "0"},
+        {"on_eviction": "wait"}, {"max_lag_millis": 5}, {"replica": "r:3306"}, {"max_lag_millis": 0, "replica": "r"},
+    ],
+)  # fmt: skip
+def test_bad_settings(wrong: dict[str, Any]) -> None:
+    """They are refused."""
+    with pytest.raises(ValidationError):
+        GuardSpec(**wrong)
+
+
+def test_settings_survive_being_stored() -> None:
+    """A resume has the same ones."""
+    spec = spec_of(
+        max_load="Threads_running=25,Threads_connected=300", window="22:00-06:30", keep_free="5%", max_latency="5ms",
+        replica=["mysql://u:secret@r1:3307", "r2"], max_lag_millis=1500,
+    )  # fmt: skip
+    stored = spec.model_dump(mode="json")
+    assert "secret" not in str(stored)
+    again = GuardSpec(**stored)
+    assert [url.host for url in again.replica] == ["r1", "r2"]
+    assert again.model_copy(update={"replica": spec.replica}) == spec
