@@ -18,7 +18,7 @@ from tests.harness import DEADLINE_S, World, by_id, ipc_objects, shares
 SUMMARY_NAMES = [
     "job", "status", "rows_read", "keys_written", "keys_kept", "rows_skipped", "rows_failed", "lookups_written",
     "ranges", "ranges_done", "ranges_retried", "seconds", "rows_per_second", "encoder", "target", "workers",
-    "rows_lost", "rows_unfinished", "rows_unfinished_exact", "keys_shared",
+    "rows_lost", "rows_unfinished", "rows_unfinished_exact", "keys_shared", "kind",
 ]  # fmt: skip
 
 
