@@ -4,6 +4,7 @@
 - `template` parses a key template; `layout` says what a row's values are used for (fields, key, lookups, expiry), and
   `arrange` makes a layout.
 - `conversions` and `document` (JSON) say what a value becomes.
+- `sizes` says how long a compact hash is.
 - `slots` says which node of a Redis Cluster has a key.
 - `form` says how a key is written: shape, command, kind of payload, TTL; `commands` packs the commands.
 - `fingerprints` finds keys that several rows make.
@@ -24,6 +25,7 @@ from shardload.encoding.fingerprints import Tally, fingerprint_of, slots_in
 from shardload.encoding.form import Form, Payload, Shape, jitter_ms
 from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
 from shardload.encoding.reference import ReferenceEncoder
+from shardload.encoding.sizes import compact_bytes
 from shardload.encoding.slots import SLOTS, make_routes, slot_of
 from shardload.encoding.template import KeyTemplate, Piece, default_template, parse_lookup, parse_template
 
@@ -49,6 +51,7 @@ __all__ = [
     "Slot",
     "Tally",
     "Values",
+    "compact_bytes",
     "default_template",
     "fingerprint_of",
     "is_native_built",

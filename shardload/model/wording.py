@@ -1,4 +1,4 @@
-"""Durations, numbers of things and lists of jobs, in words for a person. Pure."""
+"""Durations, sizes, numbers of things and lists of jobs, in words for a person. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def duration(seconds: float, *, roughly: bool = False) -> str:
     if days > _LONGEST_DAYS:
         return "more than a year"
     return f"{days} day{'' if days == 1 else 's'} {whole_s % _DAY_S // _HOUR_S} h"
+
+
+def size(size_bytes: float) -> str:
+    """`512 bytes`, `3.4 MiB`, `120 GiB`: three digits at most."""
+    if size_bytes < 2**10:
+        return f"{size_bytes:.0f} bytes"
+    units = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+    unit, name = next(one for one in units if size_bytes >= one[0])
+    value = size_bytes / unit
+    return f"{value:.0f} {name}" if value >= 100 else f"{value:.1f} {name}"
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:

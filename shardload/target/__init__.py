@@ -2,22 +2,32 @@
 
 from shardload.target.choice import Choice, Needs, choose_for_target, choose_payload, parse_hash
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
-from shardload.target.probe import TargetFacts, describe_server
+from shardload.target.probe import TargetFacts, Upkeep, ask_memory, describe_server
 from shardload.target.replies import Kept
+from shardload.target.scratch import MOST_TRIAL_BYTES, MOST_TRIALS, Measured, Trial, existing, measure, tag_for
 from shardload.target.target import Target, open_target
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "IO_TIMEOUT_S",
+    "MOST_TRIALS",
+    "MOST_TRIAL_BYTES",
     "Choice",
     "Kept",
+    "Measured",
     "Needs",
     "Target",
     "TargetConnection",
     "TargetFacts",
+    "Trial",
+    "Upkeep",
+    "ask_memory",
     "choose_for_target",
     "choose_payload",
     "describe_server",
+    "existing",
+    "measure",
     "open_target",
     "parse_hash",
+    "tag_for",
 ]

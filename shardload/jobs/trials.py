@@ -1,0 +1,91 @@
+"""What a row becomes, for a projection: the bytes that its key should take, and the scratch key that tries it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from shardload.encoding import (
+    Expiry,
+    Form,
+    Layout,
+    Payload,
+    Shape,
+    Values,
+    compact_bytes,
+    json_set_commands,
+    packed,
+    restore_command,
+)
+from shardload.encoding.commands import hset_commands
+from shardload.encoding.payload import MOST_LISTPACK_BYTES, string_payload
+from shardload.model.memory import Family, Value, hash_value, key_bytes
+from shardload.target import Trial
+
+_HSET_COMPACT = 64  # hash-max-listpack-value
+
+
+@dataclass(frozen=True)
+class Item:
+    """A key that a row makes, and what it has: the fields of a hash, or one text. `is_lookup` says that it stands
+    beside the row's own; `expires`: it will."""
+
+    key: bytes
+    fields: list[tuple[bytes, bytes]]
+    text: bytes | None = None
+    is_lookup: bool = False
+    expires: bool = False
+    pieces: tuple[bytes, bytes] = (b"", b"")
+    """The key, parted before its first value."""
+
+    def expected_bytes(self, family: Family, form: Form, key_length: int = 0) -> int:
+        """What it should take, by arithmetic; with a name of another length."""
+        return key_bytes(family, key_length or len(self.key), self._value(form), expires=self.expires)
+
+    def _value(self, form: Form) -> Value:
+        if self.text is not None:
+            return Value(len(self.text), is_string=True)
+        compact = compact_bytes(self.fields)
+        is_listpack = form.payload is Payload.LISTPACK and compact <= MOST_LISTPACK_BYTES
+        most = MOST_LISTPACK_BYTES if is_listpack else _HSET_COMPACT
+        return hash_value([(len(name), len(value)) for name, value in self.fields], compact, most_compact=most)
+
+
+def items_of(layout: Layout, form: Form, values: Values, now_ms: int) -> Iterator[Item]:
+    """The keys that a row makes: none if it is skipped."""
+    key = layout.key_of(values)
+    expiry_ms = layout.expiry_of(values) if form.dated else 0
+    if key is None or expiry_ms is None or (expiry_ms and expiry_ms <= now_ms):
+        return
+    expires = bool(expiry_ms or form.ttl_ms)
+    literal = layout.key[0] if layout.key and isinstance(layout.key[0], bytes) else b""
+    pieces = literal, key[len(literal) :]
+    fields, text = [], None
+    if form.shape is Shape.HASH:
+        fields = layout.fields_of(values)
+    else:
+        text = layout.text_of(values) if form.shape is Shape.STRING else layout.json_of(values)
+    if fields or text is not None:
+        yield Item(key, fields, text, expires=expires, pieces=pieces)
+    for name, value in layout.lookups_of(values):
+        yield Item(name, [], value, is_lookup=True, expires=expires)
+
+
+def trial_of(item: Item, form: Form, family: Family, name: bytes) -> Trial:
+    """The scratch key that has what the item has, under another name. It is written in a transaction: it needs none of
+    its own, and its time to expire does not matter, because it is removed there, too.
+
+    A string is restored: the text of a SET would be there before the transaction, and seem to take nothing.
+    """
+    form = replace(form, whole=False, dated=False, keeps=False, ttl_ms=form.ttl_ms or int(form.dated) * 3_600_000)
+    expiry = Expiry(form.ttl_ms) if item.expires else Expiry()
+    count = 1
+    if item.text is not None and form.shape is not Shape.REDISJSON:
+        commands = packed(b"RESTORE", name, b"%d" % expiry.ms, string_payload(item.text))
+    elif form.shape is Shape.REDISJSON:
+        commands, count = json_set_commands(name, item.text or b"", form, expiry), form.commands_per_key
+    elif form.payload is None:
+        commands, count = hset_commands(name, item.fields, form, expiry), form.commands_per_key
+    else:
+        commands = restore_command(name, item.fields, form.payload, expiry)
+    return Trial(name, commands, count, item.expected_bytes(family, form, len(name)))

@@ -1,0 +1,122 @@
+"""What keys take in a Redis's memory, by arithmetic: allocations, and the tables that have the keys. Pure.
+
+Two families of servers are known. In the classic one (Redis to 8.0, Valkey 7.2) a key is an entry, its name and its
+value, each an allocation, and a table is a power of two of slots of 8 bytes. Valkey from 8.1 on has a key's name inside
+of its value's object, and tables of buckets of 64 bytes for seven keys each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+SLOTS = 16384  # hash slots of a Redis Cluster
+_SLOT_BYTES = 8
+_LEAST_SLOTS = 4
+_BUCKET_BYTES, _BUCKET_KEYS = 64, 7
+_OBJECT_BYTES, _ENTRY_BYTES = 16, 24
+_LONGEST_EMBEDDED = 44  # bytes of a string that is inside of its object
+_MOST_EMBEDDED_BYTES = 64  # Valkey: of an object with key and value inside
+_COMPACT_FIELDS, _COMPACT_BYTES = 512, 64  # a hash that HSET makes is compact up to these
+_HASH_BYTES = 56
+
+
+class Family(Enum):
+    """How a server keeps keys."""
+
+    CLASSIC = "classic"
+    BUCKETS = "buckets"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a key has: a compact hash, or a string, of so many bytes; or a hash whose `fields` are apart, of (name's,
+    value's) bytes."""
+
+    size_bytes: int = 0
+    is_string: bool = False
+    fields: tuple[tuple[int, int], ...] = ()
+
+
+def allocated(size_bytes: int) -> int:
+    """What jemalloc gives for so many bytes: multiples of 16 up to 128, then four classes for each doubling."""
+    if size_bytes <= 128:
+        return max(8, -(-size_bytes // 16) * 16) if size_bytes > 8 else 8
+    step = 1 << (max(size_bytes - 1, 1).bit_length() - 3)
+    return -(-size_bytes // step) * step
+
+
+def text_bytes(length: int) -> int:
+    """A text of Redis's own kind (sds), with its head and its end."""
+    head = 1 if length < 32 else 3 if length < 1 << 8 else 5 if length < 1 << 16 else 9 if length < 1 << 32 else 17
+    return allocated(length + head + 1)
+
+
+def key_bytes(family: Family, key_length: int, value: Value, *, expires: bool = False) -> int:
+    """All allocations of one key, without its slots in tables."""
+    if family is Family.BUCKETS:
+        embedded = _OBJECT_BYTES + 8 * expires + 1 + key_length + 2
+        if value.is_string and embedded + value.size_bytes + 3 <= _MOST_EMBEDDED_BYTES:
+            return allocated(embedded + value.size_bytes + 3)
+        return allocated(embedded) + _content_bytes(family, value)
+    entry = allocated(_ENTRY_BYTES) * (1 + expires) + text_bytes(key_length)
+    if value.is_string and value.size_bytes <= _LONGEST_EMBEDDED:
+        return entry + allocated(_OBJECT_BYTES + 4 + value.size_bytes)
+    return entry + _OBJECT_BYTES + _content_bytes(family, value)
+
+
+def _content_bytes(family: Family, value: Value) -> int:
+    if value.is_string:
+        return text_bytes(value.size_bytes)
+    if not value.fields:
+        return allocated(value.size_bytes)
+    entry = 0 if family is Family.BUCKETS else allocated(_ENTRY_BYTES)
+    apart = sum(entry + text_bytes(name) + text_bytes(text) for name, text in value.fields)
+    return allocated(_HASH_BYTES) + table_bytes(family, len(value.fields)) + apart
+
+
+def hash_value(fields: list[tuple[int, int]], compact_bytes: int, *, most_compact: int) -> Value:
+    """A hash as the server keeps it: compact, of so many bytes, if all of its texts are at most `most_compact` long."""
+    longest = max((length for field in fields for length in field), default=0)
+    if longest <= most_compact and len(fields) <= _COMPACT_FIELDS:
+        return Value(compact_bytes)
+    return Value(fields=tuple(fields))
+
+
+def table_bytes(family: Family, keys: int, tables: int = 1) -> int:
+    """The memory of a table with so many keys; of `tables` that share them by chance."""
+    if tables > 1:
+        return round(tables * _expected(keys / tables, lambda one: table_bytes(family, one)))
+    if keys <= 0:
+        return 0
+    if family is Family.CLASSIC:
+        return _SLOT_BYTES * max(_LEAST_SLOTS, 1 << (keys - 1).bit_length())
+    buckets = 1 << (-(-keys // _BUCKET_KEYS) - 1).bit_length()
+    return round(buckets * _BUCKET_BYTES * (1 + _chained(keys / buckets)))
+
+
+def before_last_doubling(family: Family, keys: int) -> int:
+    """How many keys a table had when it grew to the size that it has with so many."""
+    if family is Family.CLASSIC:
+        return 0 if keys <= _LEAST_SLOTS else 1 << (keys - 1).bit_length() - 1
+    buckets = 1 << (-(-keys // _BUCKET_KEYS) - 1).bit_length()
+    return buckets // 2 * _BUCKET_KEYS
+
+
+@lru_cache(maxsize=4096)
+def _chained(load: float) -> float:
+    """How many more buckets there are for each one that is full, with so many keys to a bucket."""
+    return _expected(load, lambda keys: max(0, -(-(keys - _BUCKET_KEYS) // (_BUCKET_KEYS - 1))))
+
+
+def _expected(load: float, cost: Callable[[int], float]) -> float:
+    """The mean cost of a place to which keys come by chance, `load` of them on average (Poisson)."""
+    if load <= 0:
+        return float(cost(0))
+    spread = 6 * math.sqrt(load) + 8
+    low, high = max(0, int(load - spread)), int(load + spread)
+    chances = [math.exp(keys * math.log(load) - load - math.lgamma(keys + 1)) for keys in range(low, high + 1)]
+    return sum(chance * cost(keys) for keys, chance in zip(range(low, high + 1), chances, strict=True))
