@@ -14,7 +14,7 @@ from shardload.encoding.form import Payload
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-TYPE_STRING, TYPE_PLAIN_HASH, TYPE_LISTPACK_HASH = 0, 4, 16
+TYPE_PLAIN_HASH, TYPE_LISTPACK_HASH = 4, 16
 VERSION_PLAIN, VERSION_LISTPACK = 9, 10  # a server accepts every version up to its own
 MOST_LISTPACK_BYTES = 8192  # the server searches a longer one too slowly
 MOST_LISTPACK_FIELDS = 512  # the server would convert one with more fields at once
@@ -33,11 +33,6 @@ def hash_payload(fields: Fields, preferred: Payload) -> bytes:
             return _with_footer(bytes([TYPE_LISTPACK_HASH]) + _rdb_length(size) + packed, VERSION_LISTPACK)
     strings = b"".join(_rdb_length(len(text)) + text for field in fields for text in field)
     return _with_footer(bytes([TYPE_PLAIN_HASH]) + _rdb_length(len(fields)) + strings, VERSION_PLAIN)
-
-
-def string_payload(text: bytes) -> bytes:
-    """The payload of a string."""
-    return _with_footer(bytes([TYPE_STRING]) + _rdb_length(len(text)) + text, VERSION_PLAIN)
 
 
 def _may_fit(fields: Fields) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import string
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -25,11 +26,13 @@ from shardload.model.memory import Family
 from shardload.model.projection import NodeMemory, Projection, fullest, told
 from shardload.model.wording import counted, size
 
-GLANCE = Effort(windows=6, window_rows=32, sample_s=0.05, count_s=0)
+GLANCE = Effort(windows=4, window_rows=16, sample_s=0.05, count_s=0)
 THOROUGH = Effort(windows=64, window_rows=48, sample_s=0.25, count_s=0.25)
 AT_LEISURE = Effort(windows=96, window_rows=48, sample_s=1.5, count_s=1.5)
 _FAR_BELOW = 4.0  # times the first guess, which may be off by half, and the tables that grow
 _WORKER_BYTES = 256 * 1024  # of buffers in Redis, while a worker writes
+_LEAST_RANDOM = 12  # letters in the name of a scratch key
+_LETTERS = (string.ascii_letters + string.digits).encode()
 _MOST_ASKED = 500  # keys, whether they exist
 
 
@@ -184,7 +187,7 @@ def _try(there: target.Target, work: _Work, asked: _Asked) -> _Tried:
         if node.limit == "maxmemory" and (node.free_bytes or 0) < room:
             return _Tried(refusal="there is no room for scratch keys", existing=share)
         try:
-            result = target.measure(connection, trials)
+            result = target.measure(connection, trials, node)
         except TargetBusy as error:
             result = error.message
         if isinstance(result, str):
@@ -194,15 +197,16 @@ def _try(there: target.Target, work: _Work, asked: _Asked) -> _Tried:
 
 
 def _trials(own: Sequence[Item], form: Form, family: Family, tag: bytes) -> list[target.Trial]:
-    """Scratch keys for some of the items, under names like theirs, which no row has."""
+    """Scratch keys for some of the items, under names of about their length, which Redis's access rules cover like
+    theirs, and which by all odds nobody has."""
     step = max(1, len(own) // target.MOST_TRIALS)
-    mark = b"shardload-fit-" + os.urandom(4).hex().encode() + b":"
-    mark = b"{%b}%b" % (tag, mark) if tag else mark
+    mark = b"{%b}" % tag if tag else b""
     trials: list[target.Trial] = []
     left_bytes = target.MOST_TRIAL_BYTES
-    for number, item in enumerate(own[::step][: target.MOST_TRIALS]):
+    for item in own[::step][: target.MOST_TRIALS]:
         literal, rest = item.pieces
-        trial = trial_of(item, form, family, b"%b%b%x:%b" % (literal, mark, number, rest))
+        chance = os.urandom(max(_LEAST_RANDOM, len(rest)))
+        trial = trial_of(item, form, family, literal + mark + bytes(_LETTERS[one % len(_LETTERS)] for one in chance))
         left_bytes -= len(trial.commands)
         if left_bytes < 0:
             break
@@ -218,8 +222,11 @@ def _projected(there: target.Target, work: _Work, asked: _Asked, tried: _Tried) 
     expiring = sum(one for item, one in work.items if item.expires) / weight
     shares = _shares(there, work)
     projections = []
+    means: dict[Family, float] = {}
     for number, node, _ in asked:
-        expected = sum(one * item.expected_bytes(node.family, work.form) for item, one in work.items) / weight
+        if node.family not in means:
+            means[node.family] = sum(one * item.expected_bytes(node.family) for item, one in work.items) / weight
+        expected = means[node.family]
         excess = tried.measured[number].excess_bytes if number in tried.measured else 0.0
         margin = work.spec.workers * _WORKER_BYTES
         many = round(new_keys * shares.get(number, 1.0))

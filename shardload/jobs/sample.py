@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -41,22 +41,23 @@ def estimate_rows(ranges: Sequence[PlannedRange]) -> int:
 
 def take(
     connection: source.Connection[Any], subject: Subject, ranges: Sequence[PlannedRange], effort: Effort
-) -> list[Window]:
-    """Windows spread over the ranges, more where there are more rows. SourceError if MySQL cannot read them."""
+) -> Iterator[Window]:
+    """Windows spread over the ranges, more where there are more rows. Seconds that the
+    caller takes for a window count. SourceError if MySQL cannot read them."""
     space = source.TableKeys(connection, subject.selection)
     places = _places(space, ranges, effort.windows)
     random.Random(_SEED).shuffle(places)  # whatever is reached in time is spread, too
     late_s = time.monotonic() + effort.sample_s
-    windows: list[Window] = []
+    has_rows = False
     for planned in places:
-        if windows and time.monotonic() > late_s:
+        if has_rows and time.monotonic() > late_s:
             break
         keys, most = planned.keys, effort.window_rows
         rows = list(source.rows_of(connection, subject.selection, subject.layout, keys, most))
         if rows:
             weight = max(1.0, planned.estimated_rows / len(rows)) if len(rows) == most else 1.0
-            windows.append(Window(rows, weight))
-    return windows
+            has_rows = True
+            yield Window(rows, weight)
 
 
 def _places(space: source.TableKeys, ranges: Sequence[PlannedRange], windows: int) -> list[PlannedRange]:

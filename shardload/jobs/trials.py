@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shardload.encoding import (
     Expiry,
@@ -14,14 +14,15 @@ from shardload.encoding import (
     Values,
     compact_bytes,
     json_set_commands,
-    packed,
     restore_command,
+    set_command,
 )
 from shardload.encoding.commands import hset_commands
-from shardload.encoding.payload import MOST_LISTPACK_BYTES, string_payload
-from shardload.model.memory import Family, Value, hash_value, key_bytes
+from shardload.encoding.payload import MOST_LISTPACK_BYTES
+from shardload.model.memory import Family, Value, argument_bytes, hash_value, key_bytes
 from shardload.target import Trial
 
+_FAR_MS = 4_102_444_800_000  # the year 2100
 _HSET_COMPACT = 64  # hash-max-listpack-value
 
 
@@ -38,17 +39,12 @@ class Item:
     pieces: tuple[bytes, bytes] = (b"", b"")
     """The key, parted before its first value."""
 
-    def expected_bytes(self, family: Family, form: Form, key_length: int = 0) -> int:
-        """What it should take, by arithmetic; with a name of another length."""
-        return key_bytes(family, key_length or len(self.key), self._value(form), expires=self.expires)
+    value: Value = field(default_factory=Value)
+    """What the server keeps."""
 
-    def _value(self, form: Form) -> Value:
-        if self.text is not None:
-            return Value(len(self.text), is_string=True)
-        compact = compact_bytes(self.fields)
-        is_listpack = form.payload is Payload.LISTPACK and compact <= MOST_LISTPACK_BYTES
-        most = MOST_LISTPACK_BYTES if is_listpack else _HSET_COMPACT
-        return hash_value([(len(name), len(value)) for name, value in self.fields], compact, most_compact=most)
+    def expected_bytes(self, family: Family, key_length: int = 0) -> int:
+        """What it should take, by arithmetic; with a name of another length."""
+        return key_bytes(family, key_length or len(self.key), self.value, expires=self.expires)
 
 
 def items_of(layout: Layout, form: Form, values: Values, now_ms: int) -> Iterator[Item]:
@@ -66,26 +62,38 @@ def items_of(layout: Layout, form: Form, values: Values, now_ms: int) -> Iterato
     else:
         text = layout.text_of(values) if form.shape is Shape.STRING else layout.json_of(values)
     if fields or text is not None:
-        yield Item(key, fields, text, expires=expires, pieces=pieces)
-    for name, value in layout.lookups_of(values):
-        yield Item(name, [], value, is_lookup=True, expires=expires)
+        yield Item(key, fields, text, False, expires, pieces, _kept(fields, text, form))
+    for name, found in layout.lookups_of(values):
+        yield Item(name, [], found, True, expires, value=_kept([], found, form))
+
+
+def _kept(fields: list[tuple[bytes, bytes]], text: bytes | None, form: Form) -> Value:
+    """What the server keeps of it."""
+    if text is not None:
+        return Value(len(text), is_string=True)
+    compact = compact_bytes(fields)
+    is_listpack = form.payload is Payload.LISTPACK and compact <= MOST_LISTPACK_BYTES
+    most = MOST_LISTPACK_BYTES if is_listpack else _HSET_COMPACT
+    return hash_value([(len(name), len(value)) for name, value in fields], compact, most_compact=most)
 
 
 def trial_of(item: Item, form: Form, family: Family, name: bytes) -> Trial:
     """The scratch key that has what the item has, under another name. It is written in a transaction: it needs none of
     its own, and its time to expire does not matter, because it is removed there, too.
 
-    A string is restored: the text of a SET would be there before the transaction, and seem to take nothing.
+    The text of a SET is there before the transaction begins, and does not count. A time to expire is a date, and a SET
+    has none: others are rewritten for replicas, and what that frees would seem to be the key's.
     """
-    form = replace(form, whole=False, dated=False, keeps=False, ttl_ms=form.ttl_ms or int(form.dated) * 3_600_000)
-    expiry = Expiry(form.ttl_ms) if item.expires else Expiry()
-    count = 1
+    form = replace(form, whole=False, keeps=False)
+    expiry = Expiry(_FAR_MS, is_date=True) if item.expires else Expiry()
+    count, waiting_bytes = 1, 0
     if item.text is not None and form.shape is not Shape.REDISJSON:
-        commands = packed(b"RESTORE", name, b"%d" % expiry.ms, string_payload(item.text))
+        commands, waiting_bytes = set_command(name, item.text), argument_bytes(family, len(item.text))
+        item = replace(item, expires=False)
     elif form.shape is Shape.REDISJSON:
         commands, count = json_set_commands(name, item.text or b"", form, expiry), form.commands_per_key
     elif form.payload is None:
         commands, count = hset_commands(name, item.fields, form, expiry), form.commands_per_key
     else:
         commands = restore_command(name, item.fields, form.payload, expiry)
-    return Trial(name, commands, count, item.expected_bytes(family, form, len(name)))
+    return Trial(name, commands, count, item.expected_bytes(family, len(name)) - waiting_bytes, item.expires)

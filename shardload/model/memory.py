@@ -19,7 +19,7 @@ _LEAST_SLOTS = 4
 _BUCKET_BYTES, _BUCKET_KEYS = 64, 7
 _OBJECT_BYTES, _ENTRY_BYTES = 16, 24
 _LONGEST_EMBEDDED = 44  # bytes of a string that is inside of its object
-_MOST_EMBEDDED_BYTES = 64  # Valkey: of an object with key and value inside
+_MOST_EMBEDDED_BYTES, _POINTER_BYTES = 128, 8  # Valkey 9.1: of an object with key and value inside
 _COMPACT_FIELDS, _COMPACT_BYTES = 512, 64  # a hash that HSET makes is compact up to these
 _HASH_BYTES = 56
 
@@ -51,21 +51,36 @@ def allocated(size_bytes: int) -> int:
 
 def text_bytes(length: int) -> int:
     """A text of Redis's own kind (sds), with its head and its end."""
+    return allocated(_unpadded(length))
+
+
+def _unpadded(length: int) -> int:
     head = 1 if length < 32 else 3 if length < 1 << 8 else 5 if length < 1 << 16 else 9 if length < 1 << 32 else 17
-    return allocated(length + head + 1)
+    return length + head + 1
 
 
 def key_bytes(family: Family, key_length: int, value: Value, *, expires: bool = False) -> int:
     """All allocations of one key, without its slots in tables."""
     if family is Family.BUCKETS:
-        embedded = _OBJECT_BYTES + 8 * expires + 1 + key_length + 2
-        if value.is_string and embedded + value.size_bytes + 3 <= _MOST_EMBEDDED_BYTES:
-            return allocated(embedded + value.size_bytes + 3)
+        embedded = _OBJECT_BYTES + 8 * expires + 1 + _unpadded(key_length)
+        whole = embedded - _POINTER_BYTES + value.size_bytes + 4
+        if value.is_string and whole <= _MOST_EMBEDDED_BYTES:
+            return allocated(whole)
         return allocated(embedded) + _content_bytes(family, value)
     entry = allocated(_ENTRY_BYTES) * (1 + expires) + text_bytes(key_length)
-    if value.is_string and value.size_bytes <= _LONGEST_EMBEDDED:
-        return entry + allocated(_OBJECT_BYTES + 4 + value.size_bytes)
+    if value.is_string:
+        return entry + argument_bytes(family, value.size_bytes)
     return entry + _OBJECT_BYTES + _content_bytes(family, value)
+
+
+def argument_bytes(family: Family, length: int) -> int:
+    """A text of a command that waits in a transaction."""
+    embedded = _OBJECT_BYTES + 4 + length
+    if family is Family.BUCKETS and embedded - _POINTER_BYTES <= _MOST_EMBEDDED_BYTES:
+        return allocated(embedded - _POINTER_BYTES)
+    if length <= _LONGEST_EMBEDDED:
+        return allocated(embedded)
+    return _OBJECT_BYTES + text_bytes(length)
 
 
 def _content_bytes(family: Family, value: Value) -> int:
@@ -98,10 +113,17 @@ def table_bytes(family: Family, keys: int, tables: int = 1) -> int:
     return round(buckets * _BUCKET_BYTES * (1 + _chained(keys / buckets)))
 
 
+def doubles(family: Family, before: int, after: int) -> bool:
+    """True if a table with `before` keys has to grow until it has `after`."""
+    return before_last_doubling(family, before) != before_last_doubling(family, after)
+
+
 def before_last_doubling(family: Family, keys: int) -> int:
     """How many keys a table had when it grew to the size that it has with so many."""
     if family is Family.CLASSIC:
         return 0 if keys <= _LEAST_SLOTS else 1 << (keys - 1).bit_length() - 1
+    if keys <= 0:
+        return 0
     buckets = 1 << (-(-keys // _BUCKET_KEYS) - 1).bit_length()
     return buckets // 2 * _BUCKET_KEYS
 

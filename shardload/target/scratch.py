@@ -14,6 +14,8 @@ from typing import Any
 
 from shardload.encoding import packed, slot_of
 from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.model.memory import doubles, table_bytes
+from shardload.model.projection import NodeMemory
 from shardload.target.connection import TargetConnection
 from shardload.target.probe import used_memory
 from shardload.target.refusals import NO_REDIS
@@ -28,13 +30,14 @@ _MOST_ANSWER_BYTES = 2 * 2**20
 
 @dataclass(frozen=True)
 class Trial:
-    """A scratch key: its name, the packed commands that write it, how many they are, and what it should take by
-    arithmetic."""
+    """A scratch key: its name, the packed commands that write it, how many they are, what it should take by arithmetic,
+    and whether it expires."""
 
     name: bytes
     commands: bytes
     count: int
     expected_bytes: int
+    expires: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class Measured:
     seconds: float
 
 
-def measure(connection: TargetConnection, trials: Sequence[Trial]) -> Measured | str:
-    """Write scratch keys, whose names must have one slot where the server is a cluster's, and see what they take. If it
-    cannot be measured: why.
+def measure(connection: TargetConnection, trials: Sequence[Trial], node: NodeMemory) -> Measured | str:
+    """Write scratch keys, whose names must have one slot where the server is a cluster's, and see what they take beside
+    their places in tables. If it cannot be measured: why. `node` says how many keys there are.
 
     TargetLost if the connection breaks, TargetBusy if Redis cannot write now.
     """
@@ -70,13 +73,30 @@ def measure(connection: TargetConnection, trials: Sequence[Trial]) -> Measured |
     used = [used_memory(done[at]) for at in looks]
     if len(groups) < _LEAST_LOOKS or None in used:
         return "too few rows to tell" if len(groups) < _LEAST_LOOKS else "INFO does not tell used_memory"
-    steps = zip(groups, pairwise(used), strict=True)
-    excess = [
-        (after - before - sum(trial.expected_bytes for trial in group)) / len(group)
-        for group, (before, after) in steps
-        if before is not None and after is not None
-    ]
-    return Measured(len(trials), statistics.median(excess), took_s / len(trials))
+    places = _places(node, groups)
+    excess = sorted(
+        (after - before - place - sum(trial.expected_bytes for trial in group)) / len(group)
+        for group, place, (before, after) in zip(groups, places, pairwise(used), strict=True)
+        if before is not None and after is not None and place is not None
+    )
+    if not excess:
+        return "too few rows to tell"
+    middle = excess[len(excess) // 4 : -(-3 * len(excess) // 4)]
+    return Measured(len(trials), statistics.fmean(middle), took_s / len(trials))
+
+
+def _places(node: NodeMemory, groups: Sequence[Sequence[Trial]]) -> list[int | None]:
+    """How much the tables should grow with each of these groups of keys; None where one grows to twice its size, and
+    behind that, because the old one goes at any time."""
+    found: list[int | None] = []
+    keys, expiring, was_growing = node.keys // node.tables, node.expiring_keys // node.tables, False
+    for group in groups:
+        steps = [(keys, keys + len(group)), (expiring, expiring + sum(trial.expires for trial in group))]
+        is_growing = any(doubles(node.family, *step) for step in steps)
+        more = sum(table_bytes(node.family, after) - table_bytes(node.family, before) for before, after in steps)
+        found.append(None if is_growing or was_growing else more)
+        (_, keys), (_, expiring), was_growing = *steps, is_growing
+    return found
 
 
 def _refusal(queued: Sequence[Any], done: Any) -> str:
@@ -88,7 +108,7 @@ def _refusal(queued: Sequence[Any], done: Any) -> str:
             return reply.message
     if isinstance(done, TargetError):
         return done.message
-    if not isinstance(done, list) or len(done) != len(queued):
+    if not isinstance(done, list) or len(done) != len(queued) - 1:
         raise TargetLost("asking Redis: the answer to EXEC does not fit", NO_REDIS)
     errors = [reply for reply in done if isinstance(reply, Exception)]
     return f"a scratch key was refused: {errors[0]}" if errors else ""
