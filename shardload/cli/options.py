@@ -155,6 +155,12 @@ _PATIENCE = [
         "[default: 30s]",
     ),
 ]  # fmt: skip
+_FORCE = [
+    click.option(
+        "--force", is_flag=True, default=None,
+        help="Begin even if Redis has too little memory for the keys, or would evict some.",
+    ),
+]  # fmt: skip
 _TUNING = [
     click.option(
         "--range-rows", metavar="N",
@@ -242,18 +248,20 @@ def _with(options: list[Any], function: _Function) -> _Function:
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
+    return _with([*whole, *_PATIENCE, *_FORCE, *_TUNING, *_LOGIN, *_REACH, *_CHDIR], function)
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_PATIENCE, *_TUNING, *_LOGIN, *_REACH], function)
+    return _with([*whole, *_PATIENCE, *_FORCE, *_TUNING, *_LOGIN, *_REACH], function)
 
 
 def existing_job(function: _Function) -> _Function:
     """The flags of `resume`."""
-    return _with([*_SERVERS, *_SPEED, *_DAEMON, *_SHOWING, *_STATE, *_PATIENCE, *_LOGIN, *_REACH, *_CHDIR], function)
+    return _with(
+        [*_SERVERS, *_SPEED, *_DAEMON, *_SHOWING, *_STATE, *_PATIENCE, *_FORCE, *_LOGIN, *_REACH, *_CHDIR], function
+    )
 
 
 def job_and_servers(function: _Function) -> _Function:

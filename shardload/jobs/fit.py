@@ -16,10 +16,9 @@ from typing import Any
 from shardload import source, target
 from shardload.config.spec import JobSpec
 from shardload.encoding import SLOTS, Form, slot_of
-from shardload.errors import DoesNotFit, TargetBusy
+from shardload.errors import DoesNotFit, SourceError, TargetBusy, TargetError
 from shardload.jobs import sample
-from shardload.jobs.prepare import Subject
-from shardload.jobs.sample import Effort
+from shardload.jobs.sample import Effort, Subject
 from shardload.jobs.trials import Item, items_of, trial_of
 from shardload.model.keys import PlannedRange
 from shardload.model.memory import Family
@@ -61,6 +60,11 @@ class Fit:
         if not self.projections:
             return ""
         return told(fullest(self.projections), len(self.projections))
+
+    @property
+    def is_limited(self) -> bool:
+        """True if every node tells how much memory it may use."""
+        return bool(self.projections) and all(one.node.limit_bytes is not None for one in self.projections)
 
     def check(self) -> None:
         """DoesNotFit if a node has too little memory."""
@@ -145,6 +149,25 @@ def look(
         return _projected(there, work, asked, _try(there, work, asked))
     finally:
         there.close()
+
+
+def foresee(
+    connection: source.Connection[Any], spec: JobSpec, subject: Subject, form: Form, ranges: Sequence[PlannedRange]
+) -> Fit:
+    """Before a run: see whether it fits. DoesNotFit if not, unless the spec says that it is forced.
+
+    Nothing is known if a server does not answer: the run will say so. Nor of a query, each sample of which may take as
+    long as the whole.
+    """
+    if spec.query is not None:
+        return Fit(is_thorough=False)
+    try:
+        fit = look(connection, spec, subject, form, ranges)
+    except (SourceError, TargetError) as error:
+        return Fit(how=error.message, is_thorough=False)
+    if not spec.force:
+        fit.check()
+    return fit
 
 
 def _ask(there: target.Target, spec: JobSpec, *, asks_config: bool) -> _Asked:

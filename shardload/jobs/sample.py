@@ -7,13 +7,27 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 from shardload import source
-from shardload.jobs.prepare import Subject
+from shardload.encoding import Layout
 from shardload.model.keys import KeyRange, PlannedRange
 
 _SEED = 20  # the order in which ranges are counted is always the same
+
+
+class Subject(Protocol):
+    """Which rows are read, and what their values are used for."""
+
+    @property
+    def selection(self) -> source.Selection:
+        """The rows."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """Their values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,8 @@ def take(
     """Windows spread over the ranges, more where there are more rows. Seconds that the
     caller takes for a window count. SourceError if MySQL cannot read them."""
     space = source.TableKeys(connection, subject.selection)
-    places = _places(space, ranges, effort.windows)
+    windows = effort.windows if subject.selection.index else 1  # without an index each may read over everything
+    places = _places(space, ranges, windows)
     random.Random(_SEED).shuffle(places)  # whatever is reached in time is spread, too
     late_s = time.monotonic() + effort.sample_s
     has_rows = False

@@ -70,9 +70,9 @@ class Projection:
 
     @property
     def missing_bytes(self) -> int:
-        """How much there is too little; 0 if it fits, or if no limit is known."""
+        """How much there is too little; 0 if it fits, if nothing comes, or if no limit is known."""
         limit = self.node.limit_bytes
-        return 0 if limit is None else max(0, self.peak_bytes - limit)
+        return 0 if limit is None or not self.new_keys else max(0, self.peak_bytes - limit)
 
     @property
     def fits(self) -> bool:
