@@ -72,7 +72,7 @@ class Fit:
             return
         evicts = most.node.limit == "maxmemory" and most.node.policy != "noeviction"
         why = "Redis would evict keys" if evicts else "it does not fit"
-        whole = size(most.peak_bytes)
+        whole = size(1.05 * most.peak_bytes)
         raise DoesNotFit(
             f"{why}: {self.told}: {size(most.missing_bytes)} are missing",
             f"raise {most.node.limit or 'the limit'} to {whole} or more, import less (--where, --columns), or --force",
