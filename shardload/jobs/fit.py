@@ -25,9 +25,9 @@ from shardload.model.memory import Family
 from shardload.model.projection import NodeMemory, Projection, fullest, told
 from shardload.model.wording import counted, size
 
-GLANCE = Effort(windows=4, window_rows=16, sample_s=0.05, count_s=0)
-THOROUGH = Effort(windows=64, window_rows=48, sample_s=0.25, count_s=0.25)
-AT_LEISURE = Effort(windows=96, window_rows=48, sample_s=1.5, count_s=1.5)
+GLANCE = Effort(places=8, values=1000, read_s=0.05)
+THOROUGH = Effort(places=64, values=15_000, read_s=0.2, count_s=0.2)
+AT_LEISURE = Effort(places=96, values=40_000, read_s=1.0, count_s=1.5)
 _FAR_BELOW = 4.0  # times the first guess, which may be off by half, and the tables that grow
 _WORKER_BYTES = 256 * 1024  # of buffers in Redis, while a worker writes
 _LEAST_RANDOM = 12  # letters in the name of a scratch key
@@ -97,7 +97,9 @@ class _Work:
         """Look at rows; what an earlier look found is forgotten."""
         now_ms = int(time.time() * 1000)
         self.sampled, self.sampled_weight, self.items = 0, 0.0, []
-        for window in sample.take(connection, self.subject, self.ranges, effort):
+        found = sample.survey(connection, self.subject, self.ranges, effort)
+        self.rows, self.is_exact = found.rows, found.is_exact
+        for window in found.windows:
             self.sampled += len(window.rows)
             self.sampled_weight += window.weight * len(window.rows)
             for values in window.rows:
@@ -137,7 +139,7 @@ def look(
     there = target.open_target(spec.redis)
     try:
         asked = _ask(there, spec, asks_config=at_leisure)
-        work = _Work(spec, subject, form, ranges, rows=sample.estimate_rows(ranges))
+        work = _Work(spec, subject, form, ranges)
         effort = AT_LEISURE if at_leisure else THOROUGH
         if not at_leisure:
             work.sample(connection, GLANCE)
@@ -145,7 +147,6 @@ def look(
             if _is_far_below(fit):
                 return replace(fit, is_thorough=False)
         work.sample(connection, effort)
-        work.rows, work.is_exact = sample.count(connection, subject, ranges, effort)
         return _projected(there, work, asked, _try(there, work, asked))
     finally:
         there.close()
@@ -260,7 +261,7 @@ def _projected(there: target.Target, work: _Work, asked: _Asked, tried: _Tried) 
         is_exact=work.is_exact,
         sampled=work.sampled,
         projections=tuple(projections),
-        how=_how(tried),
+        how=_how(tried) if projections else "",
         existing=tried.existing,
         rows_per_s=len(seconds) / max(seconds) / max(1.0, work.keys_per_row) if seconds else 0.0,
         upkeep=tuple(upkeep for _, _, upkeep in asked),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
@@ -13,7 +13,8 @@ from shardload import source
 from shardload.encoding import Layout
 from shardload.model.keys import KeyRange, PlannedRange
 
-_SEED = 20  # the order in which ranges are counted is always the same
+_SEED = 20  # the order in which places are looked at is always the same
+_LEAST_ROWS, _MOST_ROWS = 8, 48  # at one place
 
 
 class Subject(Protocol):
@@ -32,12 +33,17 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a sample may cost: `windows` of `window_rows` each, and seconds for them and for counting."""
+    """How much a sample may cost: at how many places rows are read, how many values in all, for how many seconds, and
+    how many seconds MySQL may count."""
 
-    windows: int
-    window_rows: int
-    sample_s: float
-    count_s: float
+    places: int
+    values: int
+    read_s: float
+    count_s: float = 0.0
+
+    def rows_at(self, columns: int) -> int:
+        """How many rows are read at one place."""
+        return max(_LEAST_ROWS, min(_MOST_ROWS, self.values // (self.places * max(1, columns))))
 
 
 @dataclass(frozen=True)
@@ -48,42 +54,77 @@ class Window:
     weight: float
 
 
-def estimate_rows(ranges: Sequence[PlannedRange]) -> int:
-    """The planner's estimate of all rows."""
-    return sum(planned.estimated_rows for planned in ranges)
+@dataclass(frozen=True)
+class Survey:
+    """Rows from all over the table, and how many there are in all."""
+
+    windows: list[Window]
+    rows: int
+    is_exact: bool
 
 
-def take(
+@dataclass
+class _Place:
+    """A range of which the first rows are read; `counted` is how many it has, None if that is not known."""
+
+    planned: PlannedRange
+    rows: list[source.Values] | None = None
+    counted: int | None = None
+
+
+def survey(
     connection: source.Connection[Any], subject: Subject, ranges: Sequence[PlannedRange], effort: Effort
-) -> Iterator[Window]:
-    """Windows spread over the ranges, more where there are more rows. Seconds that the
-    caller takes for a window count. SourceError if MySQL cannot read them."""
+) -> Survey:
+    """Look at rows of places all over the ranges, more where there are more rows, and have MySQL count places.
+
+    InnoDB's estimates may be far off, so what the places are estimated at is corrected by what those have that were
+    counted. SourceError if MySQL cannot read or count.
+    """
     space = source.TableKeys(connection, subject.selection)
-    windows = effort.windows if subject.selection.index else 1  # without an index each may read over everything
-    places = _places(space, ranges, windows)
-    random.Random(_SEED).shuffle(places)  # whatever is reached in time is spread, too
-    late_s = time.monotonic() + effort.sample_s
-    has_rows = False
-    for planned in places:
-        if has_rows and time.monotonic() > late_s:
+    wanted = effort.places if subject.selection.index else 1  # without an index each may read over everything
+    places, is_all = _places(space, ranges, wanted)
+    order = list(places)
+    random.Random(_SEED).shuffle(order)  # whatever is reached in time is spread, too
+    most = effort.rows_at(len(subject.layout.columns))
+    late_s = time.monotonic() + effort.read_s
+    for number, place in enumerate(order):
+        if number and time.monotonic() > late_s:
             break
-        keys, most = planned.keys, effort.window_rows
-        rows = list(source.rows_of(connection, subject.selection, subject.layout, keys, most))
-        if rows:
-            weight = max(1.0, planned.estimated_rows / len(rows)) if len(rows) == most else 1.0
-            has_rows = True
-            yield Window(rows, weight)
+        place.rows = list(source.rows_of(connection, subject.selection, subject.layout, place.planned.keys, most))
+        place.counted = len(place.rows) if len(place.rows) < most else None
+    late_s = time.monotonic() + effort.count_s
+    known: list[_Place] = []
+    for place in order:
+        if time.monotonic() > late_s or not effort.count_s:
+            break
+        if place.counted is None:
+            place.counted = space.counted_rows(place.planned.keys)
+        known.append(place)
+    return _summed(places, known, sum(max(1, planned.estimated_rows) for planned in ranges), is_all=is_all)
 
 
-def _places(space: source.TableKeys, ranges: Sequence[PlannedRange], windows: int) -> list[PlannedRange]:
-    """So many places to look at, or fewer, each as a range with its estimated rows."""
+def _summed(places: Sequence[_Place], known: Sequence[_Place], estimated_rows: int, *, is_all: bool) -> Survey:
+    """The survey of these places, of which the `known` ones were counted: some by chance, or all. `is_all` says that
+    the places are the whole table, which is estimated at so many rows."""
+    estimates = sum(max(1, place.planned.estimated_rows) for place in known)
+    ratio = sum(place.counted or 0 for place in known) / estimates if known else 1.0
+    windows = []
+    for place in places:
+        rows = place.counted if place.counted is not None else max(1, place.planned.estimated_rows) * ratio
+        if place.rows:
+            windows.append(Window(place.rows, rows / len(place.rows)))
+    if is_all and len(known) == len(places):
+        return Survey(windows, sum(place.counted or 0 for place in known), True)
+    return Survey(windows, round(estimated_rows * ratio), False)
+
+
+def _places(space: source.TableKeys, ranges: Sequence[PlannedRange], wanted: int) -> tuple[list[_Place], bool]:
+    """So many places to look at, or a few more or fewer; and whether together they are all ranges."""
     ends = list(accumulate(max(1, planned.estimated_rows) for planned in ranges))
-    if not ends:
-        return []
     share = [0] * len(ranges)
     at = 0
-    for number in range(windows):
-        while ends[at] * windows <= number * ends[-1]:
+    for number in range(wanted if ends else 0):
+        while ends[at] * wanted <= number * ends[-1]:
             at += 1
         share[at] += 1
     found: list[PlannedRange] = []
@@ -91,9 +132,8 @@ def _places(space: source.TableKeys, ranges: Sequence[PlannedRange], windows: in
         if count == 1:
             found.append(planned)
         elif count:
-            parts = space.cut(planned, count)
-            found += _estimated(space, planned, parts)
-    return found
+            found += _estimated(space, planned, space.cut(planned, count))
+    return [_Place(planned) for planned in found], all(share)
 
 
 def _estimated(space: source.TableKeys, planned: PlannedRange, parts: list[KeyRange]) -> list[PlannedRange]:
@@ -101,25 +141,3 @@ def _estimated(space: source.TableKeys, planned: PlannedRange, parts: list[KeyRa
     estimates = space.estimated_rows(parts) if len(parts) > 1 else [1]
     scale = planned.estimated_rows / max(1, sum(estimates))
     return [PlannedRange(keys, round(rows * scale)) for keys, rows in zip(parts, estimates, strict=True)]
-
-
-def count(
-    connection: source.Connection[Any], subject: Subject, ranges: Sequence[PlannedRange], effort: Effort
-) -> tuple[int, bool]:
-    """How many rows the job has, and whether that is exact: as many ranges as time allows are counted by MySQL, and
-    say how far the planner's estimates are off. SourceError if MySQL cannot count."""
-    space = source.TableKeys(connection, subject.selection)
-    order = list(ranges)
-    random.Random(_SEED).shuffle(order)
-    late_s = time.monotonic() + effort.count_s
-    counted_rows = estimated = done = 0
-    for planned in order:
-        if time.monotonic() > late_s:
-            break
-        counted_rows += space.counted_rows(planned.keys)
-        estimated += max(1, planned.estimated_rows)
-        done += 1
-    if done == len(order):
-        return counted_rows, True
-    whole = sum(max(1, planned.estimated_rows) for planned in ranges)
-    return round(whole * counted_rows / estimated) if done else whole, False

@@ -22,8 +22,8 @@ from shardload.target.refusals import NO_REDIS
 from shardload.target.target import Target
 
 MOST_TRIALS = 256  # in one transaction: Redis does nothing else for a millisecond or two
-MOST_TRIAL_BYTES = 256 * 1024
-_AT_ONCE = 16  # keys between two looks
+MOST_TRIAL_BYTES = 1024 * 1024
+_LOOKS, _LEAST_AT_ONCE = 16, 4  # at the memory, and keys between two of them
 _LEAST_LOOKS = 4
 _MOST_ANSWER_BYTES = 2 * 2**20
 
@@ -56,7 +56,8 @@ def measure(connection: TargetConnection, trials: Sequence[Trial], node: NodeMem
 
     TargetLost if the connection breaks, TargetBusy if Redis cannot write now.
     """
-    groups = [trials[at : at + _AT_ONCE] for at in range(0, len(trials), _AT_ONCE)]
+    at_once = max(_LEAST_AT_ONCE, -(-len(trials) // _LOOKS))
+    groups = [trials[at : at + at_once] for at in range(0, len(trials), at_once)]
     look = packed(b"INFO", b"memory")
     pieces, looks, commands = [packed(b"MULTI"), look], [0], 1
     for group in groups:

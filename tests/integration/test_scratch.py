@@ -41,7 +41,7 @@ def test_what_keys_take(own_redis: RedisServer) -> None:
 def test_a_few_keys_tell_nothing(own_redis: RedisServer) -> None:
     """It says so."""
     connection = TargetConnection(own_redis.url)
-    assert measure(connection, trials(20), NODE) == "too few rows to tell"
+    assert measure(connection, trials(8), NODE) == "too few rows to tell"
     assert connection.call("DBSIZE") == 0
     connection.close()
 
