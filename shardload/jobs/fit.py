@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
-import string
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +17,7 @@ from shardload.encoding import SLOTS, Form, slot_of
 from shardload.errors import DoesNotFit, SourceError, TargetBusy, TargetError
 from shardload.jobs import sample
 from shardload.jobs.sample import Effort, Subject
-from shardload.jobs.trials import Item, items_of, trial_of
+from shardload.jobs.trials import Item, items_of, trials_of
 from shardload.model.keys import PlannedRange
 from shardload.model.memory import Family
 from shardload.model.projection import NodeMemory, Projection, fullest, told
@@ -29,9 +27,9 @@ GLANCE = Effort(places=8, values=1000, read_s=0.05)
 THOROUGH = Effort(places=64, values=15_000, read_s=0.2, count_s=0.2)
 AT_LEISURE = Effort(places=96, values=40_000, read_s=1.0, count_s=1.5)
 _FAR_BELOW = 4.0  # times the first guess, which may be off by half, and the tables that grow
+_LEAST_ROW_BYTES = 20  # of a row in MySQL
+_MOST_FIELD_BYTES, _MOST_KEY_BYTES = 64, 400  # in Redis, beside names and values
 _WORKER_BYTES = 256 * 1024  # of buffers in Redis, while a worker writes
-_LEAST_RANDOM = 12  # letters in the name of a scratch key
-_LETTERS = (string.ascii_letters + string.digits).encode()
 _MOST_ASKED = 500  # keys, whether they exist
 
 
@@ -142,6 +140,8 @@ def look(
         work = _Work(spec, subject, form, ranges)
         effort = AT_LEISURE if at_leisure else THOROUGH
         if not at_leisure:
+            if _is_surely_below(connection, work, asked):
+                return Fit(rows=_estimated(ranges), is_thorough=False)
             work.sample(connection, GLANCE)
             fit = _projected(there, work, asked, _Tried())
             if _is_far_below(fit):
@@ -185,6 +185,25 @@ def _ask(there: target.Target, spec: JobSpec, *, asks_config: bool) -> _Asked:
     return found
 
 
+def _estimated(ranges: Sequence[PlannedRange]) -> int:
+    """The planner's estimate of all rows."""
+    return sum(planned.estimated_rows for planned in ranges)
+
+
+def _is_surely_below(connection: source.Connection[Any], work: _Work, asked: _Asked) -> bool:
+    """True if the keys cannot come near a limit, even if each is many times as large as a row is in MySQL."""
+    free = [node.free_bytes for _, node, _ in asked if node.free_bytes is not None]
+    if not free or not work.spec.table:
+        return not free
+    rows = _estimated(work.ranges)
+    size_bytes = source.data_bytes(connection, work.spec.table)
+    if size_bytes < _LEAST_ROW_BYTES * rows:
+        return False  # out of date
+    fields = sum(len(column) + _MOST_FIELD_BYTES for column in work.subject.layout.columns)
+    lookups = 1 + len(work.subject.layout.lookups)
+    return _FAR_BELOW * size_bytes + 2 * rows * (fields + lookups * _MOST_KEY_BYTES) < min(free)
+
+
 def _is_far_below(fit: Fit) -> bool:
     """True if nothing has to be known better: no limit is near, or none is known."""
     for one in fit.projections:
@@ -206,7 +225,7 @@ def _try(there: target.Target, work: _Work, asked: _Asked) -> _Tried:
         tag = target.tag_for(there, number)
         if there.routes is not None and (not tag or any(b"{" in item.pieces[0] for item in own[:1])):
             return _Tried(refusal="keys with a hash tag of their own cannot share a transaction", existing=share)
-        trials = _trials(own, work.form, node.family, tag)
+        trials = trials_of(own, work.form, node.family, tag)
         room = sum(len(trial.commands) for trial in trials) * 8
         if node.limit == "maxmemory" and (node.free_bytes or 0) < room:
             return _Tried(refusal="there is no room for scratch keys", existing=share)
@@ -218,24 +237,6 @@ def _try(there: target.Target, work: _Work, asked: _Asked) -> _Tried:
             return _Tried(refusal=result, existing=share)
         measured[number] = result
     return _Tried(measured, "", share)
-
-
-def _trials(own: Sequence[Item], form: Form, family: Family, tag: bytes) -> list[target.Trial]:
-    """Scratch keys for some of the items, under names of about their length, which Redis's access rules cover like
-    theirs, and which by all odds nobody has."""
-    step = max(1, len(own) // target.MOST_TRIALS)
-    mark = b"{%b}" % tag if tag else b""
-    trials: list[target.Trial] = []
-    left_bytes = target.MOST_TRIAL_BYTES
-    for item in own[::step][: target.MOST_TRIALS]:
-        literal, rest = item.pieces
-        chance = os.urandom(max(_LEAST_RANDOM, len(rest)))
-        trial = trial_of(item, form, family, literal + mark + bytes(_LETTERS[one % len(_LETTERS)] for one in chance))
-        left_bytes -= len(trial.commands)
-        if left_bytes < 0:
-            break
-        trials.append(trial)
-    return trials
 
 
 def _projected(there: target.Target, work: _Work, asked: _Asked, tried: _Tried) -> Fit:

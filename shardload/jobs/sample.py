@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from shardload import source
 from shardload.encoding import Layout
 from shardload.model.keys import KeyRange, PlannedRange
 
-_SEED = 20  # the order in which places are looked at is always the same
+_GOLDEN = 0.6180339887  # its multiples are spread evenly, however many they are
 _LEAST_ROWS, _MOST_ROWS = 8, 48  # at one place
 
 
@@ -83,8 +82,8 @@ def survey(
     space = source.TableKeys(connection, subject.selection)
     wanted = effort.places if subject.selection.index else 1  # without an index each may read over everything
     places, is_all = _places(space, ranges, wanted)
-    order = list(places)
-    random.Random(_SEED).shuffle(order)  # whatever is reached in time is spread, too
+    # Whatever is reached in time is spread, too.
+    order = [places[at] for at in sorted(range(len(places)), key=lambda at: at * _GOLDEN % 1)]
     most = effort.rows_at(len(subject.layout.columns))
     late_s = time.monotonic() + effort.read_s
     for number, place in enumerate(order):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import string
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from shardload.encoding import (
@@ -20,9 +22,11 @@ from shardload.encoding import (
 from shardload.encoding.commands import hset_commands
 from shardload.encoding.payload import MOST_LISTPACK_BYTES
 from shardload.model.memory import Family, Value, argument_bytes, hash_value, key_bytes
-from shardload.target import Trial
+from shardload.target import MOST_TRIAL_BYTES, MOST_TRIALS, Trial
 
 _FAR_MS = 4_102_444_800_000  # the year 2100
+_LEAST_RANDOM = 12  # letters in the name of a scratch key
+_LETTERS = (string.ascii_letters + string.digits).encode()
 _HSET_COMPACT = 64  # hash-max-listpack-value
 
 
@@ -97,3 +101,21 @@ def trial_of(item: Item, form: Form, family: Family, name: bytes) -> Trial:
     else:
         commands = restore_command(name, item.fields, form.payload, expiry)
     return Trial(name, commands, count, item.expected_bytes(family, len(name)) - waiting_bytes, item.expires)
+
+
+def trials_of(own: Sequence[Item], form: Form, family: Family, tag: bytes) -> list[Trial]:
+    """Scratch keys for some of the items, under names of about their length, which Redis's access rules cover like
+    theirs, and which by all odds nobody has."""
+    step = max(1, len(own) // MOST_TRIALS)
+    mark = b"{%b}" % tag if tag else b""
+    trials: list[Trial] = []
+    left_bytes = MOST_TRIAL_BYTES
+    for item in own[::step][:MOST_TRIALS]:
+        literal, rest = item.pieces
+        chance = os.urandom(max(_LEAST_RANDOM, len(rest)))
+        trial = trial_of(item, form, family, literal + mark + bytes(_LETTERS[one % len(_LETTERS)] for one in chance))
+        left_bytes -= len(trial.commands)
+        if left_bytes < 0:
+            break
+        trials.append(trial)
+    return trials

@@ -5,7 +5,6 @@ Nobody sees them, nothing else happens between two looks at `used_memory`, and w
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ def measure(connection: TargetConnection, trials: Sequence[Trial], node: NodeMem
     if not excess:
         return "too few rows to tell"
     middle = excess[len(excess) // 4 : -(-3 * len(excess) // 4)]
-    return Measured(len(trials), statistics.fmean(middle), took_s / len(trials))
+    return Measured(len(trials), sum(middle) / len(middle), took_s / len(trials))
 
 
 def _places(node: NodeMemory, groups: Sequence[Sequence[Trial]]) -> list[int | None]:
