@@ -86,6 +86,7 @@ class _Work:
     form: Form
     ranges: Sequence[PlannedRange]
     sampled: int = 0
+    windows: int = 0
     sampled_weight: float = 0.0
     items: list[tuple[Item, float]] = field(default_factory=list)
     rows: int = 0
@@ -96,7 +97,7 @@ class _Work:
         now_ms = int(time.time() * 1000)
         self.sampled, self.sampled_weight, self.items = 0, 0.0, []
         found = sample.survey(connection, self.subject, self.ranges, effort)
-        self.rows, self.is_exact = found.rows, found.is_exact
+        self.rows, self.is_exact, self.windows = found.rows, found.is_exact, len(found.windows)
         for window in found.windows:
             self.sampled += len(window.rows)
             self.sampled_weight += window.weight * len(window.rows)
@@ -287,7 +288,7 @@ def _shares(there: target.Target, work: _Work) -> dict[int, float]:
         weights[node] = weights.get(node, 0.0) + weight
     whole = sum(weights.values())
     shares = {number: routes.count(number) / SLOTS for number in set(routes)}
-    spread = 4 * math.sqrt(0.25 / len(work.items))
+    spread = 4 * math.sqrt(0.25 / work.windows)  # keys that follow each other are no independent throws
     if any(abs(weights.get(number, 0.0) / whole - share) > spread for number, share in shares.items()):
         return {number: weights.get(number, 0.0) / whole for number in shares}
     return shares

@@ -17,6 +17,7 @@ SLOTS = 16384  # hash slots of a Redis Cluster
 _SLOT_BYTES = 8
 _LEAST_SLOTS = 4
 _BUCKET_BYTES, _BUCKET_KEYS = 64, 7
+_TABLE_BYTES = 128  # of one that is there for a slot alone, beside its slots or buckets
 _OBJECT_BYTES, _ENTRY_BYTES = 16, 24
 _LONGEST_EMBEDDED = 44  # bytes of a string that is inside of its object
 _MOST_EMBEDDED_BYTES, _POINTER_BYTES = 128, 8  # Valkey 9.1: of an object with key and value inside
@@ -104,7 +105,8 @@ def hash_value(fields: list[tuple[int, int]], compact_bytes: int, *, most_compac
 def table_bytes(family: Family, keys: int, tables: int = 1) -> int:
     """The memory of a table with so many keys; of `tables` that share them by chance."""
     if tables > 1:
-        return round(tables * _expected(keys / tables, lambda one: table_bytes(family, one)))
+        mean = _expected(keys / tables, lambda one: table_bytes(family, one) + _TABLE_BYTES * bool(one))
+        return round(tables * mean)
     if keys <= 0:
         return 0
     if family is Family.CLASSIC:

@@ -272,3 +272,20 @@ def test_saves_and_rates_are_told(world: World, own_redis: RedisServer, few_user
     lines = world.run("plan", "--table", few_users, "--rate", "1000").out
     for fragment in ("rows: 20,000 counted", "time: 20.0 s at 1,000 rows/s", "it fits", "encoding: RESTORE listpack"):
         assert fragment in lines
+
+
+def test_a_replica_is_refused(world: World, own_redis: RedisServer, few_users: str, tmp_path: Path) -> None:
+    """`plan` says what it is; `run` does not begin."""
+    with_data = RedisServer(tmp_path / "primary").start()
+    try:
+        own_redis.call("REPLICAOF", "127.0.0.1", with_data.port)
+        wait_until(lambda: own_redis.info("replication").get("master_link_status") == "up", "a replica")
+        words = ("--table", few_users, "--key", "user:{id}")
+        done = world.run("run", *words)
+        assert (done.code, list(world.state_dir.glob("*"))) == (3, []), done.err
+        assert "replica" in done.err
+        told = planned(world, *words)
+        assert "replica" in told["target"]
+        assert (told["fits"], told["memory"]) == (None, [])
+    finally:
+        with_data.stop(kill=True)
