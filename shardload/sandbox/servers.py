@@ -180,7 +180,7 @@ class RedisServer(_Server):
         self, directory: Path, options: Sequence[str] = (), *, programs: Sequence[str] = REDIS_PROGRAMS
     ) -> None:
         super().__init__(directory)
-        self._program = find_program(programs, "redis-server")
+        self._program = find_program(programs, programs[0])
         self._options = list(options)
         self.url = TargetUrl(host="127.0.0.1", port=self.port, user="", password=None, database="0")
 
