@@ -166,6 +166,10 @@ class Hopeless(GaveUp):
     """The job stopped because a server refuses it as a whole. The message includes the next step (`why_hopeless`)."""
 
 
+class DoesNotFit(ShardloadError):
+    """The target has too little memory for what the job would write. Nothing was written."""
+
+
 class MissingServer(ShardloadError):
     """A server program that the sandbox starts is not installed."""
 

@@ -197,6 +197,12 @@ _PATIENCE = [
         "[default: 30s]",
     ),
 ]  # fmt: skip
+_FORCE = [
+    click.option(
+        "--force", is_flag=True, default=None,
+        help="Begin even if Redis has too little memory for the keys, or would evict some.",
+    ),
+]  # fmt: skip
 _TUNING = [
     click.option(
         "--range-rows", metavar="N",
@@ -236,25 +242,27 @@ def _with(options: list[Any], function: _Function) -> _Function:
 def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
+    return _with(
+        [*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function
+    )
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_TUNING, *LOGIN, *REACH], function)
+    return _with([*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH], function)
 
 
 def existing_job(function: _Function) -> _Function:
     """The flags of `resume`."""
-    whole = [*_SERVERS, *_SPEED, *_DAEMON, *_GUARDS, *_SHOWING, *_STATE, *_PATIENCE, *LOGIN, *REACH, *_CHDIR]
+    whole = [*_SERVERS, *_SPEED, *_DAEMON, *_GUARDS, *_SHOWING, *_STATE, *_PATIENCE, *_FORCE, *LOGIN, *REACH, *_CHDIR]
     return _with(whole, function)
 
 
 def verified_job(function: _Function) -> _Function:
     """The flags of `verify`: those of `run`, for what is compared may have no job."""
     whole = [*_SERVERS, *_CHECKS, *_SPEED, *_DAEMON, *_NAMING, *_SHOWING, *_STATE, *_MAPPING, *_ROWS, *_FORM, *_EXPIRY]
-    return _with([*whole, *_GUARDS, *_PATIENCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
+    return _with([*whole, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
 
 
 def job_and_servers(function: _Function) -> _Function:

@@ -62,6 +62,7 @@ class JobSpec(RowSet, FormSpec, CheckSpec, GuardSpec, MysqlReach):
     rate: Rate = None
     hung_after: Annotated[Duration, Field(ge=1, le=10**9)] = DEFAULT_HUNG_AFTER_S
     give_up_after: Annotated[Duration, Field(ge=0, le=10**9)] = DEFAULT_GIVE_UP_AFTER_S
+    force: bool = False
     job: Annotated[str, Field(pattern=JOB_NAME)]
     state_dir: AbsolutePath
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
@@ -78,7 +79,9 @@ class JobSpec(RowSet, FormSpec, CheckSpec, GuardSpec, MysqlReach):
 
     def stored(self) -> dict[str, Any]:
         """The content of `spec.json`: settings without secrets, and `passwords`, which tells which URL had one."""
-        kept = self.model_dump(mode="json", by_alias=True, exclude={"state_dir", "progress", "json_summary", "verbose"})
+        kept = self.model_dump(
+            mode="json", by_alias=True, exclude={"state_dir", "progress", "json_summary", "verbose", "force"}
+        )
         kept["passwords"] = {name: getattr(self, name).has_secret for name in ("mysql", "redis")}
         return kept
 

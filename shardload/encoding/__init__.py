@@ -4,6 +4,7 @@
 - `template` parses a key template; `layout` says what a row's values are used for (fields, key, lookups, expiry), and
   `arrange` makes a layout.
 - `conversions` and `document` (JSON) say what a value becomes.
+- `sizes` says how long a compact hash is.
 - `slots` says which node of a Redis Cluster has a key.
 - `form` says how a key is written: shape, command, kind of payload, TTL; `commands` packs the commands.
 - `questions` asks for keys, and says what right ones answer; `comparison` compares that with what comes back.
@@ -27,6 +28,7 @@ from shardload.encoding.form import Form, Payload, Shape, jitter_ms
 from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
 from shardload.encoding.questions import Answer, parse_answer
 from shardload.encoding.reference import ReferenceEncoder
+from shardload.encoding.sizes import compact_bytes
 from shardload.encoding.slots import SLOTS, make_routes, slot_of
 from shardload.encoding.template import KeyTemplate, Piece, default_template, parse_lookup, parse_template
 
@@ -54,6 +56,7 @@ __all__ = [
     "Slot",
     "Tally",
     "Values",
+    "compact_bytes",
     "default_template",
     "find_ends",
     "fingerprint_of",

@@ -28,7 +28,7 @@ from shardload.ipc import IpcSet
 from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.runfile import RunOutcome, RunRecord
-from shardload.jobs import extra, sharing
+from shardload.jobs import extra, outlook, sharing
 from shardload.jobs.prepare import Job, ask_target, uses_native
 from shardload.jobs.status import with_checks
 from shardload.model.orders import STOP_SIGNALS, Limits
@@ -64,6 +64,8 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
     """Run the job to its end, or to an orderly stop. The facts at the end, and what stopped it if something did."""
     handler = log.open_log(job.directory.log_file, job.spec.log_format)
     _log.info("job %s begins: %s to %s", job.directory.name, job.spec.mysql, job.spec.redis)
+    for note in outlook.notes(job.fit, force=job.spec.force):
+        _log.info("%s", note)
     about = RunRecord(
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         daemon=frame.is_daemon,

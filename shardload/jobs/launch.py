@@ -13,7 +13,7 @@ from shardload.encoding import is_native_built
 from shardload.errors import EXIT_COMPLETE, ShardloadError, SpecError
 from shardload.files.ownfile import other_writers
 from shardload.jobdir.log import show_log
-from shardload.jobs import prepare
+from shardload.jobs import outlook, prepare
 from shardload.jobs.ending import resume_command, state_dir_words, tell, tell_end
 from shardload.jobs.execute import Frame, exit_code_of, load
 from shardload.jobs.prepare import Job
@@ -93,6 +93,8 @@ def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     if others := other_writers(job.spec.state_dir):
         echo(f"warning: {job.spec.state_dir} can be written by {others}, too: jobs may vanish from there", err=True)
     warn_of(job.subject)
+    for note in outlook.notes(job.fit, force=job.spec.force):
+        echo(f"note: {note}", err=True)
     if not is_native_built() and job.spec.encoder == "auto":
         echo(_NOT_BUILT, err=True)
     if daemon:

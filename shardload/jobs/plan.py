@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,19 @@ from typing import Any
 from shardload import source
 from shardload.config import spec
 from shardload.encoding import Layout
-from shardload.errors import TargetError
-from shardload.jobs import prepare
+from shardload.errors import SourceError, TargetError
+from shardload.jobs import outlook, prepare
+from shardload.jobs.fit import Fit, look
 from shardload.jobs.launch import warn_of
+from shardload.jobs.mapping import form_of
 from shardload.model.keys import Key, KeyRange, PlannedRange, shown_key
 from shardload.model.orders import STOP_SIGNALS
 from shardload.model.printable import shown_bytes
 from shardload.model.wording import counted
 from shardload.process import stop_by_exception
+from shardload.reporting.differences import exact
 from shardload.reporting.output import echo
+from shardload.target import Choice
 
 _MOST_SHOWN_BYTES = 200  # of a value
 
@@ -41,6 +44,9 @@ class _Plan:
     ends: tuple[Key | None, Key | None]
     first: FirstKey | None
     target: str
+    choice: Choice | None
+    refusal: str
+    fit: Fit | None
 
 
 def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
@@ -55,21 +61,45 @@ def show_plan(file: Path | None, flags: Mapping[str, Any]) -> None:
             ends = space.ends(KeyRange()) if subject.selection.key else (None, None)
             estimate = space.table_rows()
             first = _first_key(connection, wanted, subject, ranges)
+            asked = _ask_target(wanted, subject)
+            fit = _fit(connection, wanted, subject, ranges, asked[1])
         finally:
             source.abandon(connection)
         warn_of(subject)
-        found = _Plan(wanted, subject, ranges, estimate, ends, first, _target_text(wanted))
+        found = _Plan(wanted, subject, ranges, estimate, ends, first, *asked, fit)
         echo(*([json.dumps(_in_json(found))] if wanted.json_summary else _lines(found)))
 
 
-def _target_text(wanted: spec.JobSpec) -> str:
-    """The target in words, or why it cannot be asked, which is no reason not to plan; empty if none is named."""
+def _ask_target(wanted: spec.JobSpec, subject: prepare.Subject) -> tuple[str, Choice | None, str]:
+    """The target in words, or why it cannot be asked, which is no reason not to plan; empty if none is named. How it
+    can be written, or why not."""
     if wanted.redis == spec.NO_REDIS:
-        return ""
+        return "", None, ""
     try:
-        return prepare.ask_target(wanted).described
+        described = prepare.ask_target(wanted).described
     except TargetError as error:
-        return f"not asked: {error}"
+        return f"not asked: {error}", None, ""
+    try:
+        return described, prepare.probe_target(wanted, subject.template)[1], ""
+    except TargetError as error:
+        return described, None, str(error)
+
+
+def _fit(
+    connection: source.Connection[Any],
+    wanted: spec.JobSpec,
+    subject: prepare.Subject,
+    ranges: Sequence[PlannedRange],
+    choice: Choice | None,
+) -> Fit | None:
+    """Whether it fits; None if the target cannot be asked."""
+    if choice is None:
+        return None
+    form = form_of(wanted, choice.payload, whole=choice.whole)
+    try:
+        return look(connection, wanted, subject, form, ranges, at_leisure=True)
+    except (TargetError, SourceError) as error:
+        return Fit(how=f"not known: {error.message}")
 
 
 def _first_key(
@@ -77,7 +107,7 @@ def _first_key(
 ) -> FirstKey | None:
     """Key and hash of the first row; None if none is found."""
     for planned in ranges[:_MOST_TRIED]:
-        for values in source.rows_of(connection, subject.selection, subject.layout, planned.keys):
+        for values in source.rows_of(connection, subject.selection, subject.layout, planned.keys, 1):
             return subject.layout.key_of(values), _first_fields(wanted, subject.layout, values)
     return None
 
@@ -102,14 +132,15 @@ def _in_json(found: _Plan) -> dict[str, Any]:
         "split_by": list(found.subject.selection.key_names),
         "lowest": _key_in_json(lowest),
         "highest": _key_in_json(highest),
-        "first_key": None if key is None else _exact(key),
-        "first_fields": {name.decode("utf-8", "surrogateescape"): _exact(value) for name, value in fields},
+        "first_key": None if key is None else exact(key),
+        "first_fields": {name.decode("utf-8", "surrogateescape"): exact(value) for name, value in fields},
+        **outlook.in_json(found.fit or Fit(how="not asked"), found.wanted, found.choice, found.refusal),
     }
 
 
 def _key_in_json(key: Key | None) -> Any:
     """Of one column its value, of several a list."""
-    values = [_exact(value) if isinstance(value, bytes) else value for value in key or ()]
+    values = [exact(value) if isinstance(value, bytes) else value for value in key or ()]
     return values if len(values) > 1 else values[0] if values else None
 
 
@@ -126,16 +157,10 @@ def _lines(found: _Plan) -> list[str]:
         key, fields = found.first
         lines.append(f"first key: {'(none: a column of it is NULL)' if key is None else _shown(key)}")
         lines += [f"  {_shown(name)} = {_shown(value)}" for name, value in fields]
-    return [*lines, f"target: {found.target}"] if found.target else lines
+    lines += [f"target: {found.target}"] if found.target else []
+    lines += [f"rights: {found.refusal}"] if found.refusal else []
+    return lines + ([] if found.fit is None else outlook.lines(found.fit, found.wanted, found.choice, ""))
 
 
 def _shown(value: bytes) -> str:
     return shown_bytes(value[:_MOST_SHOWN_BYTES]) + ("..." if len(value) > _MOST_SHOWN_BYTES else "")
-
-
-def _exact(value: bytes) -> str | dict[str, str]:
-    """The text, or base64 of what is not UTF-8: either is exact."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(value).decode()}

@@ -25,6 +25,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
+from shardload.jobs.fit import Fit, foresee
 from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, needs_of, written_as
 from shardload.jobs.owner import become_owner
 from shardload.model.differences import CHECKS
@@ -83,6 +84,7 @@ class Job:
     target: TargetFacts
     choice: Choice
     lock: int
+    fit: Fit
 
     @property
     def form(self) -> Form:
@@ -223,6 +225,8 @@ def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
         subject = examine(connection, spec)
         target, choice = look_at_target(spec, subject.template)
         ranges = plan(connection, spec, subject, _PLAN_S)
+        form = form_of(spec, choice.payload, whole=choice.whole)
+        fit = foresee(connection, spec, subject, form, ranges)
     finally:
         connection.close()
     directory = JobDirectory.create(spec.state_dir, spec.job)
@@ -236,7 +240,7 @@ def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
     except BaseException:
         shutil.rmtree(directory.path, ignore_errors=True)
         raise
-    return Job(spec, subject, directory, journal, target, choice, lock)
+    return Job(spec, subject, directory, journal, target, choice, lock, fit)
 
 
 def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
@@ -248,12 +252,15 @@ def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
+        check_unchanged(name, "table", journal.fact("table"), subject.description())
+        before = journal.checkpoints()
+        target, choice = look_at_target(spec, subject.template, before[-1].nodes if before else ())
+        form = form_of(spec, choice.payload, whole=choice.whole)
+        left = [PlannedRange(record.keys, record.estimated_rows) for record in journal.todo()]
+        fit = foresee(connection, spec, subject, form, left)
     finally:
         connection.close()
-    check_unchanged(name, "table", journal.fact("table"), subject.description())
-    before = journal.checkpoints()
-    target, choice = look_at_target(spec, subject.template, before[-1].nodes if before else ())
-    return Job(spec, subject, directory, journal, target, choice, lock)
+    return Job(spec, subject, directory, journal, target, choice, lock, fit)
 
 
 def stored_job(

@@ -173,11 +173,14 @@ class MysqlServer(_Server):
 
 
 class RedisServer(_Server):
-    """A Redis or Valkey that saves nothing to disk, unless `options` (of its command line) say so."""
+    """A Redis or Valkey that saves nothing to disk, unless `options` (of its command line) say so. The first of the
+    `programs` that is installed is started."""
 
-    def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, options: Sequence[str] = (), *, programs: Sequence[str] = REDIS_PROGRAMS
+    ) -> None:
         super().__init__(directory)
-        self._program = find_program(REDIS_PROGRAMS, "redis-server")
+        self._program = find_program(programs, programs[0])
         self._options = list(options)
         self.url = TargetUrl(host="127.0.0.1", port=self.port, user="", password=None, database="0")
 

@@ -22,7 +22,7 @@ from shardload.source.rows import Values, rows_of
 from shardload.source.secured import tls_in_words
 from shardload.source.select import Selection
 from shardload.source.stream import RangeStream
-from shardload.source.table import Column, Index, Table, check_readable, describe, readable_tables
+from shardload.source.table import Column, Index, Table, check_readable, data_bytes, describe, readable_tables
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -44,6 +44,7 @@ __all__ = [
     "check_where",
     "choose_key",
     "connect",
+    "data_bytes",
     "describe",
     "describe_query",
     "end_snapshot",

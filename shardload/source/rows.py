@@ -12,19 +12,22 @@ from shardload.encoding.packets import split_rows
 from shardload.model.keys import KeyRange
 from shardload.source.connection import raise_error_packet
 from shardload.source.select import Selection
+from shardload.source.session import NO_LIMIT
 from shardload.source.stream import RangeStream
 
 Values = list[bytes | None]
 """One row: a value for each of the layout's columns, as MySQL sends it; None is NULL."""
 
 
-def rows_of(connection: Connection[Any], selection: Selection, layout: Layout, keys: KeyRange) -> Iterator[Values]:
-    """Every row of a range. SourceError on anything but a clean end.
+def rows_of(
+    connection: Connection[Any], selection: Selection, layout: Layout, keys: KeyRange, most_rows: int = NO_LIMIT
+) -> Iterator[Values]:
+    """Every row of a range, or `most_rows` of it. SourceError on anything but a clean end.
 
     A caller that stops early must not use the connection again.
     """
     stream = RangeStream(connection)
-    stream.send_query(selection.select(selection.head(layout.columns, layout.readings), keys))
+    stream.send_query(selection.select(selection.head(layout.columns, layout.readings), keys, most_rows))
     sequence = stream.read_head()
     ended = False
     while not ended:

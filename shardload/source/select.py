@@ -71,9 +71,10 @@ class Selection:
         listed = ", ".join(self._read(name, reading) for name, reading in zip(columns, readings, strict=True))
         return f"SELECT {listed} FROM {self.source_sql()} WHERE "
 
-    def select(self, head: str, keys: KeyRange) -> str:
-        """The SELECT of one range. The LIMIT overrides `sql_select_limit`, which could cut the result short."""
-        return f"{head}{self.where_sql(keys)} LIMIT {NO_LIMIT}"
+    def select(self, head: str, keys: KeyRange, most_rows: int = NO_LIMIT) -> str:
+        """The SELECT of one range, or of `most_rows` of it. The LIMIT overrides `sql_select_limit`, which could cut the
+        result short."""
+        return f"{head}{self.where_sql(keys)} LIMIT {most_rows}"
 
     def _read(self, name: str, reading: Reading) -> str:
         sql, kind = quoted(name), self.kinds.get(name)

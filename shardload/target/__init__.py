@@ -5,27 +5,37 @@ from shardload.target.choice import Choice, Needs, choose_for_target, choose_pay
 from shardload.target.commands import split_keys, words_of
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
 from shardload.target.figures import TargetGauge
-from shardload.target.probe import TargetFacts, describe_server
+from shardload.target.probe import TargetFacts, Upkeep, ask_memory, describe_server
 from shardload.target.replies import Kept
+from shardload.target.scratch import MOST_TRIAL_BYTES, MOST_TRIALS, Measured, Trial, existing, measure, tag_for
 from shardload.target.target import Target, open_target
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
     "IO_TIMEOUT_S",
+    "MOST_TRIALS",
+    "MOST_TRIAL_BYTES",
     "UNKNOWN_MS",
     "Ages",
     "Choice",
     "Kept",
+    "Measured",
     "Needs",
     "Target",
     "TargetConnection",
     "TargetFacts",
     "TargetGauge",
+    "Trial",
+    "Upkeep",
+    "ask_memory",
     "choose_for_target",
     "choose_payload",
     "describe_server",
+    "existing",
+    "measure",
     "open_target",
     "parse_hash",
     "split_keys",
+    "tag_for",
     "words_of",
 ]

@@ -9,9 +9,11 @@ from typing import Any
 from shardload.config.addresses import Address, parse_address
 from shardload.config.redisurl import Kind
 from shardload.errors import TargetBusy, TargetError, TargetLost
+from shardload.model.memory import Family
 from shardload.model.nodes import ALL_SLOTS, NodeFacts, epoch_of
+from shardload.model.projection import NodeMemory
 from shardload.model.wording import counted
-from shardload.target.connection import TargetConnection
+from shardload.target.connection import TargetConnection, Words
 from shardload.target.refusals import NO_REDIS, excerpt
 
 _MOST_DIGITS = 20  # of a number in INFO
@@ -85,7 +87,7 @@ def describe_server(
 
 def parse_info(info: str, keys: int | None) -> TargetFacts:
     """Read the facts from INFO's text. A fact that is missing or malformed counts as not told."""
-    facts = dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
+    facts = _facts(info)
     name = "valkey" if "valkey_version" in facts else "redis"
     version = excerpt(facts.get(f"{name}_version", ""))
     policy = facts.get("maxmemory_policy", "noeviction")
@@ -109,6 +111,85 @@ def parse_info(info: str, keys: int | None) -> TargetFacts:
         is_clustered=facts.get("cluster_enabled") == "1",
         replicas=node.replicas,
     )
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What a server does beside its work: saves, and a log of all writes. `save` is None where CONFIG may not be
+    asked."""
+
+    save: str | None = None
+    is_saving: bool = False
+    aof: bool = False
+    is_rewriting: bool = False
+    last_fork_us: int = 0
+
+
+def ask_memory(
+    connection: TargetConnection, address: str = "", slots: int = 0, database: str = "0", *, asks_config: bool = False
+) -> tuple[NodeMemory, Upkeep] | None:
+    """What one server says about its memory and its saves; `slots` is how many it has in a cluster. None if this user
+    may not ask. With `asks_config` CONFIG is asked, too. TargetLost if the connection breaks."""
+    commands: list[Words] = [("INFO",), ("CONFIG", "GET", "save")]
+    text, save, *_ = [*connection.call_many(commands[: 1 + asks_config], errors=True), None]
+    for reply in (text, save):
+        if isinstance(reply, TargetLost):
+            raise reply
+    if not isinstance(text, bytes):
+        return None
+    info = text.decode("utf-8", "replace")
+    points = save[1] if isinstance(save, list) and len(save) == 2 and isinstance(save[1], bytes) else None
+    return parse_memory(info, address, slots, database), parse_upkeep(
+        info, None if points is None else excerpt(points.decode("utf-8", "replace"))
+    )
+
+
+def parse_memory(info: str, address: str = "", slots: int = 0, database: str = "0") -> NodeMemory:
+    """Read what INFO's text says about memory. Without `maxmemory` the machine's memory is the limit, if it is told."""
+    facts = _facts(info)
+    most, machine = _number(facts, "maxmemory"), _number(facts, "total_system_memory")
+    counts = dict(part.split("=", 1) for part in facts.get(f"db{database}", "").split(",") if "=" in part)
+    is_valkey = "valkey_version" in facts
+    version = _version(facts.get("valkey_version" if is_valkey else "redis_version", ""))
+    is_divided = facts.get("cluster_enabled") == "1" and version >= ((8, 0) if is_valkey else (7, 4))
+    return NodeMemory(
+        address=address,
+        used_bytes=_number(facts, "used_memory") - (_number(facts, "mem_not_counted_for_evict") if most else 0),
+        limit_bytes=most or machine or None,
+        limit="maxmemory" if most else "the machine's memory" if machine else "",
+        policy=excerpt(facts.get("maxmemory_policy", "noeviction")),
+        keys=_number(counts, "keys"),
+        expiring_keys=_number(counts, "expires"),
+        family=Family.BUCKETS if is_valkey and version >= (8, 1) else Family.CLASSIC,
+        tables=max(1, slots) if is_divided else 1,
+    )
+
+
+def parse_upkeep(info: str, save: str | None) -> Upkeep:
+    """Read what INFO's text says about saves; `save` is what CONFIG says, None if it may not be asked."""
+    facts = _facts(info)
+    return Upkeep(
+        save=save,
+        is_saving=facts.get("rdb_bgsave_in_progress") == "1",
+        aof=facts.get("aof_enabled") == "1",
+        is_rewriting=facts.get("aof_rewrite_in_progress") == "1",
+        last_fork_us=_number(facts, "latest_fork_usec"),
+    )
+
+
+def used_memory(info: object) -> int | None:
+    """`used_memory` in an answer to INFO; None if it is not told."""
+    return _number(_facts(info.decode("utf-8", "replace")), "used_memory") or None if isinstance(info, bytes) else None
+
+
+def _facts(info: str) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in info.split("\r\n") if ":" in line)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _, rest = text.partition(".")
+    minor = rest.partition(".")[0]
+    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
 
 
 def join_facts(found: Sequence[TargetFacts], *, replicas: int) -> TargetFacts:
