@@ -86,7 +86,7 @@ class Guards:
                 yield f"MySQL's {name} is {figures.status[name]:,}, and --max-load {most:,}"
         for replica, lag_ms in figures.lags_ms.items():
             if lag_ms is None:
-                yield f"the lag of {replica} is not known: it does not replicate"
+                yield f"the lag of {replica} is not known: does it replicate?"
             elif self.spec.max_lag_millis is not None and lag_ms > self.spec.max_lag_millis:
                 yield f"{replica} is {lag_ms:,} ms behind, and --max-lag-millis {self.spec.max_lag_millis:,}"
         for node in figures.nodes:

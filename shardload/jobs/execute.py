@@ -11,9 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shardload.config.guards import as_source
 from shardload.coordinator.context import Ending, Settings, reason_to_stop
-from shardload.coordinator.gauges import Measured
 from shardload.coordinator.pool import WorkerBody
 from shardload.coordinator.run import run
 from shardload.errors import (
@@ -29,6 +27,7 @@ from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.runfile import RunOutcome, RunRecord
 from shardload.jobs import extra, outlook, sharing
+from shardload.jobs.guarded import measured
 from shardload.jobs.prepare import Job, ask_target, uses_native
 from shardload.jobs.status import with_checks
 from shardload.model.orders import STOP_SIGNALS, Limits
@@ -123,9 +122,7 @@ def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
         keys_stay=job.keys_stay,
         read_limits=frame.read_limits,
         on_ready=frame.on_ready,
-        measured=Measured(
-            job.spec, job.spec.mysql, tuple(as_source(url, job.spec.mysql) for url in job.spec.replica), job.spec.redis
-        ),
+        measured=measured(job.spec),
         reopen_log=lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
     )
 

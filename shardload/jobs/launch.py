@@ -16,6 +16,7 @@ from shardload.jobdir.log import show_log
 from shardload.jobs import outlook, prepare
 from shardload.jobs.ending import resume_command, state_dir_words, tell, tell_end
 from shardload.jobs.execute import Frame, exit_code_of, load
+from shardload.jobs.guarded import check_replicas
 from shardload.jobs.prepare import Job
 from shardload.jobs.verify import begin as begin_verify
 from shardload.jobs.verify import begin_after as begin_verify_after
@@ -41,7 +42,9 @@ def start(file: Path | None, flags: Mapping[str, Any], *, daemon: bool, chdir: s
     daemon's working directory.
     """
     with stop_by_exception(STOP_SIGNALS):
-        job = prepare.begin(spec.load(flags, file))
+        wanted = spec.load(flags, file)
+        check_replicas(wanted)
+        job = prepare.begin(wanted)
     return _run(job, _limits_from(file, flags), daemon=daemon, chdir=chdir)
 
 
@@ -58,6 +61,7 @@ def resume(name: str, state_dir: Path | None, flags: Mapping[str, Any], *, daemo
     """Go on with a job: do the ranges that its journal does not have as done. The result is the exit code."""
     with stop_by_exception(STOP_SIGNALS):
         job = prepare.reopen(environment.state_dir_from(state_dir), name, flags)
+        check_replicas(job.spec)
         retried = job.journal.reopen_failures()
         gone = _adopt_epoch(job)
     if retried:

@@ -13,6 +13,7 @@ from shardload.errors import JobError, SpecError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobs import prepare
+from shardload.jobs.guarded import check_replicas
 from shardload.jobs.owner import become_owner
 from shardload.jobs.prepare import Job
 from shardload.jobs.status import look
@@ -27,6 +28,7 @@ def begin(name: str | None, file: Path | None, state_dir: Path | None, flags: Ma
     not ended; SpecError if flags say twice what is compared."""
     if name is None:
         wanted = spec.load({**flags, "state_dir": state_dir}, file, kind="verify")
+        check_replicas(wanted)
         return prepare.begin(wanted, _checks(wanted))
     named = [key for key in spec.SUBJECT if flags.get(key) is not None]
     if named or file is not None:
@@ -42,6 +44,7 @@ def begin_after(directory: JobDirectory, flags: Mapping[str, Any]) -> Job:
     if not is_job_name(str(again)) or again == directory.name:
         raise SpecError(f"--job {again!r} is no name for the verify of {directory.name}", "give another one")
     wanted, journal = prepare.stored_job(directory, {**flags, "job": None}, {"job": again} | _AS_VERIFY)
+    check_replicas(wanted)
     _make_room(JobDirectory(wanted.state_dir / wanted.job), directory.name)
     began_s = _began(journal)
     journal.close()

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from shardload import source
-from shardload.sandbox import RedisServer
+from shardload.sandbox import MysqlServer, RedisServer
 from tests.harness import Daemon, World, by_id, processes_named, wait_until
 
 JOB = "guarded"
@@ -204,3 +204,66 @@ def test_a_figure_that_nobody_has(world: World, few_users: str) -> None:
     assert done.code == 0
     log = next(world.state_dir.glob("*/log")).read_text()
     assert log.count("MySQL has no status variable Nonsense; this guard steps aside") == 1
+
+
+@contextmanager
+def a_master_and_its_replica(world: World, tmp_path: Path) -> Iterator[MysqlServer]:
+    """The world uses the master; the replica follows it."""
+    binlog = ("--log-bin=binlog", "--binlog-format=ROW")
+    with ExitStack() as running:
+        master = MysqlServer(tmp_path / "master", (*binlog, "--server-id=1")).start()
+        running.callback(master.stop)
+        replica = MysqlServer(tmp_path / "replica", ("--server-id=2",)).start()
+        running.callback(replica.stop)
+        on_replica(
+            replica,
+            f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {master.port}, MASTER_USER = 'shardload',"
+            f" MASTER_PASSWORD = '{master.url.password}', MASTER_LOG_FILE = 'binlog.000001', MASTER_LOG_POS = 4",
+            "START SLAVE",
+        )
+        before, world.mysql = world.mysql, master.url
+        try:
+            yield replica
+        finally:
+            world.mysql = before
+            world.tables.clear()
+
+
+def on_replica(replica: MysqlServer, *statements: str) -> None:
+    """Execute these, each on a connection of its own."""
+    connection = source.connect(replica.url)
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+def test_a_replica_that_is_behind(world: World, tmp_path: Path) -> None:
+    """One that lags pauses the job, and so does one that does not replicate; when it has caught up, it goes on."""
+    with a_master_and_its_replica(world, tmp_path) as replica:
+        if not world.is_mariadb:
+            pytest.skip("the statements are MariaDB's")
+        world.make_table("led", "id INT PRIMARY KEY, name VARCHAR(10)")
+        world.execute("INSERT INTO led SELECT seq, 'x' FROM seq_1_to_20000")
+        words = ("--replica", replica.url.with_password(), "--max-lag-millis", "1500", "--rate", "1000")
+        daemon = world.launch("run", "--table", "led", "--key", "user:{id}", "--workers", "1", *words, job=JOB)
+        daemon.wait_for("a range that is in hand", lambda seen: seen["rows_read"])
+        on_replica(replica, "STOP SLAVE SQL_THREAD")
+        wait_for_pause(daemon, "is not known: does it replicate?")
+        on_replica(replica, "START SLAVE SQL_THREAD")
+        daemon.wait_for("it goes on", lambda seen: seen["state"] == "running")
+        locking = source.connect(replica.url)
+        with locking.cursor() as cursor:
+            cursor.execute("FLUSH TABLES WITH READ LOCK")
+            world.execute("UPDATE led SET name = 'y' WHERE id = 1")
+            wait_for_pause(daemon, "ms behind, and --max-lag-millis 1,500")
+            cursor.execute("UNLOCK TABLES")
+        locking.close()
+        daemon.wait_for("it goes on", lambda seen: seen["state"] == "running")
+        daemon.order("rate", "off")
+        assert daemon.end()["keys_written"] == 20_000
+        nobody = world.run(
+            "run", "--table", "led", "--key", "u:{id}", "--replica", "127.0.0.1:1", "--max-lag-millis", "9"
+        )
+        assert nobody.code == 3, nobody.err
+        assert "--replica" in nobody.err

@@ -41,7 +41,7 @@ def decided(spec: GuardSpec, figures: Sequence[Figures | None], **more: Any) -> 
             "Threads_running is 26, and --max-load 25",
         ),
         ({"max_lag_millis": 900, "replica": ["r"]}, Figures(lags_ms={"r": 1000}), "1,000 ms behind"),
-        ({"max_lag_millis": 900, "replica": ["r"]}, Figures(lags_ms={"r": None}), "does not replicate"),
+        ({"max_lag_millis": 900, "replica": ["r"]}, Figures(lags_ms={"r": None}), "is not known: does it replicate?"),
         ({}, node(used_bytes=GIB - 1000, most_bytes=GIB), "--keep-free 10%"),
         ({"keep_free": "50%"}, node(used_bytes=GIB // 2 + 1, most_bytes=GIB), "--keep-free 50%"),
         ({"while_saving": "pause"}, node(is_saving=True), "is saving"),
