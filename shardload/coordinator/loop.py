@@ -272,6 +272,7 @@ class Coordinator:
                 self._ipc.tasks.send(number, task.assignment)
         if not self._is_ready and (self._watchdog.is_up(wanted) or self.controls.held_for):
             self._tell_ready()
+        self._sentry.tend(now_s)
 
     def _look_at_target(self) -> None:
         """See whether the target still has what it confirmed; at the end that is the last thing to do."""

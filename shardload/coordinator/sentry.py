@@ -37,7 +37,6 @@ class Sentry:
     def look(self, now_s: float) -> None:
         """Decide, if there is a new measurement, or if it is time to look at file and clock. GaveUp if the job has to
         stop."""
-        self._gauges.tend(now_s)
         figures = self._gauges.newest(now_s)
         is_time = self._looks_around and now_s >= self._next_look_s
         if figures is None and not is_time:
@@ -54,6 +53,10 @@ class Sentry:
             rows_per_second=self._measured_rate(now_s),
         )
         self._carry_out(verdict)
+
+    def tend(self, now_s: float) -> None:
+        """Have somebody measure. The workers are started before."""
+        self._gauges.tend(now_s)
 
     def _carry_out(self, verdict: Verdict) -> None:
         if verdict.stop:

@@ -10,7 +10,9 @@ from shardload.source import SourceGauge
 
 
 def measured(spec: JobSpec) -> Measured:
-    """The guards' settings, and the servers."""
+    """The guards' settings, and the servers. A verify that writes nothing fills no memory."""
+    if spec.is_verify and not spec.repair:
+        spec = spec.model_copy(update={"keep_free": 0.0, "on_eviction": "ignore"})
     replicas = tuple(as_source(url, spec.mysql) for url in spec.replica)
     return Measured(spec, spec.mysql, replicas, spec.redis)
 

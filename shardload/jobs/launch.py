@@ -121,7 +121,7 @@ def _run(job: Job, read_limits: ReadLimits, *, daemon: bool, chdir: str) -> int:
     code = tell_end(job, facts, stopped)
     if job.spec.verify and code == EXIT_COMPLETE:
         second = begin_verify_after(job.directory, {})
-        return tell_end(second, *load(second, make_display(job.spec.progress), frame))
+        code = tell_end(second, *load(second, make_display(job.spec.progress), frame))
     return code
 
 
@@ -146,9 +146,7 @@ def _run_in_background(job: Job, read_limits: ReadLimits, chdir: str) -> int:
         if stopped is not None:
             readiness.failed(stopped.message, stopped.hint, stopped.exit_code)
         code = exit_code_of(facts, stopped)
-        if job.spec.verify and code == EXIT_COMPLETE:
-            code = exit_code_of(*load(begin_verify_after(job.directory, {}), display, frame))
-        return code
+        return _verify_in_background(job, display, frame) if job.spec.verify and code == EXIT_COMPLETE else code
 
     job.journal.close()  # no handle crosses a fork
     log = job.directory.log_file
@@ -160,6 +158,15 @@ def _run_in_background(job: Job, read_limits: ReadLimits, chdir: str) -> int:
         return exit_code
     _tell_started(job, started.pid, log)
     return EXIT_COMPLETE
+
+
+def _verify_in_background(job: Job, display: LogDisplay, frame: Frame) -> int:
+    """Compare what the daemon has loaded. The result is the exit code, which nobody waits for; the logs say more."""
+    try:
+        return exit_code_of(*load(begin_verify_after(job.directory, {}), display, frame))
+    except ShardloadError as error:
+        echo(f"shardload: {' '.join(str(error).split())}", err=True)  # into the log
+        return error.exit_code
 
 
 def _tell_started(job: Job, pid: int, log: Path) -> None:

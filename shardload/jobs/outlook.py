@@ -21,7 +21,7 @@ def notes(fit: Fit, *, force: bool) -> list[str]:
     if not most.fits:
         verdict = f"{size(most.missing_bytes)} are missing{', begun by --force' if force else ''}"
     elif most.is_close:
-        verdict = "it fits, with less than a tenth of the limit left"
+        verdict = "it fits, with less than a tenth of the limit left, where --keep-free 10% pauses it"
     return [f"memory: {fit.told}: {verdict}", *_upkeep_words(fit)]
 
 
@@ -88,7 +88,8 @@ def _verdict(fit: Fit) -> str:
         return "whether it fits is not known: Redis tells no limit"
     most = fullest(fit.projections)
     if most.fits:
-        return f"it fits{', with less than a tenth of the limit left' if most.is_close else ''}"
+        close = ", with less than a tenth of the limit left, where --keep-free 10% pauses a job"
+        return f"it fits{close if most.is_close else ''}"
     return f"it does not fit: {size(most.missing_bytes)} are missing; run refuses, unless --force"
 
 

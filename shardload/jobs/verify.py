@@ -20,6 +20,7 @@ from shardload.jobs.status import look
 from shardload.model.jobname import is_job_name, verify_name
 from shardload.reporting.facts import RESUMABLE, RUNNING
 
+_ALL = {"sample": 1.0, "extra": False, "repair": False}  # unless flags say so; not as `run --verify` had it
 _AS_VERIFY = {"kind": "verify", "verify": False}
 
 
@@ -35,7 +36,7 @@ def begin(name: str | None, file: Path | None, state_dir: Path | None, flags: Ma
         which = f"--{named[0].replace('_', '-')}" if named else str(file)
         raise SpecError(f"JOB and {which} both say what is compared", "leave one of them out")
     directory = become_owner(JobDirectory.find(environment.state_dir_from(state_dir), name), imports_more=True)
-    return begin_after(directory, flags)
+    return begin_after(directory, {**_ALL, **{name: value for name, value in flags.items() if value is not None}})
 
 
 def begin_after(directory: JobDirectory, flags: Mapping[str, Any]) -> Job:

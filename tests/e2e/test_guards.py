@@ -114,7 +114,7 @@ def test_a_critical_load_stops(world: World, many_users: str) -> None:
 def test_memory_is_kept_free(world: World, many_users: str, tmp_path: Path) -> None:
     """Paused before maxmemory is reached, without an eviction; raised maxmemory lets it go on."""
     with own_redis(world, tmp_path, "--maxmemory", "20mb", "--maxmemory-policy", "allkeys-lru") as client:
-        daemon = launch(world, many_users, "--keep-free", "30%")
+        daemon = launch(world, many_users, "--keep-free", "30%", "--force")
         wait_for_pause(daemon, "--keep-free 30%: raise its maxmemory")
         assert client.info("stats")["evicted_keys"] == 0
         client.config_set("maxmemory", "200mb")
@@ -124,7 +124,9 @@ def test_memory_is_kept_free(world: World, many_users: str, tmp_path: Path) -> N
 def test_evictions_stop(world: World, many_users: str, tmp_path: Path) -> None:
     """What is loaded would push out what is there."""
     with own_redis(world, tmp_path, "--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lru"):
-        done = world.run("run", "--table", many_users, "--key", "user:{id}", *SLOW, "--job", JOB, "--keep-free", "off")
+        done = world.run(
+            "run", "--table", many_users, "--key", "user:{id}", *SLOW, "--job", JOB, "--keep-free", "off", "--force"
+        )
         assert done.code == 3
         assert "evicts keys" in done.err
         assert f"shardload resume {JOB}" in done.err
