@@ -17,9 +17,9 @@ from shardload.model.wording import size
 _GOOD_IN_A_ROW = 2  # measurements before a pause ends
 _LOOK_AHEAD = 1.5  # measurements: what would be used then, if memory goes on growing like this
 _DECREASE = 0.6
-_INCREASE = 0.05  # of the rate at which the guard first acted
+_INCREASE = 0.05  # of the best rate that the job has reached
 _LEAST_RATE_ROWS = 50.0
-_LIFT = 1.2  # a limit so many times above what the job reaches does nothing: it is taken away
+_LIFT = 1.2  # a limit so many times above the best rate does nothing: it is taken away
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Guards:
     _evicted_before: dict[str, int] = field(default_factory=dict)
     _used_before: dict[str, int] = field(default_factory=dict)
     _rate_rows: float = 0.0
-    _first_rate_rows: float = 0.0
+    _best_rows: float = 0.0  # a second, of all measurements
     _pause: str = ""
     _good: int = 0
     _slow: str = ""
@@ -109,14 +109,14 @@ class Guards:
         """Find the rate at which Redis answers in time."""
         most_ms = (self.spec.max_latency or 0) * 1000
         slowest = max((node.latency_ms or 0.0 for node in figures.nodes), default=0.0)
-        if not most_ms:
+        self._best_rows = max(self._best_rows, rows_per_second)
+        if not most_ms or not self._best_rows:
             return
         if slowest > most_ms:
             self._slow = f"a PING takes {slowest:.1f} ms, and --max-latency {most_ms:g} ms"
-            now = min(self._rate_rows or rows_per_second, max(rows_per_second, _LEAST_RATE_ROWS))
-            self._first_rate_rows = self._first_rate_rows or now
+            now = min(self._rate_rows, max(rows_per_second, _LEAST_RATE_ROWS)) if self._rate_rows else rows_per_second
             self._rate_rows = max(_LEAST_RATE_ROWS, now * _DECREASE)
         elif self._rate_rows:
-            self._rate_rows += max(_LEAST_RATE_ROWS, self._first_rate_rows * _INCREASE)
-            if self._rate_rows > _LIFT * max(self._first_rate_rows, rows_per_second):
-                self._rate_rows, self._first_rate_rows, self._slow = 0.0, 0.0, ""
+            self._rate_rows += max(_LEAST_RATE_ROWS, self._best_rows * _INCREASE)
+            if self._rate_rows > _LIFT * self._best_rows:
+                self._rate_rows, self._slow = 0.0, ""
