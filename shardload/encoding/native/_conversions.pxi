@@ -1,5 +1,9 @@
 # What becomes of a value's bytes. `conversions.py` defines it; here is its native twin. Included by _native.pyx.
 
+cdef extern from "Python.h":
+    double PyOS_string_to_double(const char *text, char **end, void *overflow) except? -1.0
+    char *PyOS_double_to_string(double value, char code, int precision, int flags, int *type) except NULL
+
 cdef enum:
     AS_IT_IS = 0
     AS_FLOAT = 1

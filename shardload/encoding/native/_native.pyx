@@ -27,9 +27,7 @@ from shardload.encoding.native._payloads cimport (
     FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, PAYLOAD_OVERHEAD, Name, Row, Value, crc64_of, crc64_prepare,
     put_listpack_payload, put_plain_payload,
 )
-from shardload.encoding.native._questions cimport (
-    ANSWER_OVERHEAD, put_expiry_answer, put_hash_answer, put_question,
-)
+from shardload.encoding.native._questions cimport ANSWER_OVERHEAD, put_expiry_answer, put_hash_answer, put_question
 from shardload.encoding.native._slots cimport sl_crc16_of, sl_crc16_prepare, slot_of
 from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_little, put_number, put_rdb_length
 
@@ -40,10 +38,6 @@ from shardload.encoding.form import COMMANDS_PER_QUESTION as PER_QUESTION, Paylo
 from shardload.encoding.slots import SLOTS
 from shardload.errors import MalformedAnswer, MalformedPacket
 
-cdef extern from "Python.h":
-    double PyOS_string_to_double(const char *text, char **end, void *overflow) except? -1.0
-    char *PyOS_double_to_string(double value, char code, int precision, int flags, int *type) except NULL
-
 include "_room.pxi"
 include "_outputs.pxi"
 include "_packets.pxi"
@@ -53,8 +47,6 @@ include "_fields.pxi"
 include "_fingerprints.pxi"
 include "_comparison.pxi"
 
-CONTINUED_BYTES = CONTINUED
-LONGEST_VALUE_BYTES = MOST_VALUE_BYTES
 crc64_prepare()
 sl_crc16_prepare()
 
@@ -78,12 +70,10 @@ cdef class NativeEncoder:
     cdef _Fields _fields
     cdef _Template _key_template
     cdef list _lookups  # of each: two templates, key and value
-    cdef _Outputs _outputs  # the commands of the batch
-    cdef _Outputs _lookup_outputs
+    cdef _Outputs _outputs, _lookup_outputs  # the commands of the batch
     cdef _Fingerprints _fingerprints  # of the batch's keys, if the form wants them
     cdef _Room _body  # the payload or the document of the row in hand
-    cdef _Room _key  # the key of the row in hand
-    cdef _Room _lookup_key, _lookup_value
+    cdef _Room _key, _lookup_key, _lookup_value  # of the row in hand
     cdef _Room _joined  # a payload that came in several packets
     cdef Py_ssize_t _rows_read, _rows_skipped  # of the batch
     cdef list _set_aside  # of the batch
@@ -106,8 +96,7 @@ cdef class NativeEncoder:
         self._keeps = form.keeps
         self._expires = form.expires
         self._may_be_empty = form.shape in (Shape.JSON, Shape.REDISJSON)
-        self._ttl_ms = form.ttl_ms
-        self._jitter_ms = form.jitter_ms
+        self._ttl_ms, self._jitter_ms = form.ttl_ms, form.jitter_ms
         self._values = <Value *>PyMem_Malloc((self._columns + 1) * sizeof(Value))
         if not self._values:
             raise MemoryError
@@ -119,8 +108,7 @@ cdef class NativeEncoder:
         self._fingerprints = _Fingerprints(form.fingerprints)
         self._body = _Room(BODY_BYTES)
         self._key = _Room(KEY_BYTES)
-        self._lookup_key = _Room(KEY_BYTES)
-        self._lookup_value = _Room(KEY_BYTES)
+        self._lookup_key, self._lookup_value = _Room(KEY_BYTES), _Room(KEY_BYTES)
         self._joined = _Room(16)
 
     def __dealloc__(self):

@@ -17,6 +17,9 @@ cdef extern from *:
         CONTINUED
         MOST_VALUE_BYTES
 
+CONTINUED_BYTES = CONTINUED
+LONGEST_VALUE_BYTES = MOST_VALUE_BYTES
+
 
 @cython.final
 cdef class _Room:
