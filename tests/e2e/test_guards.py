@@ -42,7 +42,7 @@ def whole(world: World, table: str, done: dict[str, Any]) -> None:
 def ends_whole(world: World, table: str, daemon: Daemon) -> None:
     """It goes on, and every key is there; nothing is left behind."""
     daemon.wait_for("it goes on", lambda seen: seen["state"] != "paused")
-    daemon.order("rate", "off")
+    world.run("rate", JOB, "off")  # unless it has ended meanwhile
     whole(world, table, daemon.end())
     wait_until(lambda: not processes_named(f"shardload: gauges {JOB}"), "the gauges are gone")
 

@@ -105,8 +105,8 @@ def test_a_log_that_cannot_be_made_anew_stops_nobody(world: World, many_users: s
 
 
 def test_a_full_disk_is_one_line_and_resumable(world: World, many_users: str) -> None:
-    """No file may grow beyond 96 KiB: the journal cannot go on, and the command says so, with what is done so far."""
-    full = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (98304, 98304)); "
+    """No file may grow beyond 128 KiB: the journal cannot go on, and the command says so, with what is done so far."""
+    full = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (131072, 131072)); "
     full += "os.execv(sys.executable, [sys.executable, '-m', 'shardload', *sys.argv[1:]])"
     words = ["run", "--table", many_users, "--key", "user:{id}", "--job", JOB, "--range-rows", "100"]
     done = subprocess.run(

@@ -45,7 +45,7 @@ def in_a_namespace(*command: str) -> subprocess.CompletedProcess[str]:
     ("name", "value", "used", "told"),
     [
         ("msgmnb", "2048", 0, f"kernel.msgmnb='{QUEUE_BYTES}'"),
-        ("msgmax", "16", 0, "kernel.msgmax is 16, and a job needs 112 (run: sysctl -w kernel.msgmax='112'"),
+        ("msgmax", "16", 0, "kernel.msgmax is 16, and a job needs 128 (run: sysctl -w kernel.msgmax='128'"),
         ("msgmni", "1", 0, "kernel.msgmni='2'"),
         ("msgmni", "2", 1, "kernel.msgmni is 2, 1 message queues are in use, and a job needs 2 more"),
         ("shmmax", "4096", 0, "kernel.shmmax is 4096"),
