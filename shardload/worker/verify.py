@@ -28,6 +28,8 @@ from shardload.worker.settings import WorkerSettings
 from shardload.worker.throttle import Throttle
 from shardload.worker.writer import Writer
 
+_MOST_ASKED = 6  # batches whose answers are outstanding, so that Redis always has something to do
+_LARGE_BYTES = 256 * 1024  # of a batch's answers: of such ones fewer wait in Redis's memory
 _SLACK_MS = 2000  # by which what is left of a TTL may differ: clocks, and the time in which a key was written
 
 
@@ -117,7 +119,7 @@ class Verify:
                 keys_equal=batch.keys + batch.lookups,
             )
             if batch.ended or self._throttle.is_limiting or self._writer.is_full:
-                self._ask(leave=1)
+                self._ask(leave=_MOST_ASKED)
                 self._session.show(task, counts)
         self._ask(leave=0)
         if keys == task.keys and (told := self._reader.check_length(task, counts)):
@@ -147,7 +149,9 @@ class Verify:
         """Ask for what was added, and take answers until so many batches are outstanding."""
         if self._writer.has_unsent:
             self._session.beat(Phase.COMPARING)
-            self._writer.target.ask(self._writer.take()[0], self._ages())
+            parts, _ = self._writer.take()
+            self._writer.target.ask(parts, self._ages())
+            leave = min(leave, 1) if sum(len(part.answers) for part in parts) > _LARGE_BYTES else leave
         self._suspects.update(self._writer.target.answers(leave, self._wait))
 
     def _look_again(self, task: Task, keys: KeyRange, counts: Counts) -> Counts:
