@@ -29,14 +29,16 @@ _ALONE_S = 5.0
 
 
 def read_keys(host: str, port: int, reads_per_second: int, told: Connection) -> None:
-    """Read keys at this rate until told to end; then tell how long each took, in seconds. A read that is late counts
-    from when it was due, as a user would wait."""
+    """Read keys at this rate until told to end; then tell how long each took, in seconds. A read that had to wait for
+    the one before counts from when it was due, as a user would wait; that this process is woken late does not count."""
     client = redis.Redis(host, port)
     taken: list[float] = []
     due_s = time.perf_counter()
     while not told.poll():
         due_s += 1 / reads_per_second
-        time.sleep(max(0.0, due_s - time.perf_counter()))
+        if (early_s := due_s - time.perf_counter()) > 0:
+            time.sleep(early_s)
+            due_s = time.perf_counter()
         client.get(f"live:{len(taken) % _KEYS}")
         taken.append(time.perf_counter() - due_s)
     told.send(taken)

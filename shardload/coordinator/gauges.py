@@ -22,7 +22,7 @@ from shardload.target import TargetGauge
 
 EVERY_S = 1.0
 SILENT_S = 20.0  # a child that says nothing for so long is replaced: its own time-outs end sooner
-_PINGS = 10  # in each measurement
+_PING_S = 0.5  # of each measurement
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class _Measuring:
         if not self._spec.reads_redis:
             return ()
         try:
-            found = self._redis.nodes(pings=_PINGS if self._spec.max_latency else 0, pause_s=EVERY_S / 2 / _PINGS)
+            found = self._redis.nodes(_PING_S if self._spec.max_latency else 0.0)
         except ShardloadError as error:
             troubles.append(f"Redis is not measured: {error}")
             return ()

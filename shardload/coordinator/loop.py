@@ -60,7 +60,7 @@ class Coordinator:
         self._publisher = Publisher(
             board, self._tracker, self._pool, self.controls, context.display, started_s=context.started_s
         )
-        self._sentry = Sentry(context, self.controls, lambda: self._publisher.progress().rows)
+        self._sentry = Sentry(context, self.controls, self._publisher.progress)
         self.ending: Ending | None = None
 
     def loop(self) -> None:

@@ -6,18 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shardload.model.memory import Family
+from shardload.model.projection import NodeMemory
+
 
 @dataclass(frozen=True)
 class NodeFigures:
-    """One Redis server. `most_bytes` is its maxmemory, 0 without one; `used_bytes` counts against it. `latency_ms` is
-    how long all but the slowest of the last PINGs took at most; None: not measured."""
+    """One Redis server. `latency_ms` is how long all but the slowest of the last PINGs took at most; None: not
+    measured."""
 
-    address: str
-    used_bytes: int = 0
-    most_bytes: int = 0
+    memory: NodeMemory = field(default_factory=NodeMemory)
     evicted_keys: int = 0
     is_saving: bool = False
     latency_ms: float | None = None
+
+    @property
+    def address(self) -> str:
+        """The node's."""
+        return self.memory.address
+
+    @property
+    def most_bytes(self) -> int:
+        """Its maxmemory; 0 without one."""
+        return (self.memory.limit_bytes or 0) if self.memory.limit == "maxmemory" else 0
 
 
 @dataclass(frozen=True)
@@ -33,5 +44,9 @@ class Figures:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Figures:
         """From what `dataclasses.asdict` and JSON make of it."""
-        nodes = tuple(NodeFigures(**node) for node in told["nodes"])
+        nodes = tuple(NodeFigures(**node | {"memory": _memory(node["memory"])}) for node in told["nodes"])
         return cls(told["status"], told["lags_ms"], nodes, tuple(told["troubles"]))
+
+
+def _memory(told: dict[str, Any]) -> NodeMemory:
+    return NodeMemory(**told | {"family": Family(told["family"])})

@@ -25,7 +25,7 @@ _COMPACT_FIELDS, _COMPACT_BYTES = 512, 64  # a hash that HSET makes is compact u
 _HASH_BYTES = 56
 
 
-class Family(Enum):
+class Family(str, Enum):
     """How a server keeps keys."""
 
     CLASSIC = "classic"

@@ -177,6 +177,11 @@ def parse_upkeep(info: str, save: str | None) -> Upkeep:
     )
 
 
+def parse_evicted(info: str) -> int:
+    """How many keys the server has evicted since it started, by INFO's text."""
+    return _number(_facts(info), "evicted_keys")
+
+
 def used_memory(info: object) -> int | None:
     """`used_memory` in an answer to INFO; None if it is not told."""
     return _number(_facts(info.decode("utf-8", "replace")), "used_memory") or None if isinstance(info, bytes) else None

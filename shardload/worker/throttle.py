@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from shardload.ipc import Board
 
-_PIECE_S = 0.1  # no more is read at once than may be sent in this time
+_PIECE_S = 0.01  # no more is read at once than may be sent in this time: others wait while Redis takes it
 _LONG_S = 0.5  # the shortest `timeout` that Redis can have is a second
 _LONGEST_NAP_S = 0.5  # after each nap the worker shows that it is alive, and looks whether it was asked to stop
 

@@ -112,13 +112,17 @@ def test_a_critical_load_stops(world: World, many_users: str) -> None:
 
 
 def test_memory_is_kept_free(world: World, many_users: str, tmp_path: Path) -> None:
-    """Paused before maxmemory is reached, without an eviction; raised maxmemory lets it go on."""
-    with own_redis(world, tmp_path, "--maxmemory", "20mb", "--maxmemory-policy", "allkeys-lru") as client:
+    """Paused before maxmemory is reached, without an eviction; what it will need is told before, from what was used.
+    Raised maxmemory lets it go on."""
+    with own_redis(world, tmp_path, "--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru") as client:
         daemon = launch(world, many_users, "--keep-free", "30%", "--force")
         wait_for_pause(daemon, "--keep-free 30%: raise its maxmemory")
+        (told,) = [trouble for trouble in daemon.status()["troubles"] if "will need about" in trouble]
         assert client.info("stats")["evicted_keys"] == 0
         client.config_set("maxmemory", "200mb")
         ends_whole(world, many_users, daemon)
+        needed = float(told.split("about ")[1].split(" MiB")[0]) * 2**20
+        assert 0.9 < needed / client.info("memory")["used_memory"] < 1.4  # buffers weigh much in so small a Redis
 
 
 def test_evictions_stop(world: World, many_users: str, tmp_path: Path) -> None:

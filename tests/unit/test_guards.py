@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from shardload.config.guards import GuardSpec, is_within
 from shardload.coordinator.guards import Guards, Verdict
+from shardload.coordinator.pace import Pace
 from shardload.model.figures import Figures, NodeFigures
+from shardload.model.projection import NodeMemory
 
 GIB = 2**30
 
@@ -22,13 +24,15 @@ def spec_of(**settings: Any) -> GuardSpec:
 
 def node(**figures: Any) -> Figures:
     """A measurement of one Redis."""
-    return Figures(nodes=(NodeFigures("r:1", **figures),))
+    memory = {"used_bytes": figures.pop("used_bytes", 0), "limit_bytes": figures.pop("most_bytes", None)}
+    memory |= {"keys": figures.pop("keys", 0), "limit": "maxmemory"}
+    return Figures(nodes=(NodeFigures(NodeMemory("r:1", **memory), **figures),))
 
 
 def decided(spec: GuardSpec, figures: Sequence[Figures | None], **more: Any) -> list[Verdict]:
     """The verdicts on one measurement after the other."""
     guards = Guards(spec)
-    told = {"minute": 0, "is_held": False, "rows_per_second": 1000.0} | more
+    told = {"minute": 0, "is_held": False, "rows_per_second": 1000.0, "share": 0.5} | more
     return [guards.decide(one, **told) for one in figures]
 
 
@@ -69,7 +73,8 @@ def test_a_bad_figure_pauses(spec: dict[str, Any], bad: Figures, reason: str) ->
 )
 def test_what_is_off_or_unknown_does_nothing(spec: dict[str, Any], figures: Figures) -> None:
     """A guard that is off, or without its figure."""
-    assert decided(GuardSpec(**spec), [Figures(), figures, figures])[1:] == [Verdict(), Verdict()]
+    verdicts = decided(GuardSpec(**spec), [Figures(), figures, figures])[1:]
+    assert not any(one.pause or one.stop or one.rate_rows for one in verdicts)
 
 
 def test_evictions_and_a_critical_load_stop() -> None:
@@ -82,15 +87,61 @@ def test_evictions_and_a_critical_load_stop() -> None:
 
 
 def test_the_rate_is_found_and_lifted() -> None:
-    """Much less at once, a little more each second, and no limit when it would limit nothing."""
-    spec = spec_of(max_latency="5ms")
-    slow, fast = node(latency_ms=8.0), node(latency_ms=1.0)
-    rates = [one.rate_rows for one in decided(spec, [fast, slow, slow, *[fast] * 40], rows_per_second=1000.0)]
-    assert rates[:3] == [0, 600, 360]
-    assert rates[3] == 410
-    assert rates[3:15] == sorted(rates[3:15])
-    assert rates[-1] == 0
-    assert min(one.rate_rows for one in decided(spec, [slow] * 20)) == 50
+    """Half as much more each second until it is near the bound; then much less at once, and a little more each second.
+    A limit that limits nothing goes."""
+    pace = Pace(0.005)
+    rates = []
+    for latency_ms in [1.0, 1.0, 3.0, 8.0, 8.0, *[1.0] * 12]:
+        pace.adapt(latency_ms, pace.rows)  # a job that could do more
+        rates.append(pace.rows)
+    assert rates[:3] == [15_000, 22_500, 23_625]
+    assert rates[3:6] == pytest.approx([14_175, 8_505, 8_505 + 23_625 / 20])
+    assert rates[4:] == sorted(rates[4:])
+    for _ in range(3):
+        assert pace.rows
+        pace.adapt(1.0, 10_000.0)
+    assert (pace.rows, pace.why) == (0, "")
+    pace.adapt(8.0, 10_000.0)
+    assert pace.rows == 6_000
+    assert "a PING takes 8.0 ms, and --max-latency 5 ms" in pace.why
+
+
+def test_a_rate_stays_within_reason() -> None:
+    """It never comes to nothing; a paused job and a Redis that was not measured change nothing."""
+    pace = Pace(0.005)
+    pace.adapt(None, 1000.0)
+    pace.adapt(1.0, 0.0)
+    assert pace.rows == Guards(spec_of(max_latency="5ms")).first().rate_rows == 10_000
+    for _ in range(40):
+        pace.adapt(8.0, 100.0)
+    assert pace.rows == 50
+    without = Pace(None)
+    without.adapt(1000.0, 1000.0)
+    assert without.rows == 0
+
+
+def test_the_end_is_foreseen() -> None:
+    """From what keys have really used: said once, and again if it became better and worse; tables are counted."""
+    mib = 2**20
+
+    def measured(keys: int, used: int, most: int) -> Figures:
+        return node(keys=keys, used_bytes=used, most_bytes=most)
+
+    guards = Guards(spec_of())
+    told: list[str] = []
+    for keys, used, most, share in (
+        (0, mib, 100 * mib, 0.0),
+        (100_000, 21 * mib, 100 * mib, 0.01),  # too early to tell
+        (100_000, 21 * mib, 100 * mib, 0.1),
+        (150_000, 31 * mib, 100 * mib, 0.15),
+        (200_000, 41 * mib, 300 * mib, 0.2),
+        (250_000, 51 * mib, 100 * mib, 0.25),
+    ):
+        figures = measured(keys, used, most)
+        told += guards.decide(figures, minute=0, is_held=False, rows_per_second=1.0, share=share).troubles
+    assert len(told) == 2
+    assert all("Redis r:1 will need about" in one and "and has 100 MiB: raise its maxmemory" in one for one in told)
+    assert 195 < int(told[0].split("about ")[1].split(" ")[0]) < 230  # 1 + 200 MiB, and the old table meanwhile
 
 
 def test_a_file_and_a_window() -> None:
