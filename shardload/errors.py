@@ -170,6 +170,14 @@ class DoesNotFit(ShardloadError):
     """The target has too little memory for what the job would write. Nothing was written."""
 
 
+class FleetLost(ShardloadError):
+    """A machine of a fleet, or its scheduler, does not answer. Trying again may help."""
+
+
+class FleetMissing(ShardloadError):
+    """There is no fleet: Dask is not installed, or no machine has joined."""
+
+
 class MissingServer(ShardloadError):
     """A server program that the sandbox starts is not installed."""
 

@@ -42,6 +42,7 @@ _GROUPS = {
         "stop": "control", "pause": "control", "unpause": "control", "scale": "control", "rate": "control",
         "reload": "control",
     },
+    "Fleet": {"machine": "fleet"},
     "Maintain": {"doctor": "maintenance", "clean": "maintenance"},
     "Try": {"demo": "sandbox", "seed": "sandbox"},
 }  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from shardload.cli.completion import job_names
+from shardload.cli.fleet import FLEET
 from shardload.cli.reachflags import LOGIN, REACH
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, REDIS_VARIABLE, STATE_DIR_VARIABLE
 from shardload.config.urls import MYSQL_FORM, REDIS_FORM
@@ -243,26 +244,27 @@ def new_job(function: _Function) -> _Function:
     """The flags of `run`."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_DAEMON, *_EXPIRY, *_SHOWING, *_STATE]
     return _with(
-        [*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function
+        [*whole, *_VERIFY, *_CHECKS, *FLEET, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function
     )
 
 
 def planned_job(function: _Function) -> _Function:
     """The flags of `plan`: those of `run`, but for the daemon's."""
     whole = [*_SERVERS, *_MAPPING, *_ROWS, *_FORM, *_NAMING, *_SPEED, *_EXPIRY, *_SHOWING, *_STATE]
-    return _with([*whole, *_VERIFY, *_CHECKS, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH], function)
+    whole += [*_VERIFY, *_CHECKS, *FLEET, *_GUARDS]
+    return _with([*whole, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH], function)
 
 
 def existing_job(function: _Function) -> _Function:
     """The flags of `resume`."""
-    whole = [*_SERVERS, *_SPEED, *_DAEMON, *_GUARDS, *_SHOWING, *_STATE, *_PATIENCE, *_FORCE, *LOGIN, *REACH, *_CHDIR]
-    return _with(whole, function)
+    whole = [*_SERVERS, *_SPEED, *_DAEMON, *FLEET, *_GUARDS, *_SHOWING, *_STATE, *_PATIENCE, *_FORCE]
+    return _with([*whole, *LOGIN, *REACH, *_CHDIR], function)
 
 
 def verified_job(function: _Function) -> _Function:
     """The flags of `verify`: those of `run`, for what is compared may have no job."""
     whole = [*_SERVERS, *_CHECKS, *_SPEED, *_DAEMON, *_NAMING, *_SHOWING, *_STATE, *_MAPPING, *_ROWS, *_FORM, *_EXPIRY]
-    return _with([*whole, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
+    return _with([*whole, *FLEET, *_GUARDS, *_PATIENCE, *_FORCE, *_TUNING, *LOGIN, *REACH, *_CHDIR], function)
 
 
 def job_and_servers(function: _Function) -> _Function:

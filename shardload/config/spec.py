@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from shardload.config import environment, rowset
 from shardload.config.checks import INTERNAL, CheckSpec
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
+from shardload.config.fleet import FleetSpec
 from shardload.config.forms import IDENTITY, FormSpec
 from shardload.config.guards import GuardSpec
 from shardload.config.mysqlreach import NO_MYSQL, MysqlReach, with_mysql_reach
@@ -45,7 +46,7 @@ _MOST_SHOWN = 80  # characters of a wrong value
 _SPELLED = {"shape": "as"}  # names that Python does not allow for a field
 
 
-class JobSpec(RowSet, FormSpec, CheckSpec, GuardSpec, MysqlReach):
+class JobSpec(RowSet, FormSpec, CheckSpec, GuardSpec, FleetSpec, MysqlReach):
     """All settings of one job. Frozen; unknown keys are refused. Durations are in seconds, rates in rows a second."""
 
     redis: Target

@@ -12,6 +12,7 @@ from shardload.coordinator.targetwatch import TargetGuard
 from shardload.errors import GaveUp, ShardloadError, StoppedAsAsked, StoppedBySignal
 from shardload.ipc import IpcSet
 from shardload.jobdir.directory import JobDirectory
+from shardload.model.limits import CREDITS
 from shardload.model.nodes import NodeFacts
 from shardload.model.orders import Limits
 from shardload.process import ControlInbox, SignalInbox
@@ -54,7 +55,8 @@ class Settings:
     `range_rows` is about how many rows a range should have. `ask_target` is told the nodes that the target had, and
     raises TargetLost if it cannot be reached. `keys_stay` says that each row has a key of its own, for good.
     `read_limits` gives the limits that a reload should apply, and a text that says where they come from. `clock` gives
-    seconds, and never goes back. `measured` is what the guards watch, and where.
+    seconds, and never goes back. `measured` is what the guards watch, and where. A slot may hold `credits_` ranges.
+    What a killed worker held is given to others after `fence_s`: the machine that it worked for may write until then.
     """
 
     range_rows: int
@@ -68,6 +70,8 @@ class Settings:
     on_ready: Callable[[], None]
     reopen_log: Callable[[], None]
     measured: Measured
+    credits_: int = CREDITS
+    fence_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
 
 

@@ -18,8 +18,8 @@ from shardload.coordinator.context import Context, Ending, Settings, reason_to_s
 from shardload.coordinator.controls import Controls, Silent
 from shardload.coordinator.lookout import Lookout
 from shardload.coordinator.patience import Patience
-from shardload.coordinator.pool import Death
 from shardload.coordinator.publisher import Publisher
+from shardload.coordinator.returns import Returns
 from shardload.coordinator.sentry import Sentry
 from shardload.coordinator.watchdog import Watchdog
 from shardload.errors import IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
@@ -53,6 +53,7 @@ class Coordinator:
         self._is_confirmed = self._is_ready = False
         self._clock_noted_s = self._now_s = context.started_s
         board = context.ipc.board
+        self._returns = Returns(context.tracker, self._pool, settings.fence_s)
         self._watchdog = Watchdog(self._pool, board, self._tracker, settings.hung_after_s)
         self.controls = Controls(
             self._pool, board, self._tracker, settings.limits, take_back=self._take_back, say=self._say
@@ -106,7 +107,7 @@ class Coordinator:
 
     def _idle_s(self) -> float | None:
         """Seconds until something is due, 0 if something is overdue, None if nothing will be."""
-        due = self._pool.due_s(self._now_s)
+        due = [*self._pool.due_s(self._now_s), *self._returns.due_s()]
         if self.ending is not None:
             due.append(self.ending.since_s + STOP_GRACE_S)
         elif (show_s := self._publisher.due_s()) is not None:
@@ -231,20 +232,17 @@ class Coordinator:
     def _handle_deaths(self) -> None:
         for death in self._pool.reap():
             self._settle_acks()  # what it said before it died counts
-            self._handle_death(death)
-
-    def _handle_death(self, death: Death) -> None:
-        """Give back what a dead worker held, and note whether its slot starts badly."""
-        was_orderly = not death.status and (death.was_asked or self.ending is not None)
-        if was_orderly:
-            _log.info("worker %d (pid %d) left as it was asked", death.slot, death.pid)
-        else:
-            self._say(f"worker {death.slot} (pid {death.pid}) {death.words}")
-            self._context.note_trouble(f"worker {death.slot} (pid {death.pid}) {death.words}")
-        self._take_back(death.slot)
-        self._tracker.return_from_dead_worker(death.slot, death.range_id, death.words)
-        if self.ending is None and not was_orderly:
-            self._pool.note_start(death, self._now_s)
+            was_orderly = not death.status and (death.was_asked or self.ending is not None)
+            if was_orderly:
+                _log.info("worker %d (pid %d) left as it was asked", death.slot, death.pid)
+            else:
+                self._say(f"worker {death.slot} (pid {death.pid}) {death.words}")
+                self._context.note_trouble(f"worker {death.slot} (pid {death.pid}) {death.words}")
+            self._take_back(death.slot)
+            self._returns.note(death, self._now_s, is_fenced=not was_orderly)
+            if not (self.ending or was_orderly):
+                self._pool.note_start(death, self._now_s)
+        self._returns.settle(self._now_s)
 
     def _end_hung(self) -> None:
         for number, words in self._watchdog.hung(self._now_s):
@@ -265,7 +263,8 @@ class Coordinator:
         wanted = min(workers, self._tracker.open_ranges)
         self._pool.staff(workers, wanted, now_s)
         slots = [] if self.controls.is_paused else self._pool.slots[:workers]
-        granted = [self._tracker.next_tasks(number, slot.most_ranges(now_s)) for number, slot in enumerate(slots)]
+        most = self._settings.credits_
+        granted = [self._tracker.next_tasks(number, slot.most_ranges(now_s, most)) for number, slot in enumerate(slots)]
         self._publisher.write_board()  # before a worker can begin a range, and show it in the place of a settled one
         for number, tasks in enumerate(granted):
             for task in tasks:

@@ -9,6 +9,7 @@ from shardload.coordinator.context import Ending
 from shardload.coordinator.controls import Controls
 from shardload.coordinator.pool import Pool
 from shardload.ipc import Board, HeldRange, RunState
+from shardload.model.limits import CREDITS
 from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
 from shardload.reporting.progress import Meter, Progress
@@ -107,4 +108,6 @@ class Publisher:
         self._board.write_run_state(run_state, [self._held_ranges(number) for number in shown])
 
     def _held_ranges(self, number: int) -> list[HeldRange]:
-        return [HeldRange(task.range_id, task.attempt, task.estimated_rows) for task in self._tracker.held(number)]
+        return [
+            HeldRange(task.range_id, task.attempt, task.estimated_rows) for task in self._tracker.held(number)[:CREDITS]
+        ]

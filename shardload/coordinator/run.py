@@ -76,6 +76,7 @@ def run(
             say=lambda text: _say(text, display),
             note=_note_range,
             renew=pool.renew,
+            credits_=settings.credits_,
         )
         context = Context(
             directory=directory,

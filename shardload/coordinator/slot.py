@@ -56,6 +56,10 @@ class Slot:
         """The worker has reached both servers."""
         self.is_up = True
 
+    def note_fenced(self, until_s: float) -> None:
+        """What the last worker began elsewhere may go on until then: the slot waits."""
+        self.not_before_s = max(self.not_before_s, until_s)
+
     def note_refused(self) -> None:
         """The system refused to make a process for the slot."""
         self.is_refused = True
@@ -63,7 +67,7 @@ class Slot:
     def note_bad_start(self, now_s: float) -> None:
         """A worker did not start. The next one is tried later, after a pause that grows."""
         self.bad_starts += 1
-        self.not_before_s = now_s + backoff.delay_s(self.bad_starts, random.random())
+        self.not_before_s = max(self.not_before_s, now_s + backoff.delay_s(self.bad_starts, random.random()))
 
     def note_loss(self, now_s: float) -> bool:
         """The worker lost a server: it gets no range for a while, longer each time. False if it is waiting already,
@@ -74,10 +78,10 @@ class Slot:
         self.not_before_s = now_s + backoff.delay_s(self.losses, random.random())
         return True
 
-    def most_ranges(self, now_s: float) -> int:
+    def most_ranges(self, now_s: float, credits_: int = CREDITS) -> int:
         """How many ranges the worker may hold now: 0, 1 until it has its servers again, or all credits."""
         is_ready = self.pid != 0 and not self.is_leaving and now_s >= self.not_before_s
-        return 0 if not is_ready else 1 if self.losses else CREDITS
+        return 0 if not is_ready else 1 if self.losses else credits_
 
     def note_heartbeat(self, heartbeat_s: float, now_s: float) -> None:
         """The worker's heartbeat counts as fresh at this moment."""

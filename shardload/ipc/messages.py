@@ -4,7 +4,8 @@ Messages are small structs of a fixed size: a magic, the run's id, and numbers. 
 queue.
 The type of a message, `slot + 1`, says which worker receives it.
 Sending never blocks: a queue has room for all tasks that `limits.py` allows, a STOP for each slot, and an ack for each
-task.
+task. Only where a machine's slot holds a block (`FLEET_CREDITS`) are there more tasks than acks fit in: then an ack
+waits for room.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sysv_ipc
 
 from shardload.errors import IpcError
 from shardload.model.counts import COUNT_NAMES, Counts
-from shardload.model.limits import CREDITS, MOST_WORKERS
+from shardload.model.limits import CREDITS, FLEET_CREDITS, MOST_MACHINES, MOST_WORKERS
 from shardload.model.tasks import Ack, Assignment, Outcome
 
 MESSAGE_BYTES = 128  # the most that a receiver takes; a longer message would stay at the head of the queue
@@ -30,7 +31,9 @@ _TASK = struct.Struct("<4sIQQII")  # magic, kind, run id, range id, attempt, par
 _ACK = struct.Struct(f"<4sIQQIIQ{len(COUNT_NAMES)}Q")
 assert max(_TASK.size, _ACK.size) <= MESSAGE_BYTES
 _MOST_TASKS = CREDITS * MOST_WORKERS
-QUEUE_BYTES = max((_MOST_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # if every credit is used
+_MOST_FLEET_TASKS = FLEET_CREDITS * MOST_MACHINES
+QUEUE_BYTES = max((_MOST_FLEET_TASKS + MOST_WORKERS) * _TASK.size, _MOST_TASKS * _ACK.size)  # if every credit is used
+assert _MOST_FLEET_TASKS >= _MOST_TASKS
 assert QUEUE_BYTES <= 16 * 1024  # the usual msgmnb, the kernel's limit for a queue
 
 
@@ -44,13 +47,17 @@ class _Queue:
         self._queue = queue
         self._run_id = run_id
 
-    def _send(self, message: bytes, kind: int) -> None:
-        try:
-            self._queue.send(message, block=False, type=kind)
-        except sysv_ipc.BusyError:
-            raise IpcError("a message queue is full, although the credits of all slots fit into it") from None
-        except (sysv_ipc.ExistentialError, OSError) as error:
-            raise removed_by_others("message queue") from error
+    def _send(self, message: bytes, kind: int, *, waits: bool = False) -> None:
+        while True:
+            try:
+                self._queue.send(message, block=waits, type=kind)
+                return
+            except sysv_ipc.BusyError:
+                raise IpcError("a message queue is full, although the credits of all slots fit into it") from None
+            except (sysv_ipc.ExistentialError, OSError) as error:
+                raise removed_by_others("message queue") from error
+            except sysv_ipc.Error:  # "Signaled while waiting": the base class itself
+                continue
 
     def _receive(self, kind: int, *, block: bool) -> bytes | None:
         """Receive a message of this type. None if there is none, or if a signal interrupted the wait."""
@@ -121,12 +128,13 @@ class AckQueue(_Queue):
     """Carries acks from the workers to the coordinator."""
 
     def send(self, ack: Ack) -> None:
-        """Tell the coordinator how a range ended. IpcError if the queue is gone."""
+        """Tell the coordinator how a range ended; wait for room if the machines of a fleet have told much at once.
+        IpcError if the queue is gone."""
         message = _ACK.pack(
             _MAGIC, ack.slot, self._run_id, ack.range_id, ack.attempt, ack.outcome, ack.epoch,
             *ack.counts.as_tuple(),
         )  # fmt: skip
-        self._send(message, ack.slot + 1)
+        self._send(message, ack.slot + 1, waits=True)
 
     def receive_all(self) -> list[Ack]:
         """Receive every ack that is there, without waiting. IpcError if the queue is gone."""

@@ -29,8 +29,8 @@ from shardload.model.wording import a_few_jobs
 
 _DIRECTORY_MODE = 0o700
 _OURS = re.compile(
-    r"(spec|run)\.(json|new)|journal\.(sqlite(-wal|-shm|-journal)?|new(-journal)?)|key|lock|control|log(\..*)?"
-    r"|report\..*|parts\..*|differences\..*|answer\..*|fingerprints\..*"
+    r"(spec|run)\.(json|new)|journal\.(sqlite(-wal|-shm|-journal)?|new(-journal)?)|key|lock|lease|control|log(\..*)?"
+    r"|machine\..*|report\..*|parts\..*|differences\..*|answer\..*|fingerprints\..*"
 )
 _LOCK_PATIENCE_S = 0.2  # `is_locked` of another process holds the lock for an instant
 _LOCK_RETRY_S = 0.01

@@ -22,14 +22,18 @@ from shardload.errors import (
     JobError,
     ShardloadError,
 )
+from shardload.fleet.claim import FENCE_S
 from shardload.ipc import IpcSet
 from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import RunOutcome, RunRecord
 from shardload.jobs import extra, outlook, sharing
+from shardload.jobs.fleet import head_body
 from shardload.jobs.guarded import measured
 from shardload.jobs.prepare import Job, ask_target, uses_native
 from shardload.jobs.status import with_checks
+from shardload.model.limits import CREDITS, FLEET_CREDITS
 from shardload.model.orders import STOP_SIGNALS, Limits
 from shardload.model.shared import Shared
 from shardload.process import SignalInbox
@@ -74,13 +78,13 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
     stopped: ShardloadError | None = None
     ending: Ending | None = None
     shared = Shared()
-    workers = job.spec.workers
+    workers = job.machines or job.spec.workers
     try:
         ending, workers = run(
             job.directory,
             job.journal,
             _settings(job, frame, handler),
-            _worker_body(job),
+            head_body(job) if job.machines else _worker_body(job),
             job.target,
             display=display,
             signals=frame.signals,
@@ -114,7 +118,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
 def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
     return Settings(
         range_rows=job.spec.planned_range_rows,
-        limits=Limits(job.spec.workers, job.spec.rate or 0),
+        limits=Limits(job.machines or job.spec.workers, job.spec.rate or 0),
         give_up_after_s=job.spec.give_up_after,
         hung_after_s=job.spec.hung_after,
         stops_at_hangup=frame.stops_at_hangup,
@@ -123,6 +127,8 @@ def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
         read_limits=frame.read_limits,
         on_ready=frame.on_ready,
         measured=measured(job.spec),
+        credits_=FLEET_CREDITS if job.machines else CREDITS,
+        fence_s=FENCE_S if job.machines else 0.0,
         reopen_log=lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
     )
 
@@ -141,6 +147,7 @@ def _worker_body(job: Job) -> WorkerBody:
         native=uses_native(job.spec),
         known_nodes=job.target.addresses,
         checks=Checks(**job.checks),
+        lease=Lease.of(job.directory.path),
     )
     kind = Verify if job.spec.is_verify else Load
 

@@ -26,8 +26,10 @@ from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
 from shardload.jobs.fit import Fit, foresee
+from shardload.jobs.machines import check_goes_with_fleet, count_machines
 from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, needs_of, written_as
 from shardload.jobs.owner import become_owner
+from shardload.jobs.unchanged import check_unchanged
 from shardload.model.differences import CHECKS
 from shardload.model.keys import PlannedRange
 from shardload.model.nodes import NodeFacts
@@ -36,7 +38,6 @@ from shardload.target import Choice, TargetFacts, choose_for_target, open_target
 
 _ANSWER_WITHIN_S = 3.0
 _PLAN_S = 0.3  # before the first range is loaded
-_MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Job:
     choice: Choice
     lock: int
     fit: Fit
+    machines: int = 0
+    """How many machines the job's fleet had when it was prepared; 0 without a fleet."""
 
     @property
     def form(self) -> Form:
@@ -220,11 +223,13 @@ def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
     left."""
     clean_up(spec.state_dir)
     JobDirectory(spec.state_dir / spec.job).check_free()
+    machines = count_machines(spec)
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
+        check_goes_with_fleet(spec, subject.collision())
         target, choice = look_at_target(spec, subject.template)
-        ranges = plan(connection, spec, subject, _PLAN_S)
+        ranges = plan(connection, spec, subject, math.inf if machines else _PLAN_S)
         form = form_of(spec, choice.payload, whole=choice.whole)
         fit = foresee(connection, spec, subject, form, ranges)
     finally:
@@ -240,7 +245,7 @@ def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
     except BaseException:
         shutil.rmtree(directory.path, ignore_errors=True)
         raise
-    return Job(spec, subject, directory, journal, target, choice, lock, fit)
+    return Job(spec, subject, directory, journal, target, choice, lock, fit, machines)
 
 
 def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
@@ -249,9 +254,11 @@ def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
     directory = become_owner(JobDirectory.find(state_dir, name), imports_more=True)
     lock = directory.lock()
     spec, journal = stored_job(directory, flags)
+    machines = count_machines(spec)
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
+        check_goes_with_fleet(spec, subject.collision())
         check_unchanged(name, "table", journal.fact("table"), subject.description())
         before = journal.checkpoints()
         target, choice = look_at_target(spec, subject.template, before[-1].nodes if before else ())
@@ -260,7 +267,7 @@ def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
         fit = foresee(connection, spec, subject, form, left)
     finally:
         connection.close()
-    return Job(spec, subject, directory, journal, target, choice, lock, fit)
+    return Job(spec, subject, directory, journal, target, choice, lock, fit, machines)
 
 
 def stored_job(
@@ -275,24 +282,3 @@ def stored_job(
     journal = Journal(directory.journal_file)
     check_unchanged(directory.name, "spec", journal.fact("identity"), spec.identity())
     return spec, journal
-
-
-def check_unchanged(name: str, what: str, was: Any, now: Any) -> None:
-    """Raise SpecError, with the first difference, if something has changed since the job was planned."""
-    if was == now:
-        return
-    keys = [key for key in now if was.get(key) != now[key]] or ["?"]
-    changed = _changed_columns(was["columns"], now["columns"]) if keys[0] == "columns" and what == "table" else []
-    told = ", ".join(changed) or f"{keys[0]} was {was.get(keys[0])}, is {now.get(keys[0])}"
-    raise SpecError(
-        f"job {name} cannot go on: its {what} has changed: {told}", f"put the {what} back as it was, or start a new job"
-    )
-
-
-def _changed_columns(was: list[list[str]], now: list[list[str]]) -> list[str]:
-    """Say which columns changed (given as name and type), up to a few; nothing if only their order changed."""
-    before, after = dict(was), dict(now)
-    told = [f"column {name} is gone" for name in before if name not in after]
-    told += [f"column {name} is new" for name in after if name not in before]
-    told += [f"column {n} was {before[n]}, is {after[n]}" for n in before if before[n] != after.get(n, before[n])]
-    return [*told[:_MOST_TOLD], f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else told

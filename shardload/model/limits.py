@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MOST_WORKERS = 64  # two tasks and a STOP for each fit into a 16 KiB queue
 CREDITS = 2  # how many ranges a slot may hold: one in hand, one waiting
+MOST_MACHINES = 8  # of a fleet: each has a slot of the head's
+FLEET_CREDITS = 32  # how many ranges a machine's slot may hold; they and a STOP for each fit into a queue, too
 DEFAULT_RANGE_ROWS = 50_000
 DEFAULT_GIVE_UP_AFTER_S = 300.0
 DEFAULT_HUNG_AFTER_S = 30.0

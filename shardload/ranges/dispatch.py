@@ -1,7 +1,7 @@
 """Which slot holds which range: credits, returns, blame, what has to be cut. It decides; the coordinator sends.
 
-A slot holds at most two ranges, one in hand and one waiting. Near the end no range waits behind another while a worker
-could begin it at once.
+A slot holds at most two ranges, one in hand and one waiting; a machine's slot holds a block, and what waits for
+the next one. Near the end no range waits behind another while a worker could begin it at once, and blocks shrink.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from shardload.model.tasks import HALVES, Ack, Assignment, Task
 from shardload.ranges.split import MOST_PARTS
 
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
+_LEAST_BLOCK = 4  # ranges; a larger one has half of a slot's share of what is left
 MOST_TIMES = 4  # ranges of up to so many times the wanted rows are loaded as they are; larger ones are cut first
 
 
 class Dispatcher:
     """Ranges to do, ranges that are out, and how often each was to blame for a failure. `range_rows` is about how many
-    rows a range should have."""
+    rows a range should have, `credits_` how many ranges a slot may hold."""
 
-    def __init__(self, records: Iterable[RangeRecord], slots: int, range_rows: int) -> None:
+    def __init__(self, records: Iterable[RangeRecord], slots: int, range_rows: int, credits_: int = CREDITS) -> None:
         self._range_rows = range_rows
+        self.credits = credits_
         self._to_halve: set[int] = set()
         self._uncut: set[int] = set()  # ranges that estimates do not cut, however large they are
         self._whole: set[int] = set()  # ranges that cannot be halved either
@@ -59,8 +61,10 @@ class Dispatcher:
     def next_task(self, slot: int) -> Task | None:
         """Take the task that is to be sent to a slot now; it is out from here on. None if the slot has no credit, or if
         there is nothing for it."""
-        held = len(self._out[slot])
-        if not self._todo or held >= CREDITS or (held and len(self._todo) < self.slots_in_use):
+        held, left = len(self._out[slot]), len(self._todo)
+        share = left // self.slots_in_use
+        most = min(self.credits, 1 + share if self.credits == CREDITS else max(_LEAST_BLOCK, share // 2))
+        if not left or held >= most:
             return None
         range_id = self._todo.popleft()
         self._attempts[range_id] += 1

@@ -31,8 +31,8 @@ class Tracker:
     """The ranges of one run. It calls `say` with what a person should know, `note` with what the log should have of a
     range (text, range id), and `renew` when the workers have to be replaced, because connections that are older than a
     new epoch report the old one. `epoch` and `nodes` are the target's at the beginning, `job` is for texts,
-    `range_rows` about how many rows a range should have. `wants_look` is true if a worker met servers that the last
-    look at the target did not see."""
+    `range_rows` about how many rows a range should have, `credits_` how many of them a slot may hold. `wants_look` is
+    true if a worker met servers that the last look did not see."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Tracker:
         say: Callable[[str], None],
         note: Callable[[str, int], None],
         renew: Callable[[], None],
+        credits_: int = CREDITS,
     ) -> None:
         self._store = store
         self._job = job
@@ -64,7 +65,7 @@ class Tracker:
         self._renew = renew
         self._single_failures = 0
         self._has_shrunk = False
-        self._dispatcher = Dispatcher(store.todo(), MOST_WORKERS, range_rows)
+        self._dispatcher = Dispatcher(store.todo(), MOST_WORKERS, range_rows, credits_)
         self._told_whole: dict[int, tuple[str, int]] = {}  # of ranges that cannot be cut: what they are, their rows
         self.totals = store.totals()
         self.retries = 0
@@ -283,7 +284,7 @@ class Tracker:
         self._dispatcher.put_back(task)
         if (task.range_id, task.attempt) not in self._out_at_change:
             self._returns += 1
-            if self._returns >= MOST_RETURNS + 2 * CREDITS * self._dispatcher.slots_in_use:
+            if self._returns >= MOST_RETURNS + 2 * self._dispatcher.credits * self._dispatcher.slots_in_use:
                 raise several_servers()
 
     def _set_aside(self, task: Task, reason: str) -> None:

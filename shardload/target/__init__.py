@@ -4,6 +4,7 @@ from shardload.target.asking import UNKNOWN_MS, Ages
 from shardload.target.choice import Choice, Needs, choose_for_target, choose_payload, parse_hash
 from shardload.target.commands import split_keys, words_of
 from shardload.target.connection import CONNECT_TIMEOUT_S, IO_TIMEOUT_S, TargetConnection
+from shardload.target.fencing import end_connections
 from shardload.target.figures import TargetGauge
 from shardload.target.probe import TargetFacts, Upkeep, ask_memory, describe_server
 from shardload.target.replies import Kept
@@ -31,6 +32,7 @@ __all__ = [
     "choose_for_target",
     "choose_payload",
     "describe_server",
+    "end_connections",
     "existing",
     "measure",
     "open_target",

@@ -10,6 +10,7 @@ import errno
 import select
 import socket
 import ssl
+import struct
 import time
 from contextlib import suppress
 
@@ -25,6 +26,7 @@ _REACH = "check that Redis runs and that its address in --redis is right"
 _SOCKET = "check that Redis runs, and that --redis has the path of its unixsocket"
 _HANDSHAKE = "check that its port is one for TLS, and that Redis's maxclients is not reached"
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # a dead peer is noticed after two minutes
+_DROP_AT_CLOSE = struct.pack("ii", 1, 0)  # what a killed worker had not sent yet may not come later: see socket(7)
 _DOUBT_S = 2  # without an answer to a TLS handshake: a server without TLS waits for the end of what is no command
 _LOOK_S = 2
 
@@ -71,6 +73,7 @@ def open_socket(url: TargetUrl, timeout_s: float) -> socket.socket:
     try:
         with Translated(operation):
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_AT_CLOSE)
             _keep_alive(opened)
         return opened if context is None else _secured(opened, context, url, timeout_s)
     except BaseException:

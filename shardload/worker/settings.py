@@ -9,6 +9,7 @@ from shardload.config.addresses import Address
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.encoding import Form, Layout
 from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.lease import Lease
 from shardload.model.keys import RangeRecord
 from shardload.source import Selection
 
@@ -43,3 +44,4 @@ class WorkerSettings:
     known_nodes: tuple[Address, ...] = ()
     """Of a cluster, when the job began."""
     checks: Checks = field(default_factory=Checks)
+    lease: Lease = field(default_factory=lambda: Lease(None))

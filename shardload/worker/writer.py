@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from shardload.encoding import Batch, Part
-from shardload.errors import TargetError
+from shardload.errors import TargetBusy, TargetError
 from shardload.target import Kept
 from shardload.worker.link import Link
 from shardload.worker.settings import WorkerSettings
@@ -55,8 +55,10 @@ class Writer(Link):
     def send(self) -> tuple[dict[int, int], int]:
         """Send what was added. The result: how many reply lines each node will answer, and the size in bytes.
 
-        TargetLost if a connection breaks.
+        TargetLost if a connection breaks; TargetBusy if this machine's lease has run out.
         """
+        if not self._settings.lease.holds:
+            raise TargetBusy("the lease of this machine has run out", "the head has given the rows to others")
         parts, size_bytes = self.take()
         self.target.send(parts)
         replies: dict[int, int] = {}

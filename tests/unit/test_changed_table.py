@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shardload.errors import SpecError
-from shardload.jobs.prepare import check_unchanged
+from shardload.jobs.unchanged import check_unchanged
 
 WAS = {"columns": [["id", "int"], ["a", "text"], ["b", "text"]], "primary_key": ["id"]}
 

@@ -17,6 +17,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 LEVELS = (
     {"cli"},
     {"jobs", "sandbox"},
+    {"fleet"},
     {"coordinator", "worker"},
     {"source", "target", "ipc", "process", "jobdir", "reporting"},
     {"ranges", "encoding"},
@@ -34,6 +35,7 @@ OWNERS = {
     "sysv_ipc": {"ipc"},
     "sqlite3": {"jobdir"},
     "tqdm": {"reporting"},
+    "distributed": {"fleet"},
     "click": {"cli", "sandbox"},  # the demo talks to a person on the command line's terminal
     "setproctitle": {"process", "__main__"},  # the command line is hidden before anything else is imported
     "pydantic": {"config"},

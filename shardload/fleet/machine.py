@@ -1,0 +1,189 @@
+"""A machine of a fleet, inside of a process of Dask's: it serves one head at a time, and runs its blocks.
+
+`talk` is called for each word of the head, while a block runs; `run_block` is Dask's task. A block is a job of this
+machine, with a directory, a journal and a lease of its own, and its own process, started by exec: nothing is forked
+here, because Dask has threads. Who claims the machine, and until when, is said here alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from shardload.config import environment
+from shardload.errors import ShardloadError
+from shardload.fleet.blockjob import BlockJob, make_block_job
+from shardload.jobdir.lease import lease_clock_s
+from shardload.jobdir.settled import BlockJournal
+from shardload.model.blocks import BlockEnd, BlockOrder, Reply, SettledRange, Word
+from shardload.process import ControlRequest, NoListener
+
+_LOOK_S = 0.1
+_CLAIM_S = 5.0  # a claim that was never renewed is kept for so long
+_MOST_REASON_BYTES = 4000
+# The process dies with the thread that started it (PR_SET_PDEATHSIG), which is one of Dask's for tasks: it stays.
+_BEGIN = (
+    "import sys, runpy; from shardload.process import die_with_parent; "
+    "die_with_parent(int(sys.argv.pop(1))) or sys.exit(3); runpy.run_module('shardload', run_name='__main__')"
+)
+
+
+@dataclass
+class _Claim:
+    """Who has the machine, and since when nothing was heard of it. `until_s` is the end of its lease, by
+    `lease_clock_s`; `block` is the number of its newest block."""
+
+    number: int
+    job: str
+    heard_s: float
+    until_s: float = 0.0
+    block: int = 0
+    settled: tuple[SettledRange, ...] = ()
+    rate_rows: int = 0
+    stops: bool = False
+
+
+@dataclass
+class Machine:
+    """The only one of this process. `talk` and `run` are called by different threads."""
+
+    workers: int
+    state_dir: Path
+    _claim: _Claim | None = None
+    _running: BlockJob | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def talk(self, word: Word) -> Reply:
+        """Hear one word of a head, and answer."""
+        with self._lock:
+            now_s = lease_clock_s()
+            claim = self._claim
+            if claim is None or (claim.number != word.claim and self._running is None and self._is_left(claim, now_s)):
+                claim = self._claim = _Claim(word.claim, word.job, now_s)
+            if claim.number != word.claim:
+                return Reply(False, now_s, self.workers, holder=claim.job)
+            claim.heard_s = now_s
+            if word.anchor_s is not None:
+                claim.until_s = max(claim.until_s, word.anchor_s + word.lease_s)
+            if self._running is not None:
+                self._running.lease.renew(claim.until_s)
+            claim.rate_rows, claim.stops = word.rate_rows, word.stops
+            if word.releases and self._running is None:
+                self._claim = None
+            return Reply(True, now_s, self.workers, number=claim.block, settled=claim.settled)
+
+    @staticmethod
+    def _is_left(claim: _Claim, now_s: float) -> bool:
+        """True if the head that has the claim cannot begin a block any more."""
+        return now_s > claim.until_s and now_s > claim.heard_s + _CLAIM_S
+
+    def run(self, order: BlockOrder) -> BlockEnd:
+        """Run a block to its end, or to that of its lease. Whatever happens, no process of it is left."""
+        with self._lock:
+            claim = self._claim
+            if claim is None or claim.number != order.claim or lease_clock_s() >= claim.until_s or self._running:
+                return BlockEnd(0, was_stale=True)
+            claim.block, claim.settled = order.number, ()
+            try:
+                job = self._running = make_block_job(order, self.state_dir, self.workers, claim.rate_rows)
+            except (ShardloadError, OSError) as error:
+                return BlockEnd(3, str(error))
+            job.lease.renew(claim.until_s)
+        try:
+            return self._run(job, claim)
+        finally:
+            with self._lock:
+                self._running = None
+            job.remove()
+
+    def _run(self, job: BlockJob, claim: _Claim) -> BlockEnd:
+        journal = BlockJournal(job.directory.journal_file)
+        with (job.directory.path / "log.errors").open("w+b") as errors, _started(job, errors) as process:
+            try:
+                told = _Told(claim.rate_rows)
+                while process.poll() is None:
+                    claim.settled = journal.settled()
+                    if not job.lease.holds:
+                        process.kill()
+                    told.tell(process, job, claim)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_LOOK_S)
+                claim.settled = journal.settled()
+                held = job.lease.holds
+            finally:
+                process.kill()
+                process.wait()
+            code = process.returncode
+            reason = _last_line(errors) if code not in (0, 1, 4) else ""
+        return BlockEnd(code, reason if held else "its lease ran out", claim.settled)
+
+
+@dataclass
+class _Told:
+    """What the block's process was told."""
+
+    rate_rows: int
+    stops: bool = False
+
+    def tell(self, process: subprocess.Popen[bytes], job: BlockJob, claim: _Claim) -> None:
+        """Pass on what the head wants now."""
+        if claim.stops and not self.stops:
+            process.terminate()
+            self.stops = True
+        if claim.rate_rows != self.rate_rows:
+            with suppress(NoListener, OSError), ControlRequest(job.directory.path, f"rate {claim.rate_rows or 'off'}"):
+                self.rate_rows = claim.rate_rows
+
+
+def _started(job: BlockJob, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    words = ["resume", job.directory.name, "--state-dir", str(job.directory.path.parent), "--progress", "none"]
+    return subprocess.Popen(
+        [sys.executable, "-c", _BEGIN, str(os.getpid()), *words, "--json"],
+        env=job.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        start_new_session=True,
+    )
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    """What the process said last."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - _MOST_REASON_BYTES))
+    lines = [line for line in errors.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    said = [line.removeprefix("shardload: ") for line in lines if line.startswith("shardload: ")]
+    return said[-1] if said else lines[-1] if lines else ""
+
+
+_ours: Machine | None = None
+
+
+def set_up(workers: int, state_dir: Path) -> None:
+    """Say how many workers this process's machine has, and where its blocks are."""
+    global _ours
+    _ours = Machine(workers, state_dir)
+
+
+def ours() -> Machine:
+    """This process's machine."""
+    if _ours is None:  # a Dask worker that somebody else started
+        set_up(environment.DEFAULT_WORKERS, environment.state_dir_from(None))
+    assert _ours is not None
+    return _ours
+
+
+def talk(word: Word) -> Reply:
+    """What Dask calls for a word of the head."""
+    return ours().talk(word)
+
+
+def run_block(order: BlockOrder) -> BlockEnd:
+    """Dask's task."""
+    return ours().run(order)
