@@ -169,6 +169,7 @@ class Head:
         """Have these ranges done as a block, and take them out of `left` as they end."""
         claim.blocks += 1
         order = await self._order(claim, tasks)
+        _log.info("machine %s: block %d, %d ranges", claim.machine.name, order.number, len(tasks))
         running = await self._scheduler.begin(claim.machine, order)
         try:
             while True:
@@ -183,11 +184,12 @@ class Head:
                     lost = error
                 if (end := running.end()) is not None:
                     self._settle(claim, end.settled, tasks, left)
+                    _log.info("machine %s: block %d ended, %d ranges left", claim.machine.name, order.number, len(left))
                     return end
                 if lost is not None and (claim.has_run_out or self._session.must_leave()):
                     raise lost
                 await self._look_around()
-                await asyncio.sleep(_TALK_S)
+                await running.wait(_TALK_S)
         finally:
             await running.forget()
 

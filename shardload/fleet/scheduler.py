@@ -50,6 +50,10 @@ class RunningBlock:
         except BaseException as error:  # Dask raises what it likes, CancelledError among it
             raise FleetLost(f"machine {self._machine.name} was lost: {_words(error)}") from None
 
+    async def wait(self, most_s: float) -> None:
+        """Wait until it has ended, or for so long."""
+        await asyncio.wait({self._result}, timeout=most_s)
+
     async def forget(self) -> None:
         """Have nothing to do with it any more. A block that has not begun never will."""
         self._result.cancel()

@@ -15,7 +15,7 @@ from shardload.model.tasks import HALVES, Ack, Assignment, Task
 from shardload.ranges.split import MOST_PARTS
 
 MOST_BLAME = 3  # failures of its own before a range is halved, or a single row set aside
-_LEAST_BLOCK = 4  # ranges; a larger one has half of a slot's share of what is left
+_LEAST_BLOCK = 6  # ranges; a larger one has three quarters of a slot's share of what is left
 MOST_TIMES = 4  # ranges of up to so many times the wanted rows are loaded as they are; larger ones are cut first
 
 
@@ -63,7 +63,7 @@ class Dispatcher:
         there is nothing for it."""
         held, left = len(self._out[slot]), len(self._todo)
         share = left // self.slots_in_use
-        most = min(self.credits, 1 + share if self.credits == CREDITS else max(_LEAST_BLOCK, share // 2))
+        most = min(self.credits, 1 + share if self.credits == CREDITS else max(_LEAST_BLOCK, share * 3 // 4))
         if not left or held >= most:
             return None
         range_id = self._todo.popleft()
