@@ -24,8 +24,9 @@ settings.load_profile("shared machine")
 
 Servers = tuple[SourceUrl, TargetUrl]
 
-# Never side by side: the container tests share an engine, and each asks what it left there; the package is built once.
-ONE_AFTER_ANOTHER = ("tests/containers/", "tests/e2e/test_package.py")
+# Never side by side: the container tests share an engine, and each asks what it left there; the package is built, and
+# the fleet has its servers, once.
+ONE_AFTER_ANOTHER = ("tests/containers/", "tests/e2e/test_package.py", "tests/e2e/test_fleet.py")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -13,6 +13,7 @@ from shardload.config.urls import add_password, parse_redis, read_mysql
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.lease import Lease
+from shardload.jobdir.settled import BlockJournal
 from shardload.model.blocks import BlockOrder
 
 _GIVE_UP_AFTER_S = 20.0  # the head tries elsewhere, and again
@@ -30,6 +31,7 @@ class BlockJob:
     """A block that can be run: by `shardload resume`, in this environment."""
 
     directory: JobDirectory
+    journal: BlockJournal
     lease: Lease
     environment: Mapping[str, str]
 
@@ -50,7 +52,7 @@ def make_block_job(order: BlockOrder, state_dir: Path, workers: int, rate_rows: 
     except BaseException:
         shutil.rmtree(directory.path, ignore_errors=True)
         raise
-    return BlockJob(directory, lease, _environment(order, environment.current()))
+    return BlockJob(directory, BlockJournal(directory.journal_file), lease, _environment(order, environment.current()))
 
 
 def _environment(order: BlockOrder, own: Mapping[str, str]) -> dict[str, str]:

@@ -15,10 +15,7 @@ from shardload.errors import FleetLost
 from shardload.fleet.scheduler import MachineFacts, Scheduler
 from shardload.jobdir.machines import MachineRecord
 from shardload.model.blocks import Reply, Word, block_prefix
-
-LEASE_S = 8.0
-MARGIN_S = 2.0  # clocks that run differently, and what was sent just before
-FENCE_S = LEASE_S + MARGIN_S
+from shardload.model.limits import FLEET_LEASE_S, FLEET_MARGIN_S
 
 
 @dataclass
@@ -46,7 +43,7 @@ class Claim:
         holders = []
         for machine in (*machines[first:], *machines[:first]):
             with suppress(FleetLost):
-                reply = await scheduler.talk(machine, Word(number, job, None, LEASE_S))
+                reply = await scheduler.talk(machine, Word(number, job, None, FLEET_LEASE_S))
                 if reply.is_granted:
                     claim = cls(scheduler, job, machine, number, reply.workers, reply.now_s, time.monotonic())
                     claim.record = MachineRecord(machine.name, machine.address, reply.workers)
@@ -69,13 +66,13 @@ class Claim:
     @property
     def may_write(self) -> bool:
         """False if the machine's lease has run out for certain."""
-        return time.monotonic() <= self.until_s + MARGIN_S
+        return time.monotonic() <= self.until_s + FLEET_MARGIN_S
 
     async def talk(self, rate_rows: int = 0, *, stops: bool = False, releases: bool = False) -> Reply:
         """Renew the lease, and hear what became of the block. FleetLost if the machine does not answer, or if it has
         forgotten the claim."""
-        self.until_s = self.answered_s + LEASE_S
-        word = Word(self.number, self.job, self.anchor_s, LEASE_S, rate_rows, stops, releases)
+        self.until_s = self.answered_s + FLEET_LEASE_S
+        word = Word(self.number, self.job, self.anchor_s, FLEET_LEASE_S, rate_rows, stops, releases)
         reply = await self.scheduler.talk(self.machine, word)
         if not reply.is_granted:
             raise FleetLost(f"machine {self.machine.name} works for {reply.holder}")

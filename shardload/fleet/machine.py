@@ -1,37 +1,28 @@
 """A machine of a fleet, inside of a process of Dask's: it serves one head at a time, and runs its blocks.
 
 `talk` is called for each word of the head, while a block runs; `run_block` is Dask's task. A block is a job of this
-machine, with a directory, a journal and a lease of its own, and its own process, started by exec: nothing is forked
-here, because Dask has threads. Who claims the machine, and until when, is said here alone.
+machine, with a directory, a journal, a lease and a process of its own (`engine.py`). Who claims the machine, and until
+when, is said here alone.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from shardload.config import environment
 from shardload.errors import ShardloadError
 from shardload.fleet.blockjob import BlockJob, make_block_job
+from shardload.fleet.engine import Engine
 from shardload.jobdir.lease import lease_clock_s
-from shardload.jobdir.settled import BlockJournal
 from shardload.model.blocks import BlockEnd, BlockOrder, Reply, SettledRange, Word
 from shardload.process import ControlRequest, NoListener
 
 _LOOK_S = 0.1
 _CLAIM_S = 5.0  # a claim that was never renewed is kept for so long
-_MOST_REASON_BYTES = 4000
-# The process dies with the thread that started it (PR_SET_PDEATHSIG), which is one of Dask's for tasks: it stays.
-_BEGIN = (
-    "import sys, runpy; from shardload.process import die_with_parent; "
-    "die_with_parent(int(sys.argv.pop(1))) or sys.exit(3); runpy.run_module('shardload', run_name='__main__')"
-)
+_ENDED_WELL = (0, 1, 4)  # exit codes: every range has an end
 
 
 @dataclass
@@ -57,6 +48,7 @@ class Machine:
     state_dir: Path
     _claim: _Claim | None = None
     _running: BlockJob | None = None
+    _spare: Engine | None = None  # started in advance
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def talk(self, word: Word) -> Reply:
@@ -103,25 +95,24 @@ class Machine:
             job.remove()
 
     def _run(self, job: BlockJob, claim: _Claim) -> BlockEnd:
-        journal = BlockJournal(job.directory.journal_file)
-        with (job.directory.path / "log.errors").open("w+b") as errors, _started(job, errors) as process:
-            try:
-                told = _Told(claim.rate_rows)
-                while process.poll() is None:
-                    claim.settled = journal.settled()
-                    if not job.lease.holds:
-                        process.kill()
-                    told.tell(process, job, claim)
-                    with suppress(subprocess.TimeoutExpired):
-                        process.wait(_LOOK_S)
-                claim.settled = journal.settled()
-                held = job.lease.holds
-            finally:
-                process.kill()
-                process.wait()
-            code = process.returncode
-            reason = _last_line(errors) if code not in (0, 1, 4) else ""
-        return BlockEnd(code, reason if held else "its lease ran out", claim.settled)
+        engine = self._spare if self._spare and self._spare.is_running else Engine()
+        words = ["resume", job.directory.name, "--state-dir", str(job.directory.path.parent), "--progress", "none"]
+        engine.begin([*words, "--json"], job.environment)
+        try:
+            self._spare = Engine()
+            told = _Told(claim.rate_rows)
+            while engine.is_running:
+                claim.settled = job.journal.settled()
+                if not job.lease.holds:
+                    engine.kill()
+                told.tell(engine, job, claim)
+                engine.wait(_LOOK_S)
+        finally:
+            held = job.lease.holds
+            code, said = engine.end()
+        claim.settled = job.journal.settled()
+        reason = "" if code in _ENDED_WELL else said if held else "its lease ran out"
+        return BlockEnd(code, reason, claim.settled)
 
 
 @dataclass
@@ -131,35 +122,15 @@ class _Told:
     rate_rows: int
     stops: bool = False
 
-    def tell(self, process: subprocess.Popen[bytes], job: BlockJob, claim: _Claim) -> None:
+    def tell(self, engine: Engine, job: BlockJob, claim: _Claim) -> None:
         """Pass on what the head wants now."""
         if claim.stops and not self.stops:
-            process.terminate()
+            engine.terminate()
             self.stops = True
         if claim.rate_rows != self.rate_rows:
-            with suppress(NoListener, OSError), ControlRequest(job.directory.path, f"rate {claim.rate_rows or 'off'}"):
+            words = f"rate {claim.rate_rows or 'off'}"
+            with suppress(NoListener, OSError), ControlRequest(job.directory.path, words):
                 self.rate_rows = claim.rate_rows
-
-
-def _started(job: BlockJob, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    words = ["resume", job.directory.name, "--state-dir", str(job.directory.path.parent), "--progress", "none"]
-    return subprocess.Popen(
-        [sys.executable, "-c", _BEGIN, str(os.getpid()), *words, "--json"],
-        env=job.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        start_new_session=True,
-    )
-
-
-def _last_line(errors: IO[bytes]) -> str:
-    """What the process said last."""
-    errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, errors.tell() - _MOST_REASON_BYTES))
-    lines = [line for line in errors.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    said = [line.removeprefix("shardload: ") for line in lines if line.startswith("shardload: ")]
-    return said[-1] if said else lines[-1] if lines else ""
 
 
 _ours: Machine | None = None

@@ -22,18 +22,16 @@ from shardload.errors import (
     JobError,
     ShardloadError,
 )
-from shardload.fleet.claim import FENCE_S
 from shardload.ipc import IpcSet
 from shardload.jobdir import log
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import RunOutcome, RunRecord
 from shardload.jobs import extra, outlook, sharing
-from shardload.jobs.fleet import head_body
 from shardload.jobs.guarded import measured
 from shardload.jobs.prepare import Job, ask_target, uses_native
 from shardload.jobs.status import with_checks
-from shardload.model.limits import CREDITS, FLEET_CREDITS
+from shardload.model.limits import CREDITS, FLEET_CREDITS, FLEET_FENCE_S
 from shardload.model.orders import STOP_SIGNALS, Limits
 from shardload.model.shared import Shared
 from shardload.process import SignalInbox
@@ -84,7 +82,7 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
             job.directory,
             job.journal,
             _settings(job, frame, handler),
-            head_body(job) if job.machines else _worker_body(job),
+            _body(job),
             job.target,
             display=display,
             signals=frame.signals,
@@ -128,9 +126,18 @@ def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:
         on_ready=frame.on_ready,
         measured=measured(job.spec),
         credits_=FLEET_CREDITS if job.machines else CREDITS,
-        fence_s=FENCE_S if job.machines else 0.0,
+        fence_s=FLEET_FENCE_S if job.machines else 0.0,
         reopen_log=lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
     )
+
+
+def _body(job: Job) -> WorkerBody:
+    """What the coordinator's children in slots run: workers, or with a fleet the head's sides of machines."""
+    if not job.machines:
+        return _worker_body(job)
+    from shardload.jobs.fleet import head_body  # here: other jobs need none of it
+
+    return head_body(job)
 
 
 def _worker_body(job: Job) -> WorkerBody:

@@ -23,6 +23,7 @@ from shardload.errors import SpecError, TargetBusy
 from shardload.files.jsonfile import damaged
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
 from shardload.jobs.fit import Fit, foresee
@@ -264,7 +265,8 @@ def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
         target, choice = look_at_target(spec, subject.template, before[-1].nodes if before else ())
         form = form_of(spec, choice.payload, whole=choice.whole)
         left = [PlannedRange(record.keys, record.estimated_rows) for record in journal.todo()]
-        fit = foresee(connection, spec, subject, form, left)
+        is_block = Lease.of(directory.path).is_limited  # its head has looked
+        fit = Fit(is_thorough=False) if is_block else foresee(connection, spec, subject, form, left)
     finally:
         connection.close()
     return Job(spec, subject, directory, journal, target, choice, lock, fit, machines)

@@ -14,7 +14,7 @@ from types import TracebackType
 from shardload.config.urls import TargetUrl, parse_redis
 from shardload.errors import ShardloadError, TargetBusy, TargetError, TargetLost
 from shardload.process import is_stopped
-from shardload.sandbox.servers import RedisServer, wait_for
+from shardload.sandbox.servers import LOOPBACK, RedisServer, wait_for
 from shardload.target import TargetConnection
 
 SLOTS = 16_384
@@ -72,9 +72,19 @@ class ClusterNode(RedisServer):
 
 
 class RedisCluster:
-    """So many masters with equal shares of the slots, and `replicas` for each. `options` as for RedisServer."""
+    """So many masters with equal shares of the slots, and `replicas` for each. `options` as for RedisServer; `hosts`
+    are the addresses that nodes get in turn."""
 
-    def __init__(self, directory: Path, masters: int = 3, replicas: int = 0, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        masters: int = 3,
+        replicas: int = 0,
+        options: Sequence[str] = (),
+        *,
+        hosts: Sequence[str] = (LOOPBACK,),
+    ) -> None:
+        self._hosts = hosts
         self.directory = directory
         directory.mkdir(mode=0o700, exist_ok=True)
         self._options = (*_QUICK, *options)
@@ -93,7 +103,7 @@ class RedisCluster:
     @property
     def url(self) -> TargetUrl:
         """The cluster, with every node's address."""
-        return parse_redis(f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}")
+        return parse_redis(f"redis+cluster://{','.join(f'{node.host}:{node.port}' for node in self.nodes)}")
 
     def start(self) -> RedisCluster:
         """Start the nodes, make them a cluster, and wait until it serves every slot and every replica has its copy."""
@@ -205,7 +215,10 @@ class RedisCluster:
     # ---- within
 
     def _new_node(self) -> ClusterNode:
-        node = ClusterNode(self.directory / f"node{self._made}", self._options)
+        host = self._hosts[self._made % len(self._hosts)]
+        node = ClusterNode(
+            self.directory / f"node{self._made}", (*self._options, "--cluster-announce-ip", host), host=host
+        )
         self._made += 1
         self.nodes.append(node)
         return node.start()
@@ -214,7 +227,7 @@ class RedisCluster:
         """Let each node know each other one: gossip alone would take longer."""
         for number, node in enumerate(nodes):
             for other in nodes[:number]:
-                node.call("CLUSTER", "MEET", "127.0.0.1", other.port)
+                node.call("CLUSTER", "MEET", other.host, other.port)
         ids = {node.id for node in nodes}
         wait_for(lambda: all(ids <= _settled(node) for node in nodes), "every node knows every other one")
 

@@ -1,4 +1,4 @@
-"""Private MySQL/MariaDB and Redis/Valkey servers, each with its own directory and a free port on loopback.
+"""Private MySQL/MariaDB and Redis/Valkey servers, each with its own directory and a free port, on loopback by default.
 
 Linux kills each server when the process that started it dies, so even a kill -9 of the demo or of a test leaves none
 running.
@@ -27,6 +27,7 @@ from shardload.errors import MissingServer, ShardloadError, StoppedBySignal, Tar
 from shardload.process import spawn
 from shardload.target import TargetConnection
 
+LOOPBACK = "127.0.0.1"
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
 _CALL_TIMEOUT_S = 10.0
@@ -57,12 +58,13 @@ def find_program(names: Sequence[str], package: str) -> str:
 
 
 class _Server:
-    """A server as a child process, which listens on a free port of loopback."""
+    """A server as a child process, which listens on a free port of `host`, an address of this machine."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, host: str = LOOPBACK) -> None:
         self.directory = directory
+        self.host = host
         directory.mkdir(mode=0o700, exist_ok=True)
-        self.port = _free_port()
+        self.port = _free_port(host)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -107,12 +109,12 @@ class MysqlServer(_Server):
     """A MySQL or MariaDB with a database `app` and a user with all rights. Its settings prefer speed to durability;
     `options` are more of its command line."""
 
-    def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, options: Sequence[str] = (), *, host: str = LOOPBACK) -> None:
+        super().__init__(directory, host)
         self._options = list(options)
         self._program = find_program(MYSQL_PROGRAMS, "mariadb-server-core")
         self.url = SourceUrl(
-            host="127.0.0.1", port=self.port, user="shardload", password=secrets.token_hex(12), database="app"
+            host=host, port=self.port, user="shardload", password=secrets.token_hex(12), database="app"
         )
         self._data = directory / "data"
 
@@ -130,7 +132,7 @@ class MysqlServer(_Server):
         self._spawn(
             [
                 *self._command(),
-                f"--port={self.port}", "--bind-address=127.0.0.1",
+                f"--port={self.port}", f"--bind-address={self.host}",
                 "--socket=mysql.sock",  # relative to the data directory, because a socket's path has at most 107 bytes
                 f"--pid-file={self.directory / 'mysql.pid'}", f"--init-file={init}",
                 f"--secure-file-priv={self.directory}", "--loose-mysqlx=OFF",
@@ -177,19 +179,25 @@ class RedisServer(_Server):
     `programs` that is installed is started."""
 
     def __init__(
-        self, directory: Path, options: Sequence[str] = (), *, programs: Sequence[str] = REDIS_PROGRAMS
+        self,
+        directory: Path,
+        options: Sequence[str] = (),
+        *,
+        programs: Sequence[str] = REDIS_PROGRAMS,
+        host: str = LOOPBACK,
     ) -> None:
-        super().__init__(directory)
+        super().__init__(directory, host)
         self._program = find_program(programs, programs[0])
         self._options = list(options)
-        self.url = TargetUrl(host="127.0.0.1", port=self.port, user="", password=None, database="0")
+        self.url = TargetUrl(host=host, port=self.port, user="", password=None, database="0")
 
     def start(self) -> RedisServer:
         """Start the server, and wait until it answers and has loaded its data."""
         self._spawn(
             [
-                self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory),
-                "--daemonize", "no", "--save", "", "--appendonly", "no", *self._options,
+                self._program, "--bind", self.host, "--port", str(self.port), "--dir", str(self.directory),
+                "--daemonize", "no", "--save", "", "--appendonly", "no",
+                *(("--protected-mode", "no") if self.host != LOOPBACK else ()), *self._options,
             ],
             self._answers,
         )  # fmt: skip
@@ -263,14 +271,14 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(_POLL_S)
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     """A port that is free, and so is the one that a cluster's bus would have beside it."""
     while True:
         port = random.choice(_PORTS)
         try:
             for number in (port, port + _BUS_OFFSET):
                 with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
+                    probe.bind((host, number))
         except OSError:
             continue
         return port
