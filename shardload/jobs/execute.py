@@ -28,8 +28,9 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.runfile import RunOutcome, RunRecord
 from shardload.jobs import extra, outlook, sharing
 from shardload.jobs.guarded import measured
-from shardload.jobs.prepare import Job, ask_target, uses_native
+from shardload.jobs.prepare import Job
 from shardload.jobs.status import with_checks
+from shardload.jobs.targets import ask_target, uses_native
 from shardload.model.orders import STOP_SIGNALS, Limits
 from shardload.model.shared import Shared
 from shardload.process import SignalInbox

@@ -19,7 +19,8 @@ from shardload.errors import GaveUp, JobError, StoppedAsAsked
 from shardload.jobdir.fingerprints import remove_fingerprints
 from shardload.jobdir.made import made_keys
 from shardload.jobs.mapping import key_texts
-from shardload.jobs.prepare import Job, uses_native
+from shardload.jobs.prepare import Job
+from shardload.jobs.targets import uses_native
 from shardload.target import Target, TargetConnection, open_target
 
 MEMORY_BYTES = 256 * 1024 * 1024  # of the table of fingerprints; Redis is asked for all keys once for each filled table

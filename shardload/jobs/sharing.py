@@ -16,7 +16,8 @@ from shardload.encoding.fingerprints import BYTES, END, Tally, most_of
 from shardload.errors import ShardloadError
 from shardload.jobdir.fingerprints import Record, remove_fingerprints
 from shardload.jobdir.made import made_keys
-from shardload.jobs.prepare import Job, uses_native
+from shardload.jobs.prepare import Job
+from shardload.jobs.targets import uses_native
 from shardload.model.printable import bounded, shown_bytes
 from shardload.model.shared import SHARED, Shared
 from shardload.model.wording import counted

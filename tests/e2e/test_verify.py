@@ -200,6 +200,30 @@ def test_run_verifies_at_the_end(world: World, few_users: str) -> None:
     assert world.run("run", "--table", few_users, "--sample", "1%").code == 2
 
 
+def test_a_row_that_changes_all_the_time(world: World, few_users: str) -> None:
+    """Its key is no difference, and a repair does not write an older value over it; what is wrong is repaired."""
+    world.make_table("hot", "id INT PRIMARY KEY, name VARCHAR(40)")
+    world.execute("INSERT INTO hot SELECT id, 'a' FROM " + few_users)
+    assert world.run("run", "--table", "hot", "--key", "user:{id}", "--job", JOB).code == 0
+    ids = [int(value) for (value,) in world.execute("SELECT id FROM hot ORDER BY id")]
+    client = world.target()
+    client.hset(f"user:{ids[9_000]}", "name", "forgotten")
+    hot, at = ids[15_000], 0
+    running = world.start("verify", JOB, "--repair", "--workers", "1", "--json")
+    with world.sql() as cursor:
+        while running.process.poll() is None:
+            at += 1
+            cursor.execute(f"UPDATE hot SET name = 'app{at}' WHERE id = {hot}")
+            client.hset(f"user:{hot}", "name", f"app{at}")
+    done = running.finish()
+    assert done.code == 0, done.err
+    assert client.hget(f"user:{hot}", "name") == b"app%d" % at
+    listed = world.run("differences", JOB).out.splitlines()
+    assert listed == [f"user:{ids[9_000]}: different in name (repaired)"]
+    log = (world.state_dir / f"{JOB}-verify" / "log").read_text()
+    assert "1 key left out, whose rows change all the time" in log
+
+
 def test_rows_that_change_meanwhile(world: World, few_users: str) -> None:
     """A writer changes rows and their keys, the row first: what it has in hand is no difference, what it forgot is."""
     world.make_table("changing", "id INT PRIMARY KEY, name VARCHAR(40)")
