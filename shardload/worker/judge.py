@@ -52,7 +52,7 @@ class Judge:
         if isinstance(expiry, ShardloadError):
             raise expiry
         if value is None or value == []:
-            may_have_expired = wanted.left_of_ms and wanted.left_of_ms <= self.ages.most_ms
+            may_have_expired = self.ages.are_known and 0 < wanted.left_of_ms <= self.ages.most_ms
             is_past = wanted.expires_at_ms and wanted.expires_at_ms <= self.now_ms
             return Verdict(is_expired=True) if may_have_expired or is_past else Verdict(Fault.MISSING, "missing")
         if detail := _difference(wanted.value, value, is_document=self.has_documents):

@@ -158,6 +158,19 @@ def test_a_sample_and_what_it_says(world: World, users_200k: str) -> None:
     assert (done.code, json.loads(done.out)["keys_equal"]) == (4, 0)
 
 
+def test_an_empty_cache_is_not_proved_by_a_ttl(world: World, few_users: str) -> None:
+    """Nobody knows when its keys were written: what is missing is missing. After a job of now, too."""
+    flags = ("--table", few_users, "--key", "user:{id}", "--ttl", "2h")
+    assert world.run("run", *flags, "--job", JOB).code == 0
+    assert world.run("verify", *flags, "--job", "full").code == 0
+    world.target().flushall()
+    for words in ([*flags, "--job", "empty"], [JOB]):
+        done = world.run("verify", *words, "--json")
+        told = done.summary
+        assert (done.code, told["status"], told["keys_expired"]) == (4, "different", 0)
+        assert told["differences"]["missing"] == 20_000
+
+
 def test_without_a_job(world: World, few_users: str) -> None:
     """With run's flags: whoever filled the cache."""
     flags = ("--table", few_users, "--key", "user:{id}")
