@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,36 @@ def test_keys_that_no_row_stands_for(world: World, few_users: str) -> None:
     assert compared(world, "--extra")[0] == 0
     refused = world.run("verify", "--table", few_users, "--key", "{id}", "--extra")
     assert (refused.code, "--extra cannot tell" in refused.err) == (2, True)
+
+
+def test_the_search_for_extra_keys_is_steered(world: World, few_users: str) -> None:
+    """While the table is read once more, status says so and no number that is not known; the rate holds, can be
+    changed, and a stop ends it; resume searches again."""
+    assert world.run("run", "--table", few_users, *RUN).code == 0
+    world.target().set("user:1000000000", "left behind")
+    name = f"{JOB}-verify"
+    daemon = world.launch("verify", JOB, "--extra", "--rate", "20000", job=name)
+    daemon.order("rate", name, "2000")
+    daemon.wait_for("the search", lambda seen: seen["state"] == "searching")
+    seen, text = daemon.status(), world.run("status", name).out
+    assert (seen["state"], "extra" in seen["differences"], seen["pid"]) == ("searching", False, daemon.pid)
+    assert "it looks for keys that no row stands for" in text
+    assert "0 that no row" not in text
+    refused = world.run("pause", name)
+    assert (refused.code, "only stop, rate and status work now" in refused.err) == (2, True)
+    assert "at most 1,000 rows/s" in daemon.order("rate", name, "1000").out
+    daemon.order("stop", name)
+    ended = daemon.end()
+    assert (ended["state"], "extra" in ended["differences"]) == ("stopped", False)
+    resumed = world.start("resume", name, "--rate", "1000", job=name)
+    daemon.wait_for("the search", lambda seen: seen["state"] == "searching")
+    resumed.signal(signal.SIGTERM)
+    assert resumed.finish().code == 128 + signal.SIGTERM
+    began_s = time.monotonic()
+    done = world.run("resume", name, "--rate", "5000", "--json")
+    assert time.monotonic() - began_s > 3  # for 20,000 rows
+    assert (done.code, done.summary["differences"]["extra"]) == (4, 1), done.err
+    assert world.run("differences", name).out == "user:1000000000: no row stands for it\n"
 
 
 def test_a_sample_and_what_it_says(world: World, users_200k: str) -> None:
