@@ -2,12 +2,14 @@
 
 While rows are compared, the fingerprint of every key that they make is noted. Then Redis is asked for all keys that
 look like the job's own (SCAN); those whose fingerprint nobody noted are candidates. Rows may have come meanwhile: the
-table is read once more, and a candidate that a row makes now, or that is gone, is none.
+table is read once more, and a candidate that a row makes now, or that is gone, is none. A row whose time to expire is
+past makes no key.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -31,6 +33,7 @@ MEMORY_BYTES = 256 * 1024 * 1024  # of the table of fingerprints; Redis is asked
 MOST_FOUND = 1_000_000
 _SCAN_COUNT = 1000
 _ASK_KEYS = 500
+_EXPIRED_JUST_NOW_MS = 5000  # a row whose time passed no longer ago may still have its key
 _PLAN_S = 5.0  # before the table is read again; what is not split by then is read in one piece
 
 
@@ -123,7 +126,7 @@ class _Search:
             stream = source.RangeStream(connection)
             for planned in plan(connection, job.spec, job.subject, _PLAN_S):
                 stream.send_query(job.subject.selection.select(head, planned.keys))
-                encoder.begin(stream.read_head(), 0)
+                encoder.begin(stream.read_head(), int(time.time() * 1000) - _EXPIRED_JUST_NOW_MS)
                 for fingerprints in self._encoded(encoder, stream):
                     wanted.difference_update(fingerprints)
         finally:

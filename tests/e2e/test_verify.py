@@ -145,6 +145,21 @@ def test_keys_that_no_row_stands_for(world: World, few_users: str) -> None:
     assert (refused.code, "--extra cannot tell" in refused.err) == (2, True)
 
 
+@pytest.mark.parametrize("encoder", ["native", "reference"])
+def test_a_key_of_a_row_whose_time_is_past(world: World, encoder: str) -> None:
+    """No row stands for it, if it is there all the same. A row that expires just now is none of them."""
+    world.make_table("dated", "id VARCHAR(10) PRIMARY KEY, until DATETIME")
+    world.execute(
+        "INSERT INTO dated VALUES ('past', '2001-01-01'), ('future', '2101-01-01'), ('never', NULL), "
+        "('now', UTC_TIMESTAMP() + INTERVAL 1 SECOND)"
+    )
+    flags = ("--table", "dated", "--key", "p:{id}", "--ttl-column", "until", "--encoder", encoder)
+    assert world.run("run", *flags, "--job", JOB).code == 0
+    world.target().set("p:past", "zombie")
+    code, told, found = compared(world, "--extra")
+    assert (code, found, told["differences"]["extra"]) == (4, {"p:past": "extra"}, 1)
+
+
 def test_the_search_for_extra_keys_is_steered(world: World, few_users: str) -> None:
     """While the table is read once more, status says so and no number that is not known; the rate holds, can be
     changed, and a stop ends it; resume searches again."""
