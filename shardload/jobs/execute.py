@@ -104,7 +104,8 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
         facts = replace(
             facts, rows_unfinished=ending.rows_unfinished, rows_unfinished_exact=ending.rows_unfinished_exact
         )
-    if job.form.fingerprints and stopped is None and not job.spec.is_verify:
+    if job.form.fingerprints and stopped is None:
+        shared = sharing.doubt(job, facts.differences.left) if job.spec.is_verify else shared
         facts = _with_shared(job, facts, shared)
     _note_outcome(job.directory, facts, stopped)
     log.close_log(handler)

@@ -152,14 +152,26 @@ def plan(
     return split(space, spec.planned_range_rows, is_late=lambda: time.monotonic() > late_s)
 
 
-def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
-    """Plan a new job and make its directory; `checks` is what a verify checks. If anything fails, no directory is
-    left."""
+def check_repair(subject: Subject) -> None:
+    """SpecError if several rows may get one key: each range would judge, and write, it for itself."""
+    if reason := subject.collision():
+        raise SpecError(
+            f"--repair cannot be used here: {reason}: several rows may get the same key, and each would be written "
+            "over the other",
+            "leave it out",
+        )
+
+
+def begin(spec: JobSpec, checks: Named[str, Any] | None = None, *, shares_none: bool = False) -> Job:
+    """Plan a new job and make its directory; `checks` is what a verify checks, `shares_none` says that its import found
+    no key that several rows make. If anything fails, no directory is left."""
     clean_up(spec.state_dir)
     JobDirectory(spec.state_dir / spec.job).check_free()
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
+        if spec.repair and not shares_none:
+            check_repair(subject)
         target, choice = look_at_target(spec, subject.template)
         ranges = plan(connection, spec, subject, _PLAN_S)
         form = form_of(spec, choice.payload, whole=choice.whole)

@@ -56,6 +56,13 @@ def shared_keys(job: Job, must_stop: Callable[[], bool]) -> Shared:
         return Shared(told=f"whether rows share keys could not be found out: {error}", is_unsure=True)
 
 
+def doubt(job: Job, left: int) -> Shared:
+    """What a verify tells at its end, after which so many keys differ, if rows may share a key."""
+    if not left:
+        return Shared()
+    return Shared(told=f"{job.subject.collision()}: a key that several rows make may be reported as different")
+
+
 def keep(job: Job, shared: Shared, *, is_final: bool) -> None:
     """Note what was found in the journal. With `is_final` the files are removed. JournalError or OSError if not."""
     job.journal.note_fact(SHARED, shared.as_json(is_final=is_final))
