@@ -24,6 +24,7 @@ from redis.sentinel import Sentinel
 from shardload.config.urls import SourceUrl, TargetUrl
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobs.status import look
+from shardload.reporting.facts import RUNNING
 from tests.own_world import is_ours
 
 DEADLINE_S = 60.0
@@ -213,9 +214,7 @@ class Daemon:
 
     def end(self, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
         """Wait for the job's end; its last status."""
-        self.wait_for(
-            "the end", lambda seen: seen["state"] not in ("starting", "running", "paused", "stopping"), deadline_s
-        )
+        self.wait_for("the end", lambda seen: seen["state"] not in RUNNING, deadline_s)
         return self.status()
 
 

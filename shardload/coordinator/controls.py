@@ -80,6 +80,11 @@ class Controls:
         return self.paused_since_s > 0
 
     @property
+    def limits(self) -> Limits:
+        """What holds now by order, whatever a guard has added."""
+        return Limits(self.workers, self._rate_rows)
+
+    @property
     def restraint(self) -> str:
         """Why a guard holds the job back, in words; empty if none does."""
         if self.held_for:

@@ -24,6 +24,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.model.limits import MOST_WORKERS
+from shardload.model.orders import Limits
 from shardload.process import ControlInbox, SignalInbox, children_usage, ipc_namespace, set_title, start_time
 from shardload.ranges.tracker import Tracker
 from shardload.reporting.display import Display
@@ -45,9 +46,9 @@ def run(
     signals: SignalInbox,
     lock: int,
     about: RunRecord,
-) -> tuple[Ending | None, int]:
+) -> tuple[Ending | None, Limits]:
     """Do every range that is to do; the journal has the result. Returns why the run ended early, or None, and the last
-    number of workers.
+    limits.
 
     `target` is what the target was when the job began, `signals` the signals that the run handles, `lock` the
     descriptor that holds the job, which no child may keep, and `about` what others may want to know of this run.
@@ -97,7 +98,7 @@ def run(
         coordinator = Coordinator(settings, context)
         _loop_and_end(coordinator, context)
     _write_end(directory, journal, run_number, started_s, me)
-    return coordinator.ending, coordinator.controls.workers
+    return coordinator.ending, coordinator.controls.limits
 
 
 def _make_children(

@@ -16,7 +16,7 @@ _OBJECT = {"key": _KEY, "id": _INT}
 _USER = {"uid": range(2**32 - 1)}
 _RUN: dict[str, Any] = {
     "pid": _INT, "start": _UNSIGNED, "run_id": _UNSIGNED, "started": str, "daemon": bool, "encoder": str, "target": str,
-    "ipc_namespace": str, "troubles": [str],
+    "ipc_namespace": str, "phase": str, "troubles": [str],
     "ipc": (
         {**_USER, "board": {"id": _INT}, "queues": [{**_OBJECT, "changed": _UNSIGNED}], "semaphore": _OBJECT},
         {**_USER, "pid": _INT, "since": _UNSIGNED},  # they are about to be made
@@ -45,7 +45,8 @@ class RunOutcome:
 @dataclass(frozen=True)
 class RunRecord:
     """The last run of a job. `ipc` is its SysV objects as `ipc/objects.py` records them, or their announcement; None:
-    it has none (any more). `outcome` None: it has not ended, or died."""
+    it has none (any more). `phase` is what it does after its coordinator has ended; empty: nothing. `outcome` None: it
+    has not ended, or died."""
 
     pid: int | None = None
     start: int | None = None
@@ -55,6 +56,7 @@ class RunRecord:
     encoder: str = ""
     target: str = ""
     ipc_namespace: str = ""
+    phase: str = ""
     troubles: tuple[str, ...] = ()
     ipc: dict[str, Any] | None = None
     outcome: RunOutcome | None = None

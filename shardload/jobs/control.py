@@ -11,6 +11,7 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobs.status import look, the_job
 from shardload.model.orders import parse_order
 from shardload.process import ControlRequest, NoListener, is_stopped
+from shardload.reporting.facts import SEARCHING
 from shardload.reporting.output import echo
 
 _ANSWER_WITHIN_S = 5.0  # the coordinator answers at once, unless it is stopped or the machine is very busy
@@ -92,7 +93,7 @@ def _silence(directory: JobDirectory) -> JobError | NotAnswered:
 def _not_running(directory: JobDirectory) -> JobError:
     state = look(directory).state
     hint = f"to continue it, run: shardload resume {directory.name}"
-    if state in ("starting", "stopping"):
+    if state in ("starting", "stopping", SEARCHING):
         hint = "try again in a moment"
     elif state == "complete":
         hint = "there is nothing left to do"

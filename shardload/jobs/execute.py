@@ -28,9 +28,11 @@ from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import RunOutcome, RunRecord
 from shardload.jobs import extra, outlook, sharing
+from shardload.jobs.afterwards import Afterwards
 from shardload.jobs.guarded import measured
-from shardload.jobs.prepare import Job, ask_target, uses_native
+from shardload.jobs.prepare import Job
 from shardload.jobs.status import with_checks
+from shardload.jobs.targets import ask_target, uses_native
 from shardload.model.limits import CREDITS, FLEET_CREDITS, FLEET_FENCE_S
 from shardload.model.orders import STOP_SIGNALS, Limits
 from shardload.model.shared import Shared
@@ -76,9 +78,9 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
     stopped: ShardloadError | None = None
     ending: Ending | None = None
     shared = Shared()
-    workers = job.machines or job.spec.workers
+    limits = Limits(job.machines or job.spec.workers, job.spec.rate or 0)
     try:
-        ending, workers = run(
+        ending, limits = run(
             job.directory,
             job.journal,
             _settings(job, frame, handler),
@@ -91,26 +93,42 @@ def load(job: Job, display: Display, frame: Frame) -> tuple[JobFacts, ShardloadE
         )
         if ending is not None:
             stopped = ending.reason()
-        elif job.spec.is_verify:
-            extra.find(job, lambda: not set(STOP_SIGNALS).isdisjoint(frame.signals.drain()), display.note)
-        elif job.form.fingerprints:
+        elif job.checks.get("finds_extra"):
+            _find_extra(job, display, frame, handler, limits)
+        elif job.form.fingerprints and not job.spec.is_verify:
             shared = sharing.shared_keys(job, lambda: not set(STOP_SIGNALS).isdisjoint(frame.signals.drain()))
     except (ShardloadError, OSError) as error:
         stopped = reason_to_stop(error)
     finally:
         display.close()
-    facts = _facts_at_end(job, workers, stopped)
+    facts = _facts_at_end(job, limits.workers, stopped)
     if ending is not None:
         facts = replace(
             facts, rows_unfinished=ending.rows_unfinished, rows_unfinished_exact=ending.rows_unfinished_exact
         )
-    if job.form.fingerprints and stopped is None and not job.spec.is_verify:
+    if job.form.fingerprints and stopped is None:
+        shared = sharing.doubt(job, facts.differences.left) if job.spec.is_verify else shared
         facts = _with_shared(job, facts, shared)
     _note_outcome(job.directory, facts, stopped)
     log.close_log(handler)
     job.journal.close()
     os.close(job.lock)
     return facts, stopped
+
+
+def _find_extra(job: Job, display: Display, frame: Frame, handler: logging.Handler, limits: Limits) -> None:
+    """Look for keys that no row stands for. Raises as `extra.find`."""
+    after = Afterwards(
+        job.directory.path,
+        frame.signals,
+        limits.rate_rows,
+        stops_at_hangup=frame.stops_at_hangup,
+        reopen_log=lambda: _reopen(handler, job.directory.log_file, is_daemon=frame.is_daemon),
+    )
+    try:
+        extra.find(job, after, display.note)
+    finally:
+        after.close()
 
 
 def _settings(job: Job, frame: Frame, handler: logging.Handler) -> Settings:

@@ -12,7 +12,7 @@ from shardload import source
 from shardload.config import spec
 from shardload.encoding import Layout
 from shardload.errors import SourceError, TargetError
-from shardload.jobs import outlook, prepare
+from shardload.jobs import outlook, prepare, targets
 from shardload.jobs.fit import Fit, look
 from shardload.jobs.launch import warn_of
 from shardload.jobs.mapping import form_of
@@ -76,11 +76,11 @@ def _ask_target(wanted: spec.JobSpec, subject: prepare.Subject) -> tuple[str, Ch
     if wanted.redis == spec.NO_REDIS:
         return "", None, ""
     try:
-        described = prepare.ask_target(wanted).described
+        described = targets.ask_target(wanted).described
     except TargetError as error:
         return f"not asked: {error}", None, ""
     try:
-        return described, prepare.probe_target(wanted, subject.template)[1], ""
+        return described, targets.probe_target(wanted, subject.template)[1], ""
     except TargetError as error:
         return described, None, str(error)
 

@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Mapping as Named
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from shardload import source
-from shardload.config.addresses import Address
 from shardload.config.spec import JobSpec, load_stored
-from shardload.encoding import Form, KeyTemplate, Layout, Payload, is_native_built
-from shardload.errors import SpecError, TargetBusy
+from shardload.encoding import Form, KeyTemplate, Layout
+from shardload.errors import SpecError
 from shardload.files.jsonfile import damaged
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
@@ -27,17 +24,21 @@ from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
 from shardload.jobs.fit import Fit, foresee
+<<<<<<< HEAD
 from shardload.jobs.machines import check_goes_with_fleet, count_machines
 from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, needs_of, written_as
 from shardload.jobs.owner import become_owner
 from shardload.jobs.unchanged import check_unchanged
+=======
+from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, written_as
+from shardload.jobs.owner import become_owner
+from shardload.jobs.targets import look_at_target, uses_native
+>>>>>>> fix-verify
 from shardload.model.differences import CHECKS
 from shardload.model.keys import PlannedRange
-from shardload.model.nodes import NodeFacts
 from shardload.ranges.split import split
-from shardload.target import Choice, TargetFacts, choose_for_target, open_target
+from shardload.target import Choice, TargetFacts
 
-_ANSWER_WITHIN_S = 3.0
 _PLAN_S = 0.3  # before the first range is loaded
 
 
@@ -160,75 +161,31 @@ def plan(
     return split(space, spec.planned_range_rows, is_late=lambda: time.monotonic() > late_s)
 
 
-def uses_native(spec: JobSpec) -> bool:
-    """True if the native encoder is used. SpecError if the spec asks for it and it was not built."""
-    if spec.encoder == "native" and not is_native_built():
+def check_repair(subject: Subject) -> None:
+    """SpecError if several rows may get one key: each range would judge, and write, it for itself."""
+    if reason := subject.collision():
         raise SpecError(
-            "--encoder native: the compiled encoder is not part of this installation",
-            "install a C compiler and Python's headers, and install shardload again",
+            f"--repair cannot be used here: {reason}: several rows may get the same key, and each would be written "
+            "over the other",
+            "leave it out",
         )
-    return spec.encoder != "reference" and is_native_built()
 
 
-def look_at_target(spec: JobSpec, template: KeyTemplate, known: Sequence[NodeFacts] = ()) -> tuple[TargetFacts, Choice]:
-    """Ask which Redis it is, which had the `known` nodes, and how keys can be written, unless nothing will be: a verify
-    without repair changes nothing. TargetError as for `probe_target`."""
-    if not spec.is_verify or spec.repair:
-        return probe_target(spec, template, known)
-    target = open_target(spec.redis)
-    try:
-        return target.describe(known), Choice(None, "nothing is written")
-    finally:
-        target.close()
-
-
-def probe_target(spec: JobSpec, template: KeyTemplate, known: Sequence[NodeFacts] = ()) -> tuple[TargetFacts, Choice]:
-    """Ask which Redis it is, which had the `known` nodes, and try how a scratch key like the job's own can be written.
-    TargetError if it cannot."""
-    layouts = [Payload.LISTPACK, Payload.PLAIN] if spec.hash_layout == "compact" else [Payload.PLAIN]
-    is_slow = spec.encoding == "auto" and spec.shape == "hash" and not spec.keeps and not uses_native(spec)
-    encoding = "commands" if is_slow else spec.encoding
-    target = open_target(spec.redis)
-    try:
-        choice = choose_for_target(target, lambda: _scratch_key(template), encoding, layouts, needs_of(spec))
-        if is_slow:
-            choice = replace(choice, reason="Python takes longer for RESTORE's payloads than they save")
-        return target.describe(known), choice
-    finally:
-        target.close()
-
-
-def _scratch_key(template: KeyTemplate) -> bytes:
-    """A new key that no row has, which Redis's access rules cover like a real one."""
-    return template.filled(f"shardload-probe-{os.getpid()}-{os.urandom(4).hex()}").encode()
-
-
-def ask_target(spec: JobSpec, known: Sequence[NodeFacts] = (), addresses: Sequence[Address] = ()) -> TargetFacts:
-    """Ask what the target, which had the `known` nodes, is now.
-
-    TargetLost if it does not answer soon, or if a server is a replica that should be a master: the caller asks again.
-    """
-    target = open_target(spec.redis, _ANSWER_WITHIN_S, known=addresses)
-    try:
-        facts = target.describe(known)
-    finally:
-        target.close()
-    for node in facts.nodes:
-        if node.slots and not node.is_master:
-            raise TargetBusy(f"{node.address} is a replica now", "wait for the failover to end, or name the master")
-    return facts
-
-
-def begin(spec: JobSpec, checks: Named[str, Any] | None = None) -> Job:
-    """Plan a new job and make its directory; `checks` is what a verify checks. If anything fails, no directory is
-    left."""
+def begin(spec: JobSpec, checks: Named[str, Any] | None = None, *, shares_none: bool = False) -> Job:
+    """Plan a new job and make its directory; `checks` is what a verify checks, `shares_none` says that its import found
+    no key that several rows make. If anything fails, no directory is left."""
     clean_up(spec.state_dir)
     JobDirectory(spec.state_dir / spec.job).check_free()
     machines = count_machines(spec)
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
+<<<<<<< HEAD
         check_goes_with_fleet(spec, subject.collision())
+=======
+        if spec.repair and not shares_none:
+            check_repair(subject)
+>>>>>>> fix-verify
         target, choice = look_at_target(spec, subject.template)
         ranges = plan(connection, spec, subject, math.inf if machines else _PLAN_S)
         form = form_of(spec, choice.payload, whole=choice.whole)

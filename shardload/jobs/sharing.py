@@ -16,7 +16,8 @@ from shardload.encoding.fingerprints import BYTES, END, Tally, most_of
 from shardload.errors import ShardloadError
 from shardload.jobdir.fingerprints import Record, remove_fingerprints
 from shardload.jobdir.made import made_keys
-from shardload.jobs.prepare import Job, uses_native
+from shardload.jobs.prepare import Job
+from shardload.jobs.targets import uses_native
 from shardload.model.printable import bounded, shown_bytes
 from shardload.model.shared import SHARED, Shared
 from shardload.model.wording import counted
@@ -53,6 +54,13 @@ def shared_keys(job: Job, must_stop: Callable[[], bool]) -> Shared:
         return Shared(told=told, is_unsure=True)
     except (ShardloadError, OSError, MemoryError) as error:
         return Shared(told=f"whether rows share keys could not be found out: {error}", is_unsure=True)
+
+
+def doubt(job: Job, left: int) -> Shared:
+    """What a verify tells at its end, after which so many keys differ, if rows may share a key."""
+    if not left:
+        return Shared()
+    return Shared(told=f"{job.subject.collision()}: a key that several rows make may be reported as different")
 
 
 def keep(job: Job, shared: Shared, *, is_final: bool) -> None:

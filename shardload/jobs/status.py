@@ -18,11 +18,11 @@ from shardload.jobdir.journal import Journal
 from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.owner import acting_for, become_owner
 from shardload.model.counts import share_done
-from shardload.model.differences import CHECKS
+from shardload.model.differences import CHECKS, EXTRA_FACT
 from shardload.model.shared import SHARED, Shared
 from shardload.model.wording import a_few_jobs
 from shardload.process import ipc_namespace, is_alive, is_stopped
-from shardload.reporting.facts import RESUMABLE, RUNNING, JobFacts, SlotFacts, settled_facts
+from shardload.reporting.facts import RESUMABLE, RUNNING, SEARCHING, JobFacts, SlotFacts, settled_facts
 from shardload.reporting.progress import Meter
 
 _DOING = {
@@ -60,7 +60,8 @@ def _look(directory: JobDirectory) -> JobFacts:
     pid = _live_coordinator(run)
     is_ending = not is_there and not run.is_beginning and pid is not None
     is_half_written = is_there and shown is None
-    state = "stopping" if is_ending else "running" if is_half_written else "starting"
+    ending = SEARCHING if run.phase == SEARCHING and run.outcome is None else "stopping"
+    state = ending if is_ending else "running" if is_half_written else "starting"
     seen = _from_journal(directory, run, state)
     return dataclasses.replace(seen, pid=pid, error=_error_of(pid) or seen.error)
 
@@ -188,7 +189,7 @@ def with_checks(facts: JobFacts, journal: Journal) -> JobFacts:
         facts,
         kind="verify",
         sample=checks.get("sample", 1.0),
-        finds_extra=bool(checks.get("finds_extra")),
+        knows_extra=bool(journal.fact(EXTRA_FACT, {}).get("is_known")),
         differences=journal.difference_totals(),
     )
 

@@ -18,6 +18,7 @@ from shardload.jobs.owner import become_owner
 from shardload.jobs.prepare import Job
 from shardload.jobs.status import look
 from shardload.model.jobname import is_job_name, verify_name
+from shardload.model.shared import SHARED, Shared
 from shardload.reporting.facts import RESUMABLE, RUNNING
 
 _ALL = {"sample": 1.0, "extra": False, "repair": False}  # unless flags say so; not as `run --verify` had it
@@ -47,9 +48,10 @@ def begin_after(directory: JobDirectory, flags: Mapping[str, Any]) -> Job:
     wanted, journal = prepare.stored_job(directory, {**flags, "job": None}, {"job": again} | _AS_VERIFY)
     check_replicas(wanted)
     _make_room(JobDirectory(wanted.state_dir / wanted.job), directory.name)
-    began_s = _began(journal)
+    began_s, found = _began(journal), journal.fact(SHARED, {})
     journal.close()
-    return prepare.begin(wanted, _checks(wanted, began_s))
+    shares_none = bool(found.get("is_final")) and Shared.from_json(found) == Shared()
+    return prepare.begin(wanted, _checks(wanted, began_s), shares_none=shares_none)
 
 
 def _checks(wanted: spec.JobSpec, began_s: float = 0.0) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 CHECKS = "checks"
 """The name under which the journal of a verify has what it checks."""
 
+EXTRA_FACT = "extra"
+"""The name under which it has whether keys that no row stands for were looked for."""
+
 
 class Fault(enum.Enum):
     """What is wrong with a key. The values are an interface: the journal and `--json` have them."""

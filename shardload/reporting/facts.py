@@ -14,7 +14,8 @@ from shardload.model.counts import Counts, Totals
 from shardload.model.differences import NO_DIFFERENCES, DifferenceTotals, Fault
 from shardload.reporting.progress import Progress
 
-RUNNING = ("starting", "running", "paused", "stopping")  # the states of a job that a process runs
+SEARCHING = "searching"  # the state of a verify that looks for keys that no row stands for
+RUNNING = ("starting", "running", "paused", "stopping", SEARCHING)  # the states of a job that a process runs
 RESUMABLE = ("incomplete", "stopped", "failed", "died")
 DIFFERENT = "different"  # the state of a verify that has found keys which still differ
 _UNENDED = (*RUNNING, "died")  # its run has not said how it ended
@@ -42,7 +43,7 @@ class JobFacts:
     so many. `keys_shared` were made more than once; `shared` is what a person should know of them. `target` says what
     Redis it is. `pid` is None unless the coordinator is a process of this machine, `exit_code` unless the run has told
     it. `kind` is what is done with the rows, `sample` the share of them; `differences` are the keys that a verify has
-    found, and `finds_extra` says that it looks for those that no row stands for.
+    found, and `knows_extra` says that it has looked for those that no row stands for.
     """
 
     job: str
@@ -74,7 +75,7 @@ class JobFacts:
     kind: str = "load"
     differences: DifferenceTotals = NO_DIFFERENCES
     sample: float = 1.0
-    finds_extra: bool = False
+    knows_extra: bool = False
 
     @property
     def is_verify(self) -> bool:
@@ -131,8 +132,8 @@ class JobFacts:
 
     @property
     def faults(self) -> list[Fault]:
-        """What a verify looks for."""
-        return [fault for fault in Fault if fault is not Fault.EXTRA or self.finds_extra]
+        """What a verify looks for, without what it does not know yet."""
+        return [fault for fault in Fault if fault is not Fault.EXTRA or self.knows_extra]
 
     def _compared_json(self) -> dict[str, Any]:
         """What a verify has to tell beside that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shardload.model.counts import Counts
 from shardload.model.wording import counted, duration
 from shardload.reporting.confidence import most_share
-from shardload.reporting.facts import JobFacts, SlotFacts
+from shardload.reporting.facts import SEARCHING, JobFacts, SlotFacts
 from shardload.reporting.progress import Progress
 
 _SILENT_S = 5  # a heartbeat that is older is told
@@ -113,6 +113,8 @@ def status_lines(facts: JobFacts) -> list[str]:
         f"  {_speed_text(facts)}{left}{limit}",
         *_target_lines(facts),
     ]
+    if facts.state == SEARCHING:
+        lines.append("  every row is compared; it looks for keys that no row stands for")
     if facts.is_running and facts.workers:
         lines.append(f"  {len(facts.slots)} of {counted(facts.workers, 'worker')}")
     lines += [f"    #{slot.slot} process {slot.pid}: {slot_text(slot)}" for slot in facts.slots]

@@ -18,7 +18,7 @@ from shardload.source.figures import SourceGauge
 from shardload.source.keys import quoted
 from shardload.source.keyspace import TableKeys
 from shardload.source.query import check_time_zone, check_where, describe_query, split_query
-from shardload.source.rows import Values, rows_of
+from shardload.source.rows import Values, keyed_rows_of, rows_of
 from shardload.source.secured import tls_in_words
 from shardload.source.select import Selection
 from shardload.source.stream import RangeStream
@@ -49,6 +49,7 @@ __all__ = [
     "describe_query",
     "end_snapshot",
     "is_open",
+    "keyed_rows_of",
     "quoted",
     "raise_error_packet",
     "readable_tables",

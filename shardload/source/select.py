@@ -66,15 +66,17 @@ class Selection:
         own = f" AND ({self.where}\n)" if self.where and filtered else ""
         return f"({condition(self.key, keys)}){own}"
 
-    def head(self, columns: Sequence[str], readings: Sequence[Reading]) -> str:
-        """The beginning of every range's SELECT."""
-        listed = ", ".join(self._read(name, reading) for name, reading in zip(columns, readings, strict=True))
+    def head(self, columns: Sequence[str], readings: Sequence[Reading], more: Sequence[str] = ()) -> str:
+        """The beginning of every range's SELECT; `more` are expressions behind the columns."""
+        read = [self._read(name, reading) for name, reading in zip(columns, readings, strict=True)]
+        listed = ", ".join([*read, *more])
         return f"SELECT {listed} FROM {self.source_sql()} WHERE "
 
-    def select(self, head: str, keys: KeyRange, most_rows: int = NO_LIMIT) -> str:
-        """The SELECT of one range, or of `most_rows` of it. The LIMIT overrides `sql_select_limit`, which could cut the
-        result short."""
-        return f"{head}{self.where_sql(keys)} LIMIT {most_rows}"
+    def select(self, head: str, keys: KeyRange, most_rows: int = NO_LIMIT, *, ordered: bool = False) -> str:
+        """The SELECT of one range, or of `most_rows` of it; `ordered`: in the order of the keys. The LIMIT overrides
+        `sql_select_limit`, which could cut the result short."""
+        order = f" ORDER BY {', '.join(map(quoted, self.key_names))}" if ordered and self.key else ""
+        return f"{head}{self.where_sql(keys)}{order} LIMIT {most_rows}"
 
     def _read(self, name: str, reading: Reading) -> str:
         sql, kind = quoted(name), self.kinds.get(name)

@@ -10,6 +10,7 @@ from shardload.target.probe import TargetFacts, Upkeep, ask_memory, describe_ser
 from shardload.target.replies import Kept
 from shardload.target.scratch import MOST_TRIAL_BYTES, MOST_TRIALS, Measured, Trial, existing, measure, tag_for
 from shardload.target.target import Target, open_target
+from shardload.target.watched import Unwatchable, connection_of, watch, why_unwatchable, write_if_same
 
 __all__ = [
     "CONNECT_TIMEOUT_S",
@@ -27,10 +28,12 @@ __all__ = [
     "TargetFacts",
     "TargetGauge",
     "Trial",
+    "Unwatchable",
     "Upkeep",
     "ask_memory",
     "choose_for_target",
     "choose_payload",
+    "connection_of",
     "describe_server",
     "end_connections",
     "existing",
@@ -39,5 +42,8 @@ __all__ = [
     "parse_hash",
     "split_keys",
     "tag_for",
+    "watch",
+    "why_unwatchable",
     "words_of",
+    "write_if_same",
 ]

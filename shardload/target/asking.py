@@ -24,6 +24,11 @@ class Ages:
     most_ms: int = UNKNOWN_MS
     native: bool = True
 
+    @property
+    def are_known(self) -> bool:
+        """False if keys may be of any age."""
+        return self.most_ms < UNKNOWN_MS
+
 
 @dataclass(frozen=True)
 class _Asked:

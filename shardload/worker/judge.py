@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from typing import Any
 from shardload.encoding import Answer
 from shardload.errors import ShardloadError
 from shardload.model.differences import Fault
-from shardload.model.printable import shown_bytes
+from shardload.model.printable import bounded, shown_bytes
 from shardload.target import Ages, parse_hash
 
 GONE, FOREVER = -2, -1  # what PTTL and PEXPIRETIME answer for no key, and for one that does not expire
+_DIFFERENT = "different"
+_MOST_NAMES = 20  # of fields
+_MOST_NAME = 100  # characters of one
+_LARGE = 2**63  # an integer that Redis's JSON module may have as a double
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Judge:
         if isinstance(expiry, ShardloadError):
             raise expiry
         if value is None or value == []:
-            may_have_expired = wanted.left_of_ms and wanted.left_of_ms <= self.ages.most_ms
+            may_have_expired = self.ages.are_known and 0 < wanted.left_of_ms <= self.ages.most_ms
             is_past = wanted.expires_at_ms and wanted.expires_at_ms <= self.now_ms
             return Verdict(is_expired=True) if may_have_expired or is_past else Verdict(Fault.MISSING, "missing")
         if detail := _difference(wanted.value, value, is_document=self.has_documents):
@@ -75,19 +80,46 @@ def _difference(wanted: bytes | list[bytes], value: Any, *, is_document: bool) -
     if isinstance(wanted, list):
         return _in_fields(parse_hash(value), parse_hash(wanted))
     try:
-        there, should = json.loads(value), json.loads(wanted)
-    except (ValueError, TypeError):
-        return "different"
-    if is_document and there == should:
-        return ""
-    told = _in_fields(there, should) if isinstance(there, dict) and isinstance(should, dict) else ""
-    return told or "different"
+        there, should = (json.loads(text, parse_int=_integer) for text in (value, wanted))
+        if is_document and _is_same(there, should):
+            return ""
+        told = _in_fields(there, should) if isinstance(there, dict) and isinstance(should, dict) else ""
+    except (ValueError, TypeError, RecursionError):  # no JSON, or nested deeper than a row's can be
+        return _DIFFERENT
+    return told or _DIFFERENT
+
+
+def _integer(text: str) -> int | float:
+    """A number without a point; -0 (a FLOAT can be that) is a double to Redis's JSON module."""
+    return -0.0 if text == "-0" else int(text)
+
+
+def _is_same(there: Any, wanted: Any) -> bool:
+    """Whether these are the same JSON: 1, 1.0 and true are not. An integer that takes more than 64 bits is, and is told
+    as, a number with an exponent."""
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        return there.keys() == wanted.keys() and all(_is_same(value, wanted[name]) for name, value in there.items())
+    if isinstance(there, list) and isinstance(wanted, list):
+        return len(there) == len(wanted) and all(map(_is_same, there, wanted))
+    if type(there) is float and type(wanted) is int and abs(wanted) >= _LARGE:
+        return there == wanted
+    return type(there) is type(wanted) and bool(there == wanted)
 
 
 def _in_fields(there: dict[Any, Any], wanted: dict[Any, Any]) -> str:
-    names = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
-    told = [shown_bytes(name) if isinstance(name, bytes) else repr(name) for name in names]
-    return f"different in {', '.join(told)}" if names else ""
+    """In which fields they differ: the first ones, each cut short, and how many more."""
+    both = there.keys() & wanted.keys()
+    names = [
+        name for name in there.keys() | wanted.keys() if name not in both or not _is_same(there[name], wanted[name])
+    ]
+    told = [_shown_name(name) for name in heapq.nsmallest(_MOST_NAMES, names)]
+    more = f" and {len(names) - len(told):,} more" if len(names) > len(told) else ""
+    return f"{_DIFFERENT} in {', '.join(told)}{more}" if names else ""
+
+
+def _shown_name(name: str | bytes) -> str:
+    """A field's name for people, without its middle if it is long."""
+    return bounded(shown_bytes(name) if isinstance(name, bytes) else repr(name), _MOST_NAME)
 
 
 def _expiry_difference(wanted: Answer, expiry: Any, ages: Ages) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import time
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shardload import source
 from shardload.encoding import Batch, Encoder, Form, make_encoder
 from shardload.errors import SourceError
 from shardload.model.counts import Counts, SetAside
-from shardload.model.keys import KeyRange, PlannedRange
+from shardload.model.keys import Key, KeyRange, PlannedRange
 from shardload.model.shortfall import Proven, is_short
 from shardload.model.tasks import HALVES, Task
 from shardload.ranges.split import MOST_PARTS, refine
@@ -143,6 +144,13 @@ class Reader:
                 break
             chosen = chance.choices(parts, [part.estimated_rows for part in parts])[0]
         return chosen.keys
+
+    def keyed_rows(self, keys: KeyRange) -> Iterator[tuple[source.Values, Key]]:
+        """Every row of a range that has bounds, with its key, in their order. SourceError on anything but a clean end;
+        whoever stops early has to close the connection. Ask only while no result is open."""
+        assert self._connection is not None
+        self.check_end()
+        yield from source.keyed_rows_of(self._connection, self._settings.selection, self._settings.layout, keys)
 
     def _refined(self, space: source.TableKeys, task: Task) -> list[PlannedRange]:
         late_s = time.monotonic() + _CUT_S

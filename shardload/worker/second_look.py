@@ -1,8 +1,8 @@
 """Looks again at the keys of a range that answered otherwise than right ones: some are right all the same, and some of
-their rows have changed meanwhile. What is left differs; it can be written again.
+their rows have changed meanwhile. What is left differs; `repair.py` writes it again.
 
 A key counts as different if its row was the same before and after Redis was asked. Rows are read again, and keys asked
-again, until each is right or different, or its row changes all the time.
+again, until each is right or different. One whose row still changes after some looks is left alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shardload.target import Ages, split_keys, words_of
 from shardload.worker.judge import FOREVER, Judge, Verdict
 from shardload.worker.link import Link
 
-_MOST_LOOKS = 5  # at a key whose row changes all the time
+MOST_LOOKS = 5  # at a key whose row changes all the time
 _PIPELINE_KEYS = 500
 _PIPELINE_BYTES = 4 * 1024 * 1024  # of values, so that a pipeline of large keys stays small
 _MOST_ANSWER_BYTES = 1 << 30  # to a pipeline: the keys may hold anything now
@@ -31,7 +31,7 @@ _KEY = re.compile(rb"\*(?:[2-9]|[1-9][0-9]+)\r\n\$[0-9]+\r\n[A-Z.]+\r\n\$([0-9]+
 
 
 @dataclass(frozen=True)
-class _Item:
+class Item:
     """A key that a row makes: its node, the commands that ask for it or write it, and what a right one answers."""
 
     node: int
@@ -43,12 +43,18 @@ class _Item:
 @dataclass
 class Found:
     """What became of the keys. `rows_gone` are keys whose row is gone; `kept` hold something else, and the job keeps
-    what is there."""
+    what is there; of those that are `changing` the row changed from look to look."""
 
     differences: list[Difference] = field(default_factory=list)
     expired: int = 0
     kept: int = 0
     rows_gone: int = 0
+    changing: int = 0
+
+    @property
+    def not_right(self) -> int:
+        """How many keys were not found right."""
+        return len(self.differences) + self.expired + self.kept + self.rows_gone + self.changing
 
 
 class SecondLook:
@@ -60,7 +66,7 @@ class SecondLook:
     ) -> None:
         self._link = link
         self._form = form
-        self._asks = replace(form, reads=True, fingerprints=False)
+        self.asks = replace(form, reads=True, fingerprints=False)
         self._read = read
         self._on_wait = on_wait
 
@@ -68,56 +74,38 @@ class SecondLook:
         """What became of these keys of the range. SourceError or TargetError if a server cannot say."""
         found = Found()
         left = set(suspects)
-        before: dict[bytes, list[_Item]] = {}
-        for look in range(_MOST_LOOKS):
-            rows = self._items(keys, self._asks, left)
+        before: dict[bytes, list[Item]] = {}
+        for _ in range(MOST_LOOKS):
+            rows = self.items(keys, self.asks, left)
             found.rows_gone += len(left - rows.keys())
-            is_last = look == _MOST_LOOKS - 1
             left = set()
-            for key, verdict in self._verdicts(rows, ages).items():
+            for key, verdict in self.verdicts(rows, ages).items():
                 if verdict.is_expired:
                     found.expired += 1
                 elif verdict.fault is None:
                     continue
                 elif self._form.keeps and verdict.fault is not Fault.MISSING:
                     found.kept += 1
-                elif rows[key] == before.get(key) or is_last:
+                elif rows[key] == before.get(key):
                     found.differences.append(Difference(key, verdict.fault, verdict.detail))
                 else:
                     left.add(key)
             before = rows
             if not left:
                 break
+        found.changing = len(left)
         return found
 
-    def repair(self, keys: KeyRange, found: list[Difference], ages: Ages) -> list[Difference]:
-        """Write these keys of the range again, as their rows are now, and compare them. The result: the same, with
-        those marked that are right now. SourceError or TargetError if a server refuses."""
-        wanted = {one.key for one in found}
-        self._write(self._items(keys, replace(self._form, fingerprints=False), wanted))
-        verdicts = self._verdicts(self._items(keys, self._asks, wanted), ages)
-        right = {key for key, verdict in verdicts.items() if verdict.fault is None}
-        return [replace(one, is_repaired=one.key in right) for one in found]
-
-    def _items(self, keys: KeyRange, form: Form, wanted: Collection[bytes]) -> dict[bytes, list[_Item]]:
+    def items(self, keys: KeyRange, form: Form, wanted: Collection[bytes]) -> dict[bytes, list[Item]]:
         """What the rows of the range make of these keys now; nothing for a key that no row makes."""
-        items: dict[bytes, list[_Item]] = {}
+        items: dict[bytes, list[Item]] = {}
         for batch in self._read(keys, form):
             for part in batch.parts:
                 for key, item in _items_of(part, form, wanted):
                     items.setdefault(key, []).append(item)
         return items
 
-    def _write(self, items: dict[bytes, list[_Item]]) -> None:
-        for several in _pipelines(items):
-            parts = []
-            for item in (item for key in several for item in items[key]):
-                replies = self._form.replies_per_lookup if item.is_lookup else self._form.replies_per_key
-                parts.append(Part(item.node, 1, b"".join(item.commands), replies, item.is_lookup))
-            self._link.target.send(parts)
-            self._link.target.confirm({}, self._on_wait)
-
-    def _verdicts(self, items: dict[bytes, list[_Item]], ages: Ages) -> dict[bytes, Verdict]:
+    def verdicts(self, items: dict[bytes, list[Item]], ages: Ages) -> dict[bytes, Verdict]:
         """Ask Redis for these keys, and judge what it answers."""
         verdicts: dict[bytes, Verdict] = {}
         for several in _pipelines(items):
@@ -140,7 +128,7 @@ class SecondLook:
         return left if left == FOREVER else wanted[0].expires_at_ms
 
 
-def _items_of(part: Part, form: Form, wanted: Collection[bytes]) -> Iterator[tuple[bytes, _Item]]:
+def _items_of(part: Part, form: Form, wanted: Collection[bytes]) -> Iterator[tuple[bytes, Item]]:
     """The wanted keys in a part."""
     packed = bytes(part.commands)
     if len(wanted) < _PIPELINE_KEYS and not any(key in packed for key in wanted):
@@ -154,10 +142,10 @@ def _items_of(part: Part, form: Form, wanted: Collection[bytes]) -> Iterator[tup
         key = packed[found.end() : found.end() + int(found[1])]
         if key in wanted:
             (mine,) = split_keys(packed[start:end], per_key)
-            yield key, _Item(part.node, part.is_lookup, mine, bytes(part.answers[answer:answer_end]))
+            yield key, Item(part.node, part.is_lookup, mine, bytes(part.answers[answer:answer_end]))
 
 
-def _pipelines(items: dict[bytes, list[_Item]]) -> Iterator[list[bytes]]:
+def _pipelines(items: dict[bytes, list[Item]]) -> Iterator[list[bytes]]:
     """The keys, in groups that are not too large."""
     several: list[bytes] = []
     size = 0

@@ -1,11 +1,12 @@
 """Comparing a range: stream its rows out of MySQL, ask Redis for their keys, and compare the answers byte for byte.
 
 A batch is asked for while the next one is read and encoded. What answers otherwise than it should is looked at again
-when the range has ended (`second_look.py`), and with `--repair` written again.
+when the range has ended (`second_look.py`), and with `--repair` written again (`repair.py`).
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import Counter
@@ -16,21 +17,27 @@ from shardload.encoding import Batch, Form
 from shardload.ipc import Phase
 from shardload.jobdir.fingerprints import FingerprintWriter, Try
 from shardload.model.counts import Counts
-from shardload.model.keys import KeyRange
+from shardload.model.keys import Key, KeyRange
 from shardload.model.tasks import Outcome, Task
+from shardload.model.wording import counted
+from shardload.source import Values
 from shardload.target import UNKNOWN_MS, Ages
 from shardload.worker.connections import Connections
 from shardload.worker.outcome import Interrupted
 from shardload.worker.reader import Cut, Reader
+from shardload.worker.repair import Repair
 from shardload.worker.second_look import SecondLook
 from shardload.worker.session import Session
 from shardload.worker.settings import WorkerSettings
 from shardload.worker.throttle import Throttle
 from shardload.worker.writer import Writer
 
+_log = logging.getLogger("shardload.verify")
+
 _MOST_ASKED = 6  # batches whose answers are outstanding, so that Redis always has something to do
 _LARGE_BYTES = 256 * 1024  # of a batch's answers: of such ones fewer wait in Redis's memory
 _SLACK_MS = 2000  # by which what is left of a TTL may differ: clocks, and the time in which a key was written
+_ROWS_A_BEAT = 1000
 
 
 class Verify:
@@ -47,6 +54,7 @@ class Verify:
         self._connections = Connections(session, self._reader, self._writer)
         self._fingerprints = FingerprintWriter(settings.directory.path, session.slot)
         self._second = SecondLook(self._writer, settings.form, read=self._batches, on_wait=self._wait)
+        self._repair = Repair(settings, self._writer, self._second, keyed_rows=self._keyed_rows, on_wait=self._wait)
         self._suspects: Counter[bytes] = Counter()
         self._throttle = Throttle(
             session.board,
@@ -158,19 +166,29 @@ class Verify:
         """What is left of the suspects is reported. The result: the counts, without what is not right."""
         ages = self._ages()
         found = self._second.look(keys, self._suspects, ages)
+        if self._settings.checks.repairs and found.differences:
+            self._repair.repair(keys, found, ages)
+        if found.changing:
+            _log.info("%s: %s left out, whose rows change all the time", keys, counted(found.changing, "key"))
         differences = found.differences
-        if self._settings.checks.repairs and differences:
-            differences = self._second.repair(keys, differences, ages)
         if differences:
             self._settings.directory.reports.write_differences(task.range_id, task.attempt, differences)
-        lost = len(differences) + found.expired + found.kept + found.rows_gone
         return counts + Counts(
-            keys_equal=-min(lost, counts.keys_equal),
+            keys_equal=-min(found.not_right, counts.keys_equal),
             keys_differing=len(differences),
             keys_expired=found.expired,
             keys_kept=found.kept,
             keys_written=sum(one.is_repaired for one in differences),
         )
+
+    def _keyed_rows(self, keys: KeyRange) -> Iterator[tuple[Values, Key]]:
+        """The rows of a range, with their keys. Interrupted if this worker has to leave."""
+        for number, row in enumerate(self._reader.keyed_rows(keys)):
+            if not number % _ROWS_A_BEAT:
+                if self._session.must_hand_back():
+                    raise Interrupted
+                self._session.beat(Phase.READING)
+            yield row
 
     def _ages(self) -> Ages:
         """How old keys may be. One that was written again meanwhile has its whole TTL."""

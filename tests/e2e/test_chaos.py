@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import sysv_ipc
 
+from shardload.reporting.facts import RUNNING
 from shardload.sandbox import RedisServer
 from tests.harness import (
     Daemon,
@@ -261,7 +262,7 @@ def resume(chaos: Chaos) -> None:
     job = chaos.daemon.job
 
     def is_over() -> bool:
-        return chaos.daemon.status()["state"] not in ("starting", "running", "paused", "stopping")
+        return chaos.daemon.status()["state"] not in RUNNING
 
     wait_until(is_over, f"{job} has ended")
     resumed = chaos.daemon.world.run("resume", job, "--daemon", "--json")

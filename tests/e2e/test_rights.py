@@ -59,6 +59,10 @@ def test_all_rights_of_the_page(guarded: World, few_users: str) -> None:
     assert done.summary["encoder"].startswith("native, RESTORE listpack")
     assert guarded.assert_exact(few_users, by_id) == 20_000
     assert guarded.run("verify", "j", SHARDLOAD_REDIS_URL=url.with_password()).code == 0
+    key = next(guarded.target().scan_iter())
+    guarded.target().delete(key)
+    done = guarded.run("verify", "j", "--repair", SHARDLOAD_REDIS_URL=url.with_password())
+    assert (done.code, "no WATCH" in done.out, "(repaired)" in done.out) == (0, False, True), done.err
     connection = TargetConnection(url, name="j")
     connection.close()
     assert denied(guarded) == []
@@ -67,6 +71,21 @@ def test_all_rights_of_the_page(guarded: World, few_users: str) -> None:
         with pytest.raises(TargetError, match="NOPERM"):
             connection.call(*words_)
         connection.close()
+
+
+def test_a_repair_without_watch(guarded: World, few_users: str) -> None:
+    """It writes all the same, and says what that may cost."""
+    url = allow(guarded, ALL, without="+watch").with_password()
+    words = ["--table", few_users, "--key", "user:{id}", "--job", "j"]
+    assert guarded.run("run", *words, SHARDLOAD_REDIS_URL=url).code == 0
+    key = next(guarded.target().scan_iter())
+    guarded.target().delete(key)
+    done = guarded.run("verify", "j", "--repair", SHARDLOAD_REDIS_URL=url)
+    assert done.code == 0, done.err
+    assert "no WATCH: a repair may undo what others write meanwhile" in done.out
+    assert f"{key.decode()}: missing (repaired)" in done.out
+    assert "without WATCH" in guarded.run("log", "j-verify").out
+    assert guarded.assert_exact(few_users, by_id) == 20_000
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,34 @@ def test_a_key_of_two_rows_is_told_with_an_example(world: World) -> None:
     assert warnings(again) == [f"warning: {told}"]
 
 
+def test_a_verify_of_shared_keys(world: World) -> None:
+    """Some are reported that are right, and it says so; a repair is refused."""
+    people(world, "UPDATE p SET mail = CONCAT(id % 100, '@b.example') WHERE id % 5 = 0")
+    load(world, "--key", "user:{mail}")
+    done = world.run("verify", JOB)
+    assert done.code == 4
+    told = "the key's columns are not unique in the table: a key that several rows make may be reported as different"
+    assert f"warning: {told}" in done.err.splitlines()
+    assert f"  trouble: {told}" in world.run("status", f"{JOB}-verify").out.splitlines()
+    flags = ("--table", "p", "--key", "user:{mail}", "--job", "other")
+    for words in (["verify", JOB], ["verify", *flags], ["run", *flags, "--verify"]):
+        refused = world.run(*words, "--repair")
+        (line,) = refused.err.splitlines()
+        assert line.startswith("shardload: --repair cannot be used here: the key's columns are not unique"), line
+        assert refused.code == 2
+    assert not (world.state_dir / "other").exists()
+
+
+def test_a_repair_where_no_rows_share_a_key(world: World) -> None:
+    """They could, but the import has counted its keys."""
+    people(world)
+    load(world, "--key", "user:{mail}")
+    world.target().delete("user:m7@b.example")
+    done = world.run("verify", JOB, "--repair")
+    assert (done.code, done.err.count("may be reported")) == (0, 0), done.err
+    assert world.target().dbsize() == ROWS
+
+
 def test_where_no_two_rows_share_a_key_nothing_is_said(world: World) -> None:
     """Neither where they could, nor where they cannot; no file is left, and none was made for a unique key."""
     people(world)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,51 @@ def test_keys_that_no_row_stands_for(world: World, few_users: str) -> None:
     assert (refused.code, "--extra cannot tell" in refused.err) == (2, True)
 
 
+@pytest.mark.parametrize("encoder", ["native", "reference"])
+def test_a_key_of_a_row_whose_time_is_past(world: World, encoder: str) -> None:
+    """No row stands for it, if it is there all the same. A row that expires just now is none of them."""
+    world.make_table("dated", "id VARCHAR(10) PRIMARY KEY, until DATETIME")
+    world.execute(
+        "INSERT INTO dated VALUES ('past', '2001-01-01'), ('future', '2101-01-01'), ('never', NULL), "
+        "('now', UTC_TIMESTAMP() + INTERVAL 1 SECOND)"
+    )
+    flags = ("--table", "dated", "--key", "p:{id}", "--ttl-column", "until", "--encoder", encoder)
+    assert world.run("run", *flags, "--job", JOB).code == 0
+    world.target().set("p:past", "zombie")
+    code, told, found = compared(world, "--extra")
+    assert (code, found, told["differences"]["extra"]) == (4, {"p:past": "extra"}, 1)
+
+
+def test_the_search_for_extra_keys_is_steered(world: World, few_users: str) -> None:
+    """While the table is read once more, status says so and no number that is not known; the rate holds, can be
+    changed, and a stop ends it; resume searches again."""
+    assert world.run("run", "--table", few_users, *RUN).code == 0
+    world.target().set("user:1000000000", "left behind")
+    name = f"{JOB}-verify"
+    daemon = world.launch("verify", JOB, "--extra", "--rate", "20000", job=name)
+    daemon.order("rate", name, "2000")
+    daemon.wait_for("the search", lambda seen: seen["state"] == "searching")
+    seen, text = daemon.status(), world.run("status", name).out
+    assert (seen["state"], "extra" in seen["differences"], seen["pid"]) == ("searching", False, daemon.pid)
+    assert "it looks for keys that no row stands for" in text
+    assert "0 that no row" not in text
+    refused = world.run("pause", name)
+    assert (refused.code, "only stop, rate and status work now" in refused.err) == (2, True)
+    assert "at most 1,000 rows/s" in daemon.order("rate", name, "1000").out
+    daemon.order("stop", name)
+    ended = daemon.end()
+    assert (ended["state"], "extra" in ended["differences"]) == ("stopped", False)
+    resumed = world.start("resume", name, "--rate", "1000", job=name)
+    daemon.wait_for("the search", lambda seen: seen["state"] == "searching")
+    resumed.signal(signal.SIGTERM)
+    assert resumed.finish().code == 128 + signal.SIGTERM
+    began_s = time.monotonic()
+    done = world.run("resume", name, "--rate", "5000", "--json")
+    assert time.monotonic() - began_s > 3  # for 20,000 rows
+    assert (done.code, done.summary["differences"]["extra"]) == (4, 1), done.err
+    assert world.run("differences", name).out == "user:1000000000: no row stands for it\n"
+
+
 def test_a_sample_and_what_it_says(world: World, users_200k: str) -> None:
     """About as many rows as were asked for, from the whole table, and the bound that they give."""
     assert world.run("run", "--table", users_200k, *RUN).code == 0
@@ -156,6 +202,19 @@ def test_a_sample_and_what_it_says(world: World, users_200k: str) -> None:
     world.target().flushall()
     done = world.run("verify", JOB, "--sample", "2%", "--json")
     assert (done.code, json.loads(done.out)["keys_equal"]) == (4, 0)
+
+
+def test_an_empty_cache_is_not_proved_by_a_ttl(world: World, few_users: str) -> None:
+    """Nobody knows when its keys were written: what is missing is missing. After a job of now, too."""
+    flags = ("--table", few_users, "--key", "user:{id}", "--ttl", "2h")
+    assert world.run("run", *flags, "--job", JOB).code == 0
+    assert world.run("verify", *flags, "--job", "full").code == 0
+    world.target().flushall()
+    for words in ([*flags, "--job", "empty"], [JOB]):
+        done = world.run("verify", *words, "--json")
+        told = done.summary
+        assert (done.code, told["status"], told["keys_expired"]) == (4, "different", 0)
+        assert told["differences"]["missing"] == 20_000
 
 
 def test_without_a_job(world: World, few_users: str) -> None:
@@ -198,6 +257,30 @@ def test_run_verifies_at_the_end(world: World, few_users: str) -> None:
     done = wait_until(lambda: (seen := world.run("status", "d-verify")).code == 0 and seen, "its verify")
     wait_until(lambda: "complete" in world.run("status", "d-verify").out, "it is complete")
     assert world.run("run", "--table", few_users, "--sample", "1%").code == 2
+
+
+def test_a_row_that_changes_all_the_time(world: World, few_users: str) -> None:
+    """Its key is no difference, and a repair does not write an older value over it; what is wrong is repaired."""
+    world.make_table("hot", "id INT PRIMARY KEY, name VARCHAR(40)")
+    world.execute("INSERT INTO hot SELECT id, 'a' FROM " + few_users)
+    assert world.run("run", "--table", "hot", "--key", "user:{id}", "--job", JOB).code == 0
+    ids = [int(value) for (value,) in world.execute("SELECT id FROM hot ORDER BY id")]
+    client = world.target()
+    client.hset(f"user:{ids[9_000]}", "name", "forgotten")
+    hot, at = ids[15_000], 0
+    running = world.start("verify", JOB, "--repair", "--workers", "1", "--json")
+    with world.sql() as cursor:
+        while running.process.poll() is None:
+            at += 1
+            cursor.execute(f"UPDATE hot SET name = 'app{at}' WHERE id = {hot}")
+            client.hset(f"user:{hot}", "name", f"app{at}")
+    done = running.finish()
+    assert done.code == 0, done.err
+    assert client.hget(f"user:{hot}", "name") == b"app%d" % at
+    listed = world.run("differences", JOB).out.splitlines()
+    assert listed == [f"user:{ids[9_000]}: different in name (repaired)"]
+    log = (world.state_dir / f"{JOB}-verify" / "log").read_text()
+    assert "1 key left out, whose rows change all the time" in log
 
 
 def test_rows_that_change_meanwhile(world: World, few_users: str) -> None:

@@ -50,6 +50,8 @@ def held(job: JobDirectory) -> Iterator[JobDirectory]:
         ({**ME, "ipc": RECORD}, "stopping"),
         ({**ME, "ipc": None}, "stopping"),
         ({**ME, "ipc": None, "outcome": STOPPED}, "stopping"),
+        ({**ME, "ipc": None, "phase": "searching"}, "searching"),
+        ({**ME, "ipc": None, "phase": "searching", "outcome": STOPPED}, "stopping"),
     ],
 )
 def test_a_job_without_a_board_starts_or_winds_up(held: JobDirectory, run: dict[str, Any], state: str) -> None:
