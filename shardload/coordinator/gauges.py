@@ -109,7 +109,7 @@ class Gauges:
     def _measure_and_tell(self) -> int:
         """The child: measure, and tell, until the coordinator is gone."""
         parent = os.getppid()
-        measuring = _Measuring(self._measured)
+        measuring = Measuring(self._measured)
         while os.getppid() == parent:
             began_s = time.monotonic()
             figures = measuring.measure()
@@ -122,13 +122,13 @@ class Gauges:
         return 0
 
 
-class _Measuring:
+class Measuring:
     """What the child has: a connection to each server."""
 
     def __init__(self, measured: Measured) -> None:
         self._spec = measured.guards
         self._mysql = SourceGauge(measured.mysql)
-        self._replicas = {str(url.host): SourceGauge(url) for url in measured.replicas}
+        self._replicas = {url.place: SourceGauge(url) for url in measured.replicas}
         self._redis = TargetGauge(measured.redis)
         self._names = [name for name, _ in (*self._spec.max_load, *self._spec.critical_load)]
         self._knows_redis = not self._spec.reads_redis

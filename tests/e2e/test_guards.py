@@ -272,4 +272,4 @@ def test_a_replica_that_is_behind(world: World, tmp_path: Path) -> None:
             "run", "--table", "led", "--key", "u:{id}", "--replica", "127.0.0.1:1", "--max-lag-millis", "9"
         )
         assert nobody.code == 3, nobody.err
-        assert "--replica" in nobody.err
+        assert "--replica 127.0.0.1:1: " in nobody.err

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shardload.config.guards import GuardSpec, is_within
+from shardload.config.guards import GuardSpec, as_source, is_within
 from shardload.config.urls import parse_mysql, parse_redis
 from shardload.coordinator.gauges import Gauges, Measured
 from shardload.coordinator.guards import Guards, Verdict
@@ -258,6 +258,22 @@ def test_bad_settings(wrong: dict[str, Any]) -> None:
     """They are refused."""
     with pytest.raises(ValidationError):
         GuardSpec(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("mysql", "replica", "whole"),
+    [
+        ("mysql://u:p@m:3307/d", "r1", "mysql://u:p@r1:3307/d"),
+        ("mysql://u:p@m:3307/d", "r1:3308", "mysql://u:p@r1:3308/d"),
+        ("mysql://u:p@m/d", "mysql://v:q@r1", "mysql://v:q@r1:3306/d"),
+        ("mysql://u:p@m/d", "mysql://localhost/?socket=/r.sock", "mysql://u:p@localhost/d?socket=/r.sock"),
+        ("mysql://u:p@localhost/d?socket=/m.sock", "r1", "mysql://u:p@r1:3306/d"),
+    ],
+)
+def test_a_replica_lacks_nothing(mysql: str, replica: str, whole: str) -> None:
+    """What it does not say is as in --mysql, but for the way to the server."""
+    (url,) = spec_of(replica=replica, max_lag_millis=1).replica
+    assert as_source(url, parse_mysql(mysql)).with_password() == parse_mysql(whole).with_password()
 
 
 def test_settings_survive_being_stored() -> None:
