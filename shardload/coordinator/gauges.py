@@ -150,9 +150,13 @@ class Measuring:
         except ShardloadError as error:
             troubles.append(f"MySQL's load is not known: {error}")
             return {}
-        unknown = [name for name in self._names if name not in found]
-        troubles += [f"MySQL has no status variable {name}" for name in dict.fromkeys(unknown)]
-        return found
+        numbers = {name: int(text) for name, text in found.items() if text.isascii() and text.isdigit()}
+        for name in dict.fromkeys(self._names):
+            if name not in found:
+                troubles.append(f"MySQL has no status variable {name}")
+            elif name not in numbers:
+                troubles.append(f"MySQL's {name} is no whole number")
+        return numbers
 
     def _lag(self, gauge: SourceGauge, troubles: list[str]) -> int | None:
         try:

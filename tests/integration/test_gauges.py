@@ -24,3 +24,16 @@ def test_replicas_of_one_host_are_all_measured(world: World) -> None:
     assert figures is not None
     assert list(figures.lags_ms) == [f"127.0.0.1:{here.port}", "127.0.0.1:1", "/nowhere/a.sock"]
     assert len(figures.troubles) == 3
+
+
+def test_status_variables_in_any_case(world: World) -> None:
+    """As MySQL compares their names; one that is no whole number, and one that does not exist, are told."""
+    loads = {
+        "max_load": "threads_CONNECTED=1,Nonsense=1,uptime=1",
+        "critical_load": "Threads_connected=2,COMPRESSION=3",
+    }
+    figures = measuring(world, **loads).measure()
+    assert figures is not None
+    assert figures.status["threads_CONNECTED"] == figures.status["Threads_connected"] > 0
+    assert figures.status.keys() == {"threads_CONNECTED", "Threads_connected", "uptime"}
+    assert figures.troubles == ("MySQL has no status variable Nonsense", "MySQL's COMPRESSION is no whole number")
