@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 from shardload.config.guards import GuardSpec
 from shardload.config.urls import SourceUrl, TargetUrl
-from shardload.errors import NoProcess, ShardloadError
+from shardload.errors import NoProcess, ShardloadError, SourceLost, TargetLost
 from shardload.model.figures import Figures, NodeFigures
 from shardload.source import SourceGauge
 from shardload.target import TargetGauge
@@ -23,6 +23,7 @@ from shardload.target import TargetGauge
 EVERY_S = 1.0
 SILENT_S = 20.0  # a child that says nothing for so long is replaced: its own time-outs end sooner
 _PING_S = 0.5  # of each measurement
+_ASIDE = "this guard steps aside"
 
 
 @dataclass(frozen=True)
@@ -132,46 +133,55 @@ class Measuring:
         self._redis = TargetGauge(measured.redis)
         self._names = [name for name, _ in (*self._spec.max_load, *self._spec.critical_load)]
         self._knows_redis = not self._spec.reads_redis
+        self._troubles: list[str] = []
+        self._is_whole = True
 
     def measure(self) -> Figures | None:
         """One measurement; None if there is nothing to measure."""
-        troubles: list[str] = []
-        status = self._status(troubles)
-        lags = {name: self._lag(gauge, troubles) for name, gauge in self._replicas.items()}
-        nodes = self._nodes(troubles)
+        self._troubles, self._is_whole = [], True
+        status = self._status()
+        lags = {name: self._lag(gauge) for name, gauge in self._replicas.items()}
+        nodes = self._nodes()
         is_asked = self._names or self._replicas or self._spec.always_reads_redis or not self._knows_redis
         if not is_asked and not any(node.most_bytes for node in nodes):
             return None
-        return Figures(status, lags, nodes, tuple(troubles))
+        return Figures(status, lags, nodes, tuple(self._troubles), self._is_whole)
 
-    def _status(self, troubles: list[str]) -> dict[str, int]:
+    def _status(self) -> dict[str, int]:
         try:
             found = self._mysql.status(self._names) if self._names else {}
         except ShardloadError as error:
-            troubles.append(f"MySQL's load is not known: {error}")
+            self._note("MySQL's load is not known", error)
             return {}
         numbers = {name: int(text) for name, text in found.items() if text.isascii() and text.isdigit()}
         for name in dict.fromkeys(self._names):
             if name not in found:
-                troubles.append(f"MySQL has no status variable {name}")
+                self._troubles.append(f"MySQL has no status variable {name}; {_ASIDE}")
             elif name not in numbers:
-                troubles.append(f"MySQL's {name} is no whole number")
+                self._troubles.append(f"MySQL's {name} is no whole number; {_ASIDE}")
         return numbers
 
-    def _lag(self, gauge: SourceGauge, troubles: list[str]) -> int | None:
+    def _lag(self, gauge: SourceGauge) -> int | None:
         try:
             return gauge.lag_ms()
         except ShardloadError as error:
-            troubles.append(f"a replica's lag is not known: {error}")
+            self._troubles.append(f"a replica's lag is not known: {error}; the job waits until it is")
             return None
 
-    def _nodes(self, troubles: list[str]) -> tuple[NodeFigures, ...]:
+    def _nodes(self) -> tuple[NodeFigures, ...]:
         if not self._spec.reads_redis:
             return ()
         try:
             found = self._redis.nodes(_PING_S if self._spec.max_latency else 0.0)
         except ShardloadError as error:
-            troubles.append(f"Redis is not measured: {error}")
+            self._note("Redis is not measured", error)
             return ()
         self._knows_redis = True
         return found
+
+    def _note(self, what: str, error: ShardloadError) -> None:
+        """One that refuses will not say it later either; of one that does not answer now nobody knows that all is
+        well."""
+        is_lost = isinstance(error, (SourceLost, TargetLost))
+        self._is_whole &= not is_lost
+        self._troubles.append(f"{what}: {error}; {'until it is, no pause ends' if is_lost else _ASIDE}")

@@ -61,15 +61,17 @@ class Guards:
                 return Verdict(stop=stop)
             latencies = [node.latency_ms for node in figures.nodes if node.latency_ms is not None]
             self._pace.adapt(max(latencies, default=None), rows_per_second)
-            aside = [f"{trouble}; this guard steps aside" for trouble in figures.troubles]
-            troubles = (*aside, *self._forecast.troubles(figures.nodes, share))
+            troubles = (*figures.troubles, *self._forecast.troubles(figures.nodes, share))
             self._judge(figures)
         pause = self._reason_to_wait(minute, is_held=is_held) or self._pause
         return Verdict(pause, "", self._pace.rows, self._pace.why, troubles)
 
     def _judge(self, figures: Figures) -> None:
-        """Begin or end the pause for a figure. Every figure is looked at, because some are compared with the next."""
+        """Begin or end the pause for a figure. Every figure is looked at, because some are compared with the next; a
+        server that does not answer says neither good nor bad."""
         reason = ([*self._reasons_to_pause(figures)] or [""])[0]
+        if not reason and not figures.is_whole:
+            return
         self._good = 0 if reason else self._good + 1
         if reason or self._good >= _GOOD_IN_A_ROW:
             self._pause = reason

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -177,6 +177,18 @@ def test_looks_at_file_and_clock_measure_nothing() -> None:
     held = [guards.decide(one, is_held=True, **told).pause for one in (None, bad, None, good, good)]  # type: ignore[arg-type]
     assert set(held) == {"/tmp/x exists"}
     assert not guards.decide(None, is_held=False, **told).pause  # type: ignore[arg-type]
+
+
+def test_a_server_that_does_not_answer_ends_no_pause() -> None:
+    """Nor does it begin one. One that refuses to say a figure does: its guard steps aside."""
+    bad, lost = Figures({"Threads_running": 26}), Figures(troubles=("it is lost",), is_whole=False)
+    refused = replace(lost, is_whole=True)
+    spec = spec_of(max_load="Threads_running=25")
+    figures = [lost, lost, bad, lost, refused, lost, lost, refused]
+    verdicts = decided(spec, figures)
+    assert [bool(one.pause) for one in verdicts] == [False, False, True, True, True, True, True, False]
+    assert {one.troubles for one in verdicts} == {("it is lost",), ()}
+    assert Figures.from_json(json.loads(json.dumps(dataclasses.asdict(lost)))) == lost
 
 
 def test_each_node_is_compared_with_its_last_measurement() -> None:
