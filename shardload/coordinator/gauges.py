@@ -1,7 +1,8 @@
 """Measures both servers beside the loop, once a second: one child with connections of its own.
 
 The coordinator's loop waits for no server, so a child asks; each measurement is a line in a pipe. A child that dies is
-replaced, and so is one that says nothing for long. If there is nothing to measure it leaves.
+replaced, and so is one that says nothing for long. If there is nothing to measure it leaves; not where there was
+something before, because the job may be paused for it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Gauges:
         self._heard_s = 0.0
         self._heard = b""
         spec = measured.guards
+        self._had_limit = False  # some node had a maxmemory
         self._is_wanted = spec.reads_redis or spec.reads_mysql or bool(spec.replica)
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
@@ -94,7 +96,9 @@ class Gauges:
             self._is_wanted = False
             self._end_child()
             return None
-        return Figures.from_json(told)
+        figures = Figures.from_json(told)
+        self._had_limit |= any(node.most_bytes for node in figures.nodes)
+        return figures
 
     def close(self) -> None:
         """Kill the child, and close the pipe."""
@@ -110,7 +114,7 @@ class Gauges:
     def _measure_and_tell(self) -> int:
         """The child: measure, and tell, until the coordinator is gone."""
         parent = os.getppid()
-        measuring = Measuring(self._measured)
+        measuring = Measuring(self._measured, had_limit=self._had_limit)
         while os.getppid() == parent:
             began_s = time.monotonic()
             figures = measuring.measure()
@@ -126,7 +130,8 @@ class Gauges:
 class Measuring:
     """What the child has: a connection to each server."""
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: Measured, *, had_limit: bool = False) -> None:
+        self._had_limit = had_limit
         self._spec = measured.guards
         self._mysql = SourceGauge(measured.mysql)
         self._replicas = {url.place: SourceGauge(url) for url in measured.replicas}
@@ -137,13 +142,14 @@ class Measuring:
         self._is_whole = True
 
     def measure(self) -> Figures | None:
-        """One measurement; None if there is nothing to measure."""
+        """One measurement; None if there is nothing to measure, and never was."""
         self._troubles, self._is_whole = [], True
         status = self._status()
         lags = {name: self._lag(gauge) for name, gauge in self._replicas.items()}
         nodes = self._nodes()
         is_asked = self._names or self._replicas or self._spec.always_reads_redis or not self._knows_redis
-        if not is_asked and not any(node.most_bytes for node in nodes):
+        self._had_limit |= any(node.most_bytes for node in nodes)
+        if not is_asked and not self._had_limit:
             return None
         return Figures(status, lags, nodes, tuple(self._troubles), self._is_whole)
 

@@ -8,6 +8,7 @@ from typing import Any
 from shardload.config.guards import GuardSpec
 from shardload.config.urls import SourceUrl, parse_redis
 from shardload.coordinator.gauges import Measured, Measuring
+from shardload.sandbox import RedisServer
 from tests.harness import World
 
 
@@ -40,6 +41,20 @@ def test_status_variables_in_any_case(world: World) -> None:
         "MySQL has no status variable Nonsense; this guard steps aside",
         "MySQL's COMPRESSION is no whole number; this guard steps aside",
     )
+
+
+def test_a_maxmemory_that_is_taken_away(own_redis: RedisServer, world: World) -> None:
+    """It is measured still, because a job may wait for that; one that never was is not."""
+    before = measuring(world)
+    assert before.measure() is None
+    own_redis.call("CONFIG", "SET", "maxmemory", "1gb")
+    assert before.measure() is not None
+    own_redis.call("CONFIG", "SET", "maxmemory", 0)
+    figures = before.measure()
+    assert figures is not None
+    assert figures.nodes[0].most_bytes == 0
+    assert measuring(world).measure() is None
+    assert Measuring(Measured(GuardSpec(), world.mysql, (), world.redis), had_limit=True).measure() is not None
 
 
 def test_servers_that_do_not_answer(world: World) -> None:
