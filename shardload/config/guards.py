@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
-from shardload.config.urls import SourceUrl, read_mysql
+from shardload.config.urls import SourceUrl, completed, read_mysql
 from shardload.config.values import AbsolutePath, BrokenRule, Duration, Integer, Share
 
 _MOST = 10**18
@@ -125,15 +125,16 @@ class GuardSpec(BaseModel):
 
 
 def as_source(replica: SourceUrl, source: SourceUrl) -> SourceUrl:
-    """The replica's URL, complete: what is missing in it is as in the source's."""
-    return replace(
+    """The replica's URL, complete: what is missing in it is as in the source's. One with a socket has no port."""
+    url = replace(
         source,
         host=replica.host,
-        port=replica.port or source.port,
+        port=0 if replica.socket else replica.port or source.port,
         user=replica.user or source.user,
         password=source.password if replica.password is None else replica.password,
         socket=replica.socket,
     )
+    return completed(url)
 
 
 def is_within(window: tuple[int, int], minute: int) -> bool:

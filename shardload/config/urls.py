@@ -115,6 +115,11 @@ class SourceUrl(ServerUrl):
         """True if `str()` leaves something out that no file says."""
         return self.password is not None and "password" not in self.from_file
 
+    @property
+    def place(self) -> str:
+        """Host and port, or the socket: what tells servers apart."""
+        return self.socket or str(Address(self.host, self.port))
+
     def stored(self) -> str:
         """The URL without its password, and without a user that a defaults file says."""
         return str(replace(self, user="")) if "user" in self.from_file else str(self)

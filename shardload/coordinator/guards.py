@@ -1,7 +1,8 @@
 """The guards: from figures of both servers, should the job go on, slow down, pause or stop? Pure.
 
-`gauges.py` measures, `sentry.py` carries out what is decided here. A pause lasts until the figures were good twice in a
-row, so that a job does not flap.
+`gauges.py` measures, `sentry.py` carries out what is decided here. A pause for a figure lasts until the figures were
+good twice in a row, so that a job does not flap; without new figures it goes on. One for the file or the clock ends
+with it.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class Guards:
     spec: GuardSpec
     _evicted_before: dict[str, int] = field(default_factory=dict)
     _forecast: Forecast = field(default_factory=Forecast)
-    _pause: str = ""
-    _good: int = 0
+    _pause: str = ""  # why the figures make the job wait
+    _good: int = 0  # measurements in a row
 
     def __post_init__(self) -> None:
         self._pace = Pace(self.spec.max_latency)
@@ -50,24 +51,30 @@ class Guards:
     def decide(
         self, figures: Figures | None, *, minute: int, is_held: bool, rows_per_second: float, share: float
     ) -> Verdict:
-        """The verdict on one measurement (None: there is none, or none is wanted). `minute` is the local time in
-        minutes, `is_held` says that the file of --pause-while-exists is there, `rows_per_second` is the present
-        rate, `share` (0 to 1) of the job is done."""
+        """The verdict on one measurement. None: there is no new one; then only clock and file are looked at, and what
+        the last figures said holds. `minute` is the local time in minutes, `is_held` says that the file of
+        --pause-while-exists is there, `rows_per_second` is the rate since the last measurement, `share` (0 to 1) of
+        the job is done."""
         troubles: tuple[str, ...] = ()
         if figures is not None:
             if stop := next(self._reasons_to_stop(figures), ""):
                 return Verdict(stop=stop)
             latencies = [node.latency_ms for node in figures.nodes if node.latency_ms is not None]
             self._pace.adapt(max(latencies, default=None), rows_per_second)
-            aside = [f"{trouble}; this guard steps aside" for trouble in figures.troubles]
-            troubles = (*aside, *self._forecast.troubles(figures.nodes, share))
-        reason = self._reason_to_wait(minute, is_held=is_held)
-        if not reason and figures is not None:
-            reason = next(self._reasons_to_pause(figures), "")
+            troubles = (*figures.troubles, *self._forecast.troubles(figures.nodes, share))
+            self._judge(figures)
+        pause = self._reason_to_wait(minute, is_held=is_held) or self._pause
+        return Verdict(pause, "", self._pace.rows, self._pace.why, troubles)
+
+    def _judge(self, figures: Figures) -> None:
+        """Begin or end the pause for a figure. Every figure is looked at, because some are compared with the next; a
+        server that does not answer says neither good nor bad."""
+        reason = ([*self._reasons_to_pause(figures)] or [""])[0]
+        if not reason and not figures.is_whole:
+            return
         self._good = 0 if reason else self._good + 1
         if reason or self._good >= _GOOD_IN_A_ROW:
             self._pause = reason
-        return Verdict(self._pause, "", self._pace.rows, self._pace.why, troubles)
 
     def _reason_to_wait(self, minute: int, *, is_held: bool) -> str:
         if is_held:

@@ -24,7 +24,7 @@ class Sentry:
         self._note = context.note_event
         self._looks_around = bool(self._guards.spec.pause_while_exists or self._guards.spec.window)
         self._next_look_s = 0.0
-        self._last = (0.0, 0)  # when, and how many rows were read then
+        self._last = (0.0, 0)  # when figures came last, and how many rows were read then
         first = self._guards.first()
         self._rate_rows = first.rate_rows
         self._is_slowed = False
@@ -53,7 +53,7 @@ class Sentry:
             figures,
             minute=60 * local.tm_hour + local.tm_min,
             is_held=is_held,
-            rows_per_second=self._measured_rate(now_s, progress.rows),
+            rows_per_second=0.0 if figures is None else self._measured_rate(now_s, progress.rows),
             share=progress.share,
         )
         self._carry_out(verdict)

@@ -24,6 +24,6 @@ def check_replicas(spec: JobSpec) -> None:
         try:
             gauge.lag_ms()
         except SourceError as error:
-            raise SourceLost(f"--replica {url.host}: {error.message}", error.hint) from error
+            raise SourceLost(f"--replica {url.place}: {error.message}", error.hint) from error
         finally:
             gauge.close()

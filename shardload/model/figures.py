@@ -34,18 +34,19 @@ class NodeFigures:
 @dataclass(frozen=True)
 class Figures:
     """One measurement. `status` has MySQL's status variables, `lags_ms` how far each replica is behind, None where that
-    is not known. `troubles` say what could not be measured, and why."""
+    is not known. `troubles` say what could not be measured, and why; `is_whole` is false if a server did not answer."""
 
     status: Mapping[str, int] = field(default_factory=dict)
     lags_ms: Mapping[str, int | None] = field(default_factory=dict)
     nodes: tuple[NodeFigures, ...] = ()
     troubles: tuple[str, ...] = ()
+    is_whole: bool = True
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> Figures:
         """From what `dataclasses.asdict` and JSON make of it."""
         nodes = tuple(NodeFigures(**node | {"memory": _memory(node["memory"])}) for node in told["nodes"])
-        return cls(told["status"], told["lags_ms"], nodes, tuple(told["troubles"]))
+        return cls(told["status"], told["lags_ms"], nodes, tuple(told["troubles"]), told["is_whole"])
 
 
 def _memory(told: dict[str, Any]) -> NodeMemory:

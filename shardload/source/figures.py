@@ -22,14 +22,13 @@ class SourceGauge:
         self._url = url
         self._connection: Connection[Any] | None = None
 
-    def status(self, names: Sequence[str]) -> dict[str, int]:
-        """These status variables, spelled as here; those that the server does not have are missing. SourceError if it
-        cannot be asked."""
-        wanted = {name.lower(): name for name in names}
+    def status(self, names: Sequence[str]) -> dict[str, str]:
+        """These status variables, spelled as here, of which several may be the same one for MySQL; those that the
+        server does not have are missing. SourceError if it cannot be asked."""
         marks = ", ".join(["%s"] * len(names))
         rows = self._ask(f"SHOW GLOBAL STATUS WHERE Variable_name IN ({marks})", list(names))
-        found = {wanted[str(row["Variable_name"]).lower()]: row["Value"] for row in rows}
-        return {name: int(value) for name, value in found.items() if str(value).isdigit()}
+        found = {str(row["Variable_name"]).lower(): str(row["Value"]) for row in rows}
+        return {name: found[name.lower()] for name in names if name.lower() in found}
 
     def lag_ms(self) -> int | None:
         """How far the replica is behind; None if it does not replicate. SourceError if it cannot be asked, or is no

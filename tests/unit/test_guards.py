@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from shardload.config.guards import GuardSpec, is_within
+from shardload.config.guards import GuardSpec, as_source, is_within
+from shardload.config.urls import parse_mysql, parse_redis
+from shardload.coordinator.gauges import Gauges, Measured
 from shardload.coordinator.guards import Guards, Verdict
 from shardload.coordinator.pace import Pace
+from shardload.coordinator.sentry import Sentry
 from shardload.model.figures import Figures, NodeFigures
 from shardload.model.projection import NodeMemory
+from shardload.reporting.progress import Progress
 
 GIB = 2**30
 
@@ -154,6 +164,100 @@ def test_a_file_and_a_window() -> None:
     assert not is_within((0, 60), 60)
 
 
+def test_looks_at_file_and_clock_measure_nothing() -> None:
+    """They neither end a figure's pause nor lengthen it, nor do they change the rate; a figure's pause is counted while
+    the file is there, too."""
+    spec = spec_of(max_load="Threads_running=25", max_latency="5ms", pause_while_exists="/tmp/x")
+    bad, good = Figures({"Threads_running": 26}), Figures({"Threads_running": 1})
+    guards, told = Guards(spec), {"minute": 0, "rows_per_second": 0.0, "share": 0.5}
+    looks = [bad, None, None, None, good, None, None, good, None]
+    verdicts = [guards.decide(one, is_held=False, **told) for one in looks]  # type: ignore[arg-type]
+    assert [bool(one.pause) for one in verdicts] == [True] * 7 + [False] * 2
+    assert {one.rate_rows for one in verdicts} == {10_000}
+    held = [guards.decide(one, is_held=True, **told).pause for one in (None, bad, None, good, good)]  # type: ignore[arg-type]
+    assert set(held) == {"/tmp/x exists"}
+    assert not guards.decide(None, is_held=False, **told).pause  # type: ignore[arg-type]
+
+
+def test_a_server_that_does_not_answer_ends_no_pause() -> None:
+    """Nor does it begin one. One that refuses to say a figure does: its guard steps aside."""
+    bad, lost = Figures({"Threads_running": 26}), Figures(troubles=("it is lost",), is_whole=False)
+    refused = replace(lost, is_whole=True)
+    spec = spec_of(max_load="Threads_running=25")
+    figures = [lost, lost, bad, lost, refused, lost, lost, refused]
+    verdicts = decided(spec, figures)
+    assert [bool(one.pause) for one in verdicts] == [False, False, True, True, True, True, True, False]
+    assert {one.troubles for one in verdicts} == {("it is lost",), ()}
+    assert Figures.from_json(json.loads(json.dumps(dataclasses.asdict(lost)))) == lost
+
+
+def test_each_node_is_compared_with_its_last_measurement() -> None:
+    """Also while another reason makes the job wait: what came meanwhile did not come within one second."""
+    mib = 2**20
+    guards = Guards(spec_of(max_load="Threads_running=25"))
+
+    def paused(threads: int, used: int) -> str:
+        figures = Figures({"Threads_running": threads}, nodes=node(used_bytes=used * mib, most_bytes=100 * mib).nodes)
+        return guards.decide(figures, minute=0, is_held=False, rows_per_second=1.0, share=0.5).pause
+
+    told = [paused(26 if 10 < used < 70 else 1, used) for used in (10, 20, 30, 40, 50, 60, 70, 71)]
+    assert [bool(one) for one in told] == [False, *[True] * 6, False]
+    assert not any("--keep-free" in one for one in told)
+
+
+@dataclass
+class Held:
+    """What a sentry asks of `Controls`."""
+
+    held_for: str = ""
+    rates: list[int] = field(default_factory=list)
+
+    def hold(self, reason: str) -> None:
+        """Pause, or go on."""
+        self.held_for = reason
+
+    def set_guard_rate(self, rows: int, _why: str) -> None:
+        """Limit the rate."""
+        self.rates.append(rows)
+
+
+@contextmanager
+def watched(
+    spec: GuardSpec, rows: Callable[[], int]
+) -> Iterator[tuple[Sentry, Held, Callable[[Figures | None], None]]]:
+    """A sentry, what it did, and who tells it a measurement through the pipe."""
+    redis, mysql = parse_redis("redis://r/0"), parse_mysql("mysql://u@m/d")
+    gauges = Gauges(Measured(spec, mysql, (), redis), fork=lambda _body, _keep: 0, end=lambda _pid: None)
+
+    def tell(figures: Figures | None) -> None:
+        told = None if figures is None else dataclasses.asdict(figures)
+        os.write(gauges.descriptors()[1], json.dumps(told).encode() + b"\n")
+
+    context: Any = SimpleNamespace(gauges=gauges, note_event=lambda _text: None)
+    controls: Any = Held()
+    try:
+        yield Sentry(context, controls, lambda: Progress(0.5, rows(), 0.0, None, 1, 0)), controls, tell
+    finally:
+        gauges.close()
+
+
+def test_the_rate_is_that_between_two_measurements() -> None:
+    """With a look at the file just before one comes."""
+    now_s, rows = 100.0, 0
+    with watched(spec_of(max_latency="5ms", pause_while_exists="/nowhere"), lambda: rows) as (sentry, controls, tell):
+        for _ in range(3):
+            now_s, rows = now_s + 1.1, rows + 9_000
+            sentry.look(now_s)
+            now_s += 0.001
+            tell(node(latency_ms=1.0))
+            sentry.look(now_s)
+        now_s, rows = now_s + 1.1, rows + 9_000
+        sentry.look(now_s)
+        tell(node(latency_ms=8.0))
+        sentry.look(now_s + 0.001)
+    assert controls.rates[-1] == pytest.approx(0.6 * 9_000 / 1.101, abs=20)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -166,6 +270,22 @@ def test_bad_settings(wrong: dict[str, Any]) -> None:
     """They are refused."""
     with pytest.raises(ValidationError):
         GuardSpec(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("mysql", "replica", "whole"),
+    [
+        ("mysql://u:p@m:3307/d", "r1", "mysql://u:p@r1:3307/d"),
+        ("mysql://u:p@m:3307/d", "r1:3308", "mysql://u:p@r1:3308/d"),
+        ("mysql://u:p@m/d", "mysql://v:q@r1", "mysql://v:q@r1:3306/d"),
+        ("mysql://u:p@m/d", "mysql://localhost/?socket=/r.sock", "mysql://u:p@localhost/d?socket=/r.sock"),
+        ("mysql://u:p@localhost/d?socket=/m.sock", "r1", "mysql://u:p@r1:3306/d"),
+    ],
+)
+def test_a_replica_lacks_nothing(mysql: str, replica: str, whole: str) -> None:
+    """What it does not say is as in --mysql, but for the way to the server."""
+    (url,) = spec_of(replica=replica, max_lag_millis=1).replica
+    assert as_source(url, parse_mysql(mysql)).with_password() == parse_mysql(whole).with_password()
 
 
 def test_settings_survive_being_stored() -> None:
