@@ -24,16 +24,11 @@ from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
 from shardload.jobs.fit import Fit, foresee
-<<<<<<< HEAD
 from shardload.jobs.machines import check_goes_with_fleet, count_machines
-from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, needs_of, written_as
-from shardload.jobs.owner import become_owner
-from shardload.jobs.unchanged import check_unchanged
-=======
 from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, written_as
 from shardload.jobs.owner import become_owner
 from shardload.jobs.targets import look_at_target, uses_native
->>>>>>> fix-verify
+from shardload.jobs.unchanged import check_unchanged
 from shardload.model.differences import CHECKS
 from shardload.model.keys import PlannedRange
 from shardload.ranges.split import split
@@ -180,12 +175,9 @@ def begin(spec: JobSpec, checks: Named[str, Any] | None = None, *, shares_none: 
     connection = source.connect(spec.mysql)
     try:
         subject = examine(connection, spec)
-<<<<<<< HEAD
         check_goes_with_fleet(spec, subject.collision())
-=======
         if spec.repair and not shares_none:
             check_repair(subject)
->>>>>>> fix-verify
         target, choice = look_at_target(spec, subject.template)
         ranges = plan(connection, spec, subject, math.inf if machines else _PLAN_S)
         form = form_of(spec, choice.payload, whole=choice.whole)

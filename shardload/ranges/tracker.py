@@ -66,7 +66,7 @@ class Tracker:
         self._single_failures = 0
         self._has_shrunk = False
         self._dispatcher = Dispatcher(store.todo(), MOST_WORKERS, range_rows, credits_)
-        self._told_whole: dict[int, tuple[str, int]] = {}  # of ranges that cannot be cut: what they are, their rows
+        self._told_whole: dict[int, tuple[str, int]] = {}  # ranges that cannot be cut: what they are, their rows
         self.totals = store.totals()
         self.retries = 0
         self.handed_back: dict[int, int] = {}  # of ranges that are not done: how many rows were written
@@ -251,8 +251,7 @@ class Tracker:
             self._store.note_checkpoint(checkpoint, self._lineage.add(checkpoint))
 
     def share(self, in_hand: Iterable[tuple[int, int]]) -> float:
-        """The share of the plan that is done, 0 to 1. `in_hand` has, for each current range, its rows read and its
-        estimate."""
+        """The share of the plan that is done, 0 to 1. `in_hand`: each current range's rows read, and its estimate."""
         return self.totals.share(in_hand)
 
     def _finish(self, ack: Ack, task: Task, report: Report) -> None:
