@@ -22,6 +22,7 @@ from shardload.errors import DirectoryLost, IpcError, JobError
 from shardload.ipc import BoardHeader, IpcSet, announce, create
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.machines import remove_machines
 from shardload.jobdir.runfile import RunRecord
 from shardload.model.limits import MOST_WORKERS
 from shardload.model.orders import Limits
@@ -58,6 +59,7 @@ def run(
     started_s = time.monotonic()
     run_number = journal.begin_run(time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     directory.reports.remove()
+    remove_machines(directory.path)
     me = _Record(directory, about)
     with ExitStack() as made:
         control = _control(directory)

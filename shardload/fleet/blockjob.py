@@ -10,6 +10,7 @@ from typing import Any
 
 from shardload.config import environment
 from shardload.config.urls import add_password, parse_redis, read_mysql
+from shardload.errors import SpecError
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
 from shardload.jobdir.lease import Lease
@@ -57,14 +58,20 @@ def make_block_job(order: BlockOrder, state_dir: Path, workers: int, rate_rows: 
 
 def _environment(order: BlockOrder, own: Mapping[str, str]) -> dict[str, str]:
     """The environment of the block's process: this one's, with the job's servers, and with the passwords that the head
-    has sent, or else those that this machine has for them."""
+    has sent, or else those that this machine has for them. SpecError if it has none."""
     environ = {name: value for name, value in own.items() if name not in environment.PASSWORD_FILES.values()}
     for name in ("mysql", "redis"):
         environ.pop(environment.VARIABLES[name], None)
         if name in order.urls:
             environ[environment.VARIABLES[name]] = order.urls[name]
-        elif order.spec["passwords"][name] and (known := _known_password(name, own)) is not None:
-            environ[environment.VARIABLES[name]] = add_password(str(order.spec[name]), known)
+        elif order.spec["passwords"][name]:
+            url, known = str(order.spec[name]), _known_password(name, own)
+            if known is None:
+                raise SpecError(
+                    f"it has no password for {url}",
+                    f"set {environment.VARIABLES[name]} there, or use a tls:// scheduler: then the head sends it",
+                )
+            environ[environment.VARIABLES[name]] = add_password(url, known)
     environ.pop(environment.STATE_DIR_VARIABLE, None)
     return environ
 

@@ -33,7 +33,7 @@ async def _serve(distributed: Any, url: str, name: str | None, host: str | None,
             await _closed(worker)
             if is_first:
                 raise FleetLost(
-                    f"the scheduler {url} does not answer: {error or type(error).__name__}",
+                    f"the scheduler {url} does not answer: {str(error) or type(error).__name__}",
                     "check that it runs: dask scheduler",
                 ) from None
         else:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shardload.config import environment
-from shardload.errors import ShardloadError
+from shardload.errors import EXIT_CANNOT_START, ShardloadError
 from shardload.fleet.blockjob import BlockJob, make_block_job
 from shardload.fleet.engine import Engine
 from shardload.jobdir.lease import lease_clock_s
@@ -85,7 +85,7 @@ class Machine:
             try:
                 job = self._running = make_block_job(order, self.state_dir, self.workers, claim.rate_rows)
             except (ShardloadError, OSError) as error:
-                return BlockEnd(3, str(error))
+                return BlockEnd(getattr(error, "exit_code", EXIT_CANNOT_START), str(error))
             job.lease.renew(claim.until_s)
         try:
             return self._run(job, claim)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from shardload.errors import JobError, ShardloadError
 from shardload.ipc import Board, Phase, Snapshot
 from shardload.jobdir.directory import JobDirectory
 from shardload.jobdir.journal import Journal
+from shardload.jobdir.machines import MachineRecord, read_machines
 from shardload.jobdir.runfile import RunRecord
 from shardload.jobs.owner import acting_for, become_owner
 from shardload.model.counts import share_done
@@ -174,7 +176,7 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
         rate=int(shown.rate_rows) or None,
         error=_error_of(run.pid),
         troubles=run.troubles,
-        slots=_slots(shown, now_s),
+        slots=_slots(shown, now_s, read_machines(directory.path)),
         retries=run_state.retries,
     )
     return with_checks(facts, journal)
@@ -202,14 +204,15 @@ def _error_of(coordinator: int | None) -> str | None:
     return "the coordinator is stopped (SIGSTOP): kill -CONT it" if coordinator and is_stopped(coordinator) else None
 
 
-def _slots(shown: Snapshot, now_s: float) -> list[SlotFacts]:
+def _slots(shown: Snapshot, now_s: float, machines: Mapping[int, MachineRecord]) -> list[SlotFacts]:
     found = []
     for number, slot in enumerate(shown.slots):
         if not slot.worker.pid:
             continue
         held, counts = slot.current()
-        rows = counts.rows_read
-        share = min(1.0, rows / held.estimated_rows) if held and held.estimated_rows else 0.0
+        machine = machines.get(number)
+        rows = machine.rows if machine else counts.rows_read
+        share = min(1.0, counts.rows_read / held.estimated_rows) if held and held.estimated_rows else 0.0
         found.append(
             SlotFacts(
                 slot=number,
@@ -219,6 +222,7 @@ def _slots(shown: Snapshot, now_s: float) -> list[SlotFacts]:
                 rows=rows,
                 share=round(share, 3),
                 silent_s=round(max(0.0, now_s - slot.worker.heartbeat_s), 1),
+                machine=machine.name if machine else "",
             )
         )
     return found

@@ -23,7 +23,8 @@ _UNENDED = (*RUNNING, "died")  # its run has not said how it ended
 
 @dataclass(frozen=True)
 class SlotFacts:
-    """A slot, and the worker in it. `range` is the current one; `silent_s` is the age of its last heartbeat."""
+    """A slot, and the worker in it. `range` is the current one; `silent_s` is the age of its last heartbeat. In a fleet
+    `machine` says which machine the slot has; its `rows` are then all that it has done in this run."""
 
     slot: int
     pid: int
@@ -32,6 +33,7 @@ class SlotFacts:
     rows: int
     share: float
     silent_s: float
+    machine: str = ""
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,10 @@ def listing_line(facts: JobFacts) -> str:
 
 
 def slot_text(slot: SlotFacts) -> str:
-    """What a worker does."""
+    """What a worker does, or the head's side of a machine."""
+    if slot.machine:
+        doing = "works" if slot.range else "waits"
+        return f"machine {slot.machine}: {doing}, {slot.rows:,} rows done"
     current = f", range {slot.range}: {slot.rows:,} rows" if slot.range else ""
     is_silent = slot.silent_s >= _SILENT_S and slot.range
     silent = f", no sign of life for {duration(slot.silent_s, roughly=True)}" if is_silent else ""

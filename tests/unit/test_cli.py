@@ -26,7 +26,7 @@ def test_the_commands() -> None:
     """Those that the design promises so far."""
     assert set(all_commands()) == {
         "run", "resume", "plan", "verify", "differences", "jobs", "status", "attach", "log", "failures", "stop",
-        "pause", "unpause", "scale", "rate", "reload", "clean", "doctor", "demo", "seed", "help",
+        "pause", "unpause", "scale", "rate", "reload", "machine", "clean", "doctor", "demo", "seed", "help",
     }  # fmt: skip
 
 
