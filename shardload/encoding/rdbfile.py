@@ -5,7 +5,7 @@ them expire), the entries in any order (`entries.py`), and a tail: the end byte,
 
 - A head has the same size whatever it counts: leave room for it, and write it when the counts are known.
 - Checksums of pieces add up, so what was encoded side by side need not be read again.
-- Redis ends where a file has a key twice: `Form.fingerprints` tells such keys.
+- Redis ends where a database has a key twice (7.0 does): `Form.fingerprints` tells such keys.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cache
 from shardload.encoding.payload import POLYNOMIAL, crc64, rdb_length, rdb_string
 
 VERSIONS = (9, 10, 11)
-"""Redis reads every version up to its own: 9 since 5.0, 10 (listpacks) since 7.0, 11 since 7.2."""
+"""Redis reads every version up to its own: 6.2 has 9, 7.0 has 10 (with listpacks), 7.2 has 11."""
 _AUX, _RESIZE_DB, _SELECT_DB, _END = b"\xfa", b"\xfb", b"\xfe", b"\xff"
 
 
