@@ -136,8 +136,9 @@ def packed(data: bytes) -> bytes:
     return stream
 
 
-def long_row(size: int, form: int) -> bytes:
-    """An input with a value about as long as a listpack may be: fuzzing alone would take long to find one."""
+def long_row(size: int, form: int, kinds: int = 0) -> bytes:
+    """An input with a value about as long as a listpack, or any value, may be: fuzzing alone would take long to find
+    one."""
     row = b"\xfc" + size.to_bytes(2, "little") + b"x" * size + b"\x017"
     stream, sequence = b"", 0
     for payload in (row, b"\xfe\x00\x00\x02\x00"):
@@ -145,7 +146,7 @@ def long_row(size: int, form: int) -> bytes:
             piece = payload[at : at + CONTINUED_BYTES]
             stream += len(piece).to_bytes(3, "little") + bytes([sequence & 0xFF]) + piece
             sequence += 1
-    return bytes([form, 1, 99, 0, 0]) + stream
+    return bytes([form, 1, 99, 0, kinds]) + stream
 
 
 def one_input(data: bytes) -> None:
@@ -166,5 +167,7 @@ def one_input(data: bytes) -> None:
 if __name__ == "__main__":
     for size, form in ((4000, 0), (8100, 1), (8192, 1), (4000, 6), (8192, 15), (8192, 16), (4000, 17)):
         Path(sys.argv[1], f"long{size}.{form}").write_bytes(long_row(size, form))
+    for form in range(len(FORMS)):  # written as hexadecimal digits, too long for any value
+        Path(sys.argv[1], f"hex.{form}").write_bytes(long_row(LONGEST_VALUE_BYTES * 3 // 5, form, 2))
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
