@@ -62,6 +62,13 @@ def test_checksums_add_up(pieces: list[bytes]) -> None:
     assert forwards == backwards == running == expected == reference_checksum(whole) == checksum_of(whole)
 
 
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 31, 32, 33, 47, 48, 100, 1000])
+def test_a_checksum_goes_on(size: int) -> None:
+    """Whichever way the data behind is summed up: long data is folded."""
+    before, data = reference_checksum(b"what is there"), bytes(at % 251 for at in range(size))
+    assert checksum_of(data, before) == reference_checksum(data, before) == before + checksum_of(data)
+
+
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 14))
 def test_many_bytes_behind(first: bytes, exponent: int) -> None:
     """Zeros behind it move a checksum, as many as there are."""
