@@ -7,6 +7,7 @@
 - `sizes` says how long a compact hash is.
 - `slots` says which node of a Redis Cluster has a key.
 - `form` says how a key is written: shape, command, kind of payload, TTL; `commands` packs the commands.
+- `entries` packs keys for an RDB file instead, and `rdbfile` has what stands around them.
 - `questions` asks for keys, and says what right ones answer; `comparison` compares that with what comes back.
 - `fingerprints` finds keys that several rows make.
 - `reference` is the encoder in Python, and defines the bytes of every command.
@@ -18,7 +19,14 @@ RESTORE's payload (a hash as RDB, with checksum) is made in `payload.hash_payloa
 
 from shardload.encoding.arrange import Rules, make_layout
 from shardload.encoding.batch import Batch, Encoder, Part
-from shardload.encoding.choice import find_ends, is_native_built, make_comparison, make_encoder, make_tally
+from shardload.encoding.choice import (
+    checksum_of,
+    find_ends,
+    is_native_built,
+    make_comparison,
+    make_encoder,
+    make_tally,
+)
 from shardload.encoding.commands import Expiry, json_set_commands, packed, restore_command, set_command
 from shardload.encoding.comparison import Comparison
 from shardload.encoding.conversions import Conversion
@@ -27,6 +35,7 @@ from shardload.encoding.fingerprints import Tally, fingerprint_of, slots_in
 from shardload.encoding.form import Form, Payload, Shape, jitter_ms
 from shardload.encoding.layout import Field, Layout, Lookup, NullRule, Slot, Values
 from shardload.encoding.questions import Answer, parse_answer
+from shardload.encoding.rdbfile import Checksum
 from shardload.encoding.reference import ReferenceEncoder
 from shardload.encoding.sizes import compact_bytes
 from shardload.encoding.slots import SLOTS, make_routes, slot_of
@@ -36,6 +45,7 @@ __all__ = [
     "SLOTS",
     "Answer",
     "Batch",
+    "Checksum",
     "Comparison",
     "Conversion",
     "Encoder",
@@ -56,6 +66,7 @@ __all__ = [
     "Slot",
     "Tally",
     "Values",
+    "checksum_of",
     "compact_bytes",
     "default_template",
     "find_ends",

@@ -13,7 +13,8 @@ from shardload.model.counts import SetAside
 class Part:
     """The commands for one node: they write `keys` keys, and the node answers `replies` lines. The keys are either the
     rows' own or, with `is_lookup`, those beside them. With a form that reads, the commands ask for the keys, and
-    `answers` are what comes back if each is right (`questions.py`).
+    `answers` are what comes back if each is right (`questions.py`). With a form for an RDB file, they are its entries
+    (`entries.py`), nobody replies, and `expiring` of the keys expire.
 
     The memory behind `commands` and `answers` is the encoder's, which uses it again when nobody holds it any more.
     """
@@ -24,6 +25,7 @@ class Part:
     replies: int
     is_lookup: bool = False
     answers: bytes | memoryview = b""
+    expiring: int = 0
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Encoder(Protocol):
 
     def begin(self, sequence: int, now_ms: int = 0, /) -> None:
         """Start a result set. `sequence` (0 to 255) is the packet number of its first row, `now_ms` the Unix time in
-        ms: rows that expire until then are skipped."""
+        ms: rows that expire until then are skipped, and in an RDB file TTLs count from then."""
         ...
 
     def encode(self, data: bytes | bytearray | memoryview, /) -> Batch:

@@ -10,6 +10,7 @@ from shardload.encoding.comparison import Comparison, ReferenceComparison, ends_
 from shardload.encoding.fingerprints import ReferenceTally, Tally
 from shardload.encoding.form import Form
 from shardload.encoding.layout import Layout
+from shardload.encoding.rdbfile import Checksum, reference_checksum
 from shardload.encoding.reference import ReferenceEncoder
 
 
@@ -43,6 +44,15 @@ def find_ends(data: bytes | memoryview, count: int) -> list[int]:
     from shardload.encoding.native import _native
 
     return _native.ends_of(data, count)
+
+
+def checksum_of(data: bytes | memoryview, before: Checksum = Checksum()) -> Checksum:  # noqa: B008 - immutable
+    """`reference_checksum` of the fastest kind that there is."""
+    if not is_native_built():
+        return reference_checksum(data, before)
+    from shardload.encoding.native import _native
+
+    return Checksum(_native.crc64(data, before.crc), before.size_bytes + len(data))
 
 
 def make_comparison(answers: Sequence[bytes | memoryview], most_age_ms: int, *, native: bool) -> Comparison:

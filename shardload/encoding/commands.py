@@ -32,6 +32,10 @@ class Expiry:
     ms: int = 0
     is_date: bool = False
 
+    def at_ms(self, now_ms: int) -> int:
+        """The Unix time in ms, if it is `now_ms` now; 0: never."""
+        return self.ms if self.is_date or not self.ms else now_ms + self.ms
+
 
 def packed(*words: bytes) -> bytes:
     """A command, as Redis reads it."""

@@ -38,6 +38,8 @@ class Form:
     - `dated`: a column says when each key expires; a row that does not say so has the TTL.
     - `fingerprints`: give the fingerprints of the keys, too, because several rows may make one.
     - `reads`: ask for the keys instead of writing them, and give the answers of right ones (`questions.py`).
+    - `rdb`: write entries of an RDB file instead of commands (`entries.py`), unless the form reads. TTLs count from the
+      time that `Encoder.begin` is told.
     """
 
     payload: Payload | None = None
@@ -49,6 +51,19 @@ class Form:
     dated: bool = False
     fingerprints: bool = False
     reads: bool = False
+    rdb: bool = False
+
+    def __post_init__(self) -> None:
+        """ValueError if an RDB file cannot have what the form says."""
+        if self.rdb and self.shape is Shape.HASH and self.payload is None:
+            raise ValueError("an RDB file with hashes, and no layout for them")
+        if self.rdb and (self.shape is Shape.REDISJSON or self.keeps):
+            raise ValueError("an RDB file has no documents of the JSON module, and keeps nothing that is there")
+
+    @property
+    def writes_entries(self) -> bool:
+        """True if keys become entries of an RDB file, not commands."""
+        return self.rdb and not self.reads
 
     @property
     def expires(self) -> bool:
@@ -67,6 +82,8 @@ class Form:
         """How many commands write one key, or ask for it."""
         if self.reads:
             return COMMANDS_PER_QUESTION
+        if self.rdb:
+            return 0
         if self.is_single:
             return 1
         return (3 if self.expires else 2) + (2 if self.whole else 0)
@@ -74,14 +91,14 @@ class Form:
     @property
     def replies_per_key(self) -> int:
         """How many lines Redis answers to the commands that write one key."""
-        if self.reads or not self.whole or self.is_single:
+        if self.reads or self.rdb or not self.whole or self.is_single:
             return self.commands_per_key
         return 2 * self.commands_per_key - 2  # OK, a QUEUED each; the array's head, a reply each
 
     @property
     def replies_per_lookup(self) -> int:
         """The same of a lookup."""
-        return COMMANDS_PER_QUESTION if self.reads else 1
+        return COMMANDS_PER_QUESTION if self.reads else 0 if self.rdb else 1
 
     def check_fields(self, fields: int) -> None:
         """ValueError if rows with so many fields cannot have this form."""

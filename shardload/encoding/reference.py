@@ -15,10 +15,12 @@ from shardload.encoding.commands import (
     restore_command,
     set_command,
 )
+from shardload.encoding.entries import entry
 from shardload.encoding.fingerprints import BYTES, fingerprint_of
 from shardload.encoding.form import Form, Shape
 from shardload.encoding.layout import NO_TIME_MS, Layout, Values
 from shardload.encoding.packets import split_rows
+from shardload.encoding.payload import hash_value, string_value
 from shardload.encoding.questions import expiry_answer, hash_answer, question, text_answer
 from shardload.encoding.slots import slot_of
 
@@ -30,17 +32,19 @@ class _Output:
     routes: array[int] | None
     pieces: dict[int, list[bytes]] = field(default_factory=dict)
     answers: dict[int, list[bytes]] = field(default_factory=dict)
+    expiring: dict[int, int] = field(default_factory=dict)  # of entries
 
-    def add(self, key: bytes, commands: bytes, answer: bytes) -> None:
+    def add(self, key: bytes, commands: bytes, answer: bytes, expiring: int) -> None:
         node = self.routes[slot_of(key)] if self.routes else 0
         self.pieces.setdefault(node, []).append(commands)
         self.answers.setdefault(node, []).append(answer)
+        self.expiring[node] = self.expiring.get(node, 0) + expiring
 
     def parts(self, replies_per_key: int, *, is_lookup: bool = False) -> list[Part]:
         return [
             Part(
                 node, len(pieces), b"".join(pieces), len(pieces) * replies_per_key, is_lookup,
-                b"".join(self.answers[node]),
+                b"".join(self.answers[node]), self.expiring[node],
             )
             for node, pieces in sorted(self.pieces.items())
         ]  # fmt: skip
@@ -67,7 +71,7 @@ class ReferenceEncoder:
 
     def begin(self, sequence: int, now_ms: int = 0) -> None:
         """Start a result set. `sequence` (0 to 255) is the packet number of its first row, `now_ms` the Unix time in
-        ms: rows that expire until then are skipped."""
+        ms: rows that expire until then are skipped, and in an RDB file TTLs count from then."""
         self._sequence = sequence
         self._now_ms = now_ms
 
@@ -115,10 +119,11 @@ class ReferenceEncoder:
         if written is None:
             batch.rows_skipped += 1
             return
-        rows.add(key, *written)
+        expiring = int(self._form.writes_entries and expiry.at_ms(self._now_ms) != 0)
+        rows.add(key, *written, expiring)
         names = [key]
         for name, value in layout.lookups_of(values):
-            lookups.add(name, *self._lookup(name, value, expiry))
+            lookups.add(name, *self._lookup(name, value, expiry), expiring)
             names.append(name)
         if self._form.fingerprints:
             self._fingerprints += b"".join(fingerprint_of(name).to_bytes(BYTES, "little") for name in names)
@@ -127,6 +132,8 @@ class ReferenceEncoder:
         """The commands of a lookup, and their answer."""
         if self._form.reads:
             return question(key, Shape.STRING, expiry), text_answer(value) + expiry_answer(expiry)
+        if self._form.rdb:
+            return entry(key, string_value(value), expiry.at_ms(self._now_ms)), b""
         return set_command(key, value, expiry, keeps=self._form.keeps), b""
 
     def _question(self, key: bytes, values: Values, expiry: Expiry) -> tuple[bytes, bytes] | None:
@@ -141,9 +148,23 @@ class ReferenceEncoder:
         return None if answer is None else (question(key, shape, expiry), answer + expiry_answer(expiry))
 
     def _written(self, key: bytes, values: Values, expiry: Expiry) -> tuple[bytes, bytes] | None:
-        """The commands that write the row's own key, which have no answer to compare; None as for `_question`."""
-        commands = self._commands(key, values, expiry)
-        return None if commands is None else (commands, b"")
+        """What writes the row's own key, which has no answer to compare; None as for `_question`."""
+        if self._form.rdb:
+            value = self._value(values)
+            written = None if value is None else entry(key, value, expiry.at_ms(self._now_ms))
+        else:
+            written = self._commands(key, values, expiry)
+        return None if written is None else (written, b"")
+
+    def _value(self, values: Values) -> bytes | None:
+        """The value of the row's own key as an RDB file has it; None if nothing of the row is written."""
+        layout, form = self._layout, self._form
+        if form.shape is not Shape.HASH:
+            text = layout.text_of(values) if form.shape is Shape.STRING else layout.json_of(values)
+            return None if text is None else string_value(checked(text))
+        fields = layout.fields_of(values)
+        assert form.payload is not None
+        return checked(hash_value(fields, form.payload)) if fields else None
 
     def _commands(self, key: bytes, values: Values, expiry: Expiry) -> bytes | None:
         """The commands that write the row's own key; None if nothing of the row is written."""

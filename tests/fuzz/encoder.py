@@ -47,6 +47,8 @@ FORMS = (
     Form(shape=Shape.STRING), Form(shape=Shape.REDISJSON, whole=True, dated=True),
     Form(shape=Shape.REDISJSON, keeps=True), Form(whole=True, fingerprints=True),
     Form(reads=True, ttl_ms=5000), Form(shape=Shape.JSON, reads=True, dated=True), Form(shape=Shape.STRING, reads=True),
+    Form(Payload.LISTPACK, 5000, 500, rdb=True), Form(Payload.PLAIN, rdb=True, dated=True),
+    Form(shape=Shape.JSON, rdb=True), Form(shape=Shape.STRING, rdb=True, dated=True, ttl_ms=9),
 )  # fmt: skip
 ANSWERS = (
     b"*2\r\n$1\r\na\r\n$2\r\nbb\r\n:-1\r\n", b"$3\r\nabc\r\n~5000\r\n", b"*0\r\n:99\r\n", b"$-1\r\n:-2\r\n", b"",
@@ -57,7 +59,7 @@ NULLS = (NullRule(), NullRule(as_empty=True), NullRule(as_null=True))
 def written(batch: Batch) -> list[object]:
     """The batch's parts, and the fingerprints of its keys."""
     parts = [
-        (part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup, bytes(part.answers))
+        (part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup, bytes(part.answers), part.expiring)
         for part in batch.parts
     ]
     return [*parts, batch.fingerprints]
@@ -134,8 +136,9 @@ def packed(data: bytes) -> bytes:
     return stream
 
 
-def long_row(size: int, form: int) -> bytes:
-    """An input with a value about as long as a listpack may be: fuzzing alone would take long to find one."""
+def long_row(size: int, form: int, kinds: int = 0) -> bytes:
+    """An input with a value about as long as a listpack, or any value, may be: fuzzing alone would take long to find
+    one."""
     row = b"\xfc" + size.to_bytes(2, "little") + b"x" * size + b"\x017"
     stream, sequence = b"", 0
     for payload in (row, b"\xfe\x00\x00\x02\x00"):
@@ -143,7 +146,7 @@ def long_row(size: int, form: int) -> bytes:
             piece = payload[at : at + CONTINUED_BYTES]
             stream += len(piece).to_bytes(3, "little") + bytes([sequence & 0xFF]) + piece
             sequence += 1
-    return bytes([form, 1, 99, 0, 0]) + stream
+    return bytes([form, 1, 99, 0, kinds]) + stream
 
 
 def one_input(data: bytes) -> None:
@@ -162,7 +165,9 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for size, form in ((4000, 0), (8100, 1), (8192, 1), (4000, 6)):
+    for size, form in ((4000, 0), (8100, 1), (8192, 1), (4000, 6), (8192, 15), (8192, 16), (4000, 17)):
         Path(sys.argv[1], f"long{size}.{form}").write_bytes(long_row(size, form))
+    for form in range(len(FORMS)):  # written as hexadecimal digits, too long for any value
+        Path(sys.argv[1], f"hex.{form}").write_bytes(long_row(LONGEST_VALUE_BYTES * 3 // 5, form, 2))
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

@@ -62,7 +62,15 @@ FORMS = [
     Form(Payload.LISTPACK, reads=True, ttl_ms=1000, jitter_ms=999, fingerprints=True),
     Form(shape=Shape.JSON, reads=True, dated=True, ttl_ms=7),
     Form(shape=Shape.REDISJSON, reads=True, whole=True, dated=True),
+    Form(Payload.LISTPACK, rdb=True),
+    Form(Payload.LISTPACK, rdb=True, ttl_ms=1000, jitter_ms=999, fingerprints=True),
+    Form(Payload.PLAIN, rdb=True, dated=True, ttl_ms=7, whole=True),
+    Form(Payload.PLAIN, rdb=True, reads=True, ttl_ms=7),
+    Form(Payload.PLAIN, shape=Shape.JSON, rdb=True, dated=True),
 ]
+STRINGS = [Form(shape=Shape.STRING), Form(shape=Shape.STRING, keeps=True, reads=True),
+           Form(shape=Shape.STRING, keeps=True), Form(shape=Shape.STRING, reads=True),
+           Form(shape=Shape.STRING, rdb=True, dated=True, ttl_ms=5)]  # fmt: skip
 NAMES = ("id", "name", "a" * 70, "42", "ünïcode")
 INTEGERS = st.sampled_from(
     b"0|-0|00|01|-1|+1||-|127|128|-4096|-4097|4095|4096|32767|32768|-32768|-32769|8388607|8388608|-8388608|2147483647|"
@@ -148,7 +156,15 @@ def fed(encoder: Encoder, stream: bytes, sequence: int, cuts: Sequence[int], now
         batch = encoder.encode(stream[start:cut])
         start += batch.consumed_bytes
         commands += [
-            (part.node, part.keys, bytes(part.commands), part.replies, part.is_lookup, bytes(part.answers))
+            (
+                part.node,
+                part.keys,
+                bytes(part.commands),
+                part.replies,
+                part.is_lookup,
+                bytes(part.answers),
+                part.expiring,
+            )
             for part in batch.parts
         ]
         commands.append(batch.fingerprints)
@@ -176,7 +192,7 @@ def test_the_same_bytes(
 
 
 @settings(deadline=None, max_examples=500)
-@given(ROWS, st.sampled_from([*FORMS, *[Form(shape=Shape.STRING, keeps=k, reads=k) for k in (False, True)]]), FIELDS,
+@given(ROWS, st.sampled_from([*FORMS, *STRINGS]), FIELDS,
        TEXTS, LOOKUPS, NULLS, st.sampled_from([None, 0, 2]), st.sampled_from([0, 127, 32768]))  # fmt: skip
 def test_the_same_bytes_for_any_layout(
     rows: list[tuple[bytes | None, ...]], form: Form, fields: tuple[Field, ...], key: tuple[bytes | Slot, ...],

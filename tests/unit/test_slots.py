@@ -46,7 +46,9 @@ TAGGED = st.lists(st.sampled_from([b"{", b"}", b"a", b"b7", b"", b"\xff"]), max_
 @given(
     st.lists(st.tuples(TAGGED, st.none() | TAGGED), max_size=30),
     st.integers(1, 40),
-    st.sampled_from([Form(), Form(Payload.LISTPACK, 5000, 500), Form(None, 5000, 0, True)]),
+    st.sampled_from(
+        [Form(), Form(Payload.LISTPACK, 5000, 500), Form(None, 5000, 0, True), Form(Payload.PLAIN, rdb=True)]
+    ),
 )
 def test_both_encoders_write_the_same_parts(rows: list[tuple[bytes, bytes | None]], nodes: int, form: Form) -> None:
     """Every key goes to the node of its slot, hash tags that come out of the data too, and both encoders agree."""

@@ -51,10 +51,10 @@ static uint64_t crc64_power(int n)
 }
 
 __attribute__((target("pclmul,sse2")))
-static uint64_t crc64_folded(const uint8_t *data, size_t size)
+static uint64_t crc64_folded(uint64_t crc, const uint8_t *data, size_t size)
 {
     const __m128i past = _mm_set_epi64x((long long)crc64_past_128, (long long)crc64_past_192);
-    __m128i sum = _mm_loadu_si128((const __m128i *)data);
+    __m128i sum = _mm_xor_si128(_mm_set_epi64x(0, (long long)crc), _mm_loadu_si128((const __m128i *)data));
     uint8_t last[16];
     for (data += 16, size -= 16; size >= 16; data += 16, size -= 16) {
         __m128i first = _mm_clmulepi64_si128(sum, past, 0x00), second = _mm_clmulepi64_si128(sum, past, 0x11);
@@ -87,15 +87,22 @@ static void crc64_prepare(void)
 #endif
 }
 
-/* The checksum of `size` bytes. `may_fold` 0 forces the tables, for tests. */
-static uint64_t crc64_of(const uint8_t *data, size_t size, int may_fold)
+/* The checksum of bytes with the checksum `crc`, and of `size` bytes behind them. `may_fold` 0 forces the tables, for
+ * tests. */
+static uint64_t crc64_on(uint64_t crc, const uint8_t *data, size_t size, int may_fold)
 {
 #ifdef CRC64_CAN_FOLD
     if (may_fold && crc64_folds && size >= 32)
-        return crc64_folded(data, size);
+        return crc64_folded(crc, data, size);
 #else
     (void)may_fold;
 #endif
-    return crc64_sliced(0, data, size);
+    return crc64_sliced(crc, data, size);
+}
+
+/* The checksum of `size` bytes. */
+static uint64_t crc64_of(const uint8_t *data, size_t size, int may_fold)
+{
+    return crc64_on(0, data, size, may_fold);
 }
 #endif

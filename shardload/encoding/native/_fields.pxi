@@ -67,7 +67,7 @@ cdef class _Fields:
         start = room
         self._keep(&name.bulk, bytes(room[: put_bulk(start, text.data, text.size) - start]))
         self._keep(&name.element, bytes(room[: put_element(start, text.data, text.size) - start]))
-        self._keep(&name.string, bytes(room[: put(put_rdb_length(start, text.size), text.data, text.size) - start]))
+        self._keep(&name.string, bytes(room[: put_rdb_string(start, text.data, text.size) - start]))
         self._keep(&name.json, json_text(field.name.encode()) + b":")
         self.names_bytes += max(text.size, name.json.size)
         self._sources[at] = field.source if isinstance(field.source, int) else -1

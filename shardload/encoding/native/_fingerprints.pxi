@@ -113,6 +113,11 @@ cdef class NativeTally:
         return True
 
 
+def crc64(const uint8_t[::1] data, uint64_t crc=0):
+    """See `payload.crc64`."""
+    return crc64_on(crc, &data[0] if data.shape[0] else NULL, data.shape[0], True)
+
+
 def checksums(const uint8_t[::1] data):
     """The CRC64 of `data`, computed by folding and by table. Both use the table if the processor cannot fold."""
     cdef const uint8_t *start = &data[0] if data.shape[0] else NULL

@@ -7,8 +7,8 @@ It writes the same bytes as `reference.py`, which defines and explains them. The
    MySQL sends them.
 3. This module finds the node that has the key (`_slots.pxd`, `_outputs.pxi`), and reserves room for the most that the
    commands can need.
-4. `_commands.pxd` writes the commands into that room (`_questions.pxd` those that ask for keys), `_payloads.pxd`
-   RESTORE's payload, `_json.pxd` a JSON object, all with the basic writers of `_writers.pxd`. None of them checks bounds.
+4. `_commands.pxd` writes the commands into that room (`_questions.pxd` those that ask for keys, `_entries.pxd` the
+   entries of an RDB file), `_payloads.pxd` RESTORE's payload, `_json.pxd` a JSON object, all with the basic writers of `_writers.pxd`. None of them checks bounds.
 `_comparison.pxi` compares what Redis answers.
 """
 
@@ -22,14 +22,15 @@ from libc.string cimport memcmp, memcpy, memset
 from shardload.encoding.native._commands cimport (
     COMMANDS_OVERHEAD, Expiry, put_after, put_before, put_hset, put_json_set, put_restore, put_set, ttl_of,
 )
+from shardload.encoding.native._entries cimport ENTRY_OVERHEAD, expires_at_ms, put_entry
 from shardload.encoding.native._json cimport json_bound, put_json
 from shardload.encoding.native._payloads cimport (
-    FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, PAYLOAD_OVERHEAD, Name, Row, Value, crc64_of, crc64_prepare,
-    put_listpack_payload, put_plain_payload,
+    FIELD_OVERHEAD, MOST_LISTPACK_FIELDS, PAYLOAD_OVERHEAD, Name, Row, Value, crc64_of, crc64_on,
+    crc64_prepare, put_footer, put_listpack_value, put_plain_value,
 )
 from shardload.encoding.native._questions cimport ANSWER_OVERHEAD, put_expiry_answer, put_hash_answer, put_question
 from shardload.encoding.native._slots cimport sl_crc16_of, sl_crc16_prepare, slot_of
-from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_little, put_number, put_rdb_length
+from shardload.encoding.native._writers cimport put, put_bulk, put_element, put_little, put_number, put_rdb_string
 
 from shardload.encoding.batch import Batch, Part
 from shardload.encoding.document import json_text
@@ -62,7 +63,7 @@ cdef class NativeEncoder:
     cdef int _columns
     cdef int _expiry  # the column that says when a key expires, or -1
     cdef bint _is_hash, _is_string, _is_document  # a document of the JSON module
-    cdef bint _restores, _packs, _whole, _keeps, _expires, _may_be_empty, _reads
+    cdef bint _restores, _packs, _whole, _keeps, _expires, _may_be_empty, _reads, _writes_entries
     cdef uint64_t _ttl_ms, _jitter_ms
     cdef int64_t _now_ms
     cdef uint8_t _sequence  # of the next packet
@@ -88,9 +89,9 @@ cdef class NativeEncoder:
         self._is_hash = form.shape is Shape.HASH
         self._is_string = form.shape is Shape.STRING
         self._is_document = form.shape is Shape.REDISJSON
-        self._reads = form.reads
+        self._reads, self._writes_entries = form.reads, form.writes_entries
         self._replies_per_lookup = form.replies_per_lookup
-        self._restores = form.payload is not None and not form.reads
+        self._restores = self._is_hash and form.payload is not None and not form.reads
         self._packs = form.payload is Payload.LISTPACK
         self._whole = form.whole
         self._keeps = form.keeps
@@ -122,7 +123,7 @@ cdef class NativeEncoder:
 
     def begin(self, int sequence, int64_t now_ms=0):
         """Start a result set. `sequence` (0 to 255) is the packet number of its first row, `now_ms` the Unix time in
-        ms: rows that expire until then are skipped."""
+        ms: rows that expire until then are skipped, and in an RDB file TTLs count from then."""
         self._sequence = <uint8_t>sequence
         self._now_ms = now_ms
 
@@ -227,9 +228,12 @@ cdef class NativeEncoder:
             self._set_aside.append(self._layout.too_long(self._python_values(), body.size))
             return False
         if self._reads:
-            self._write_question(self._outputs, row, expiry, &body, self._is_hash, self._is_document)
+            self._outputs.add_question(row, expiry, &body, self._is_hash, self._is_document)
             return True
-        room = self._outputs.room_of(&row.key)
+        if self._writes_entries:
+            self._outputs.add_entry(&row.key, expires_at_ms(expiry, self._now_ms), &body, not self._is_hash)
+            return True
+        room = self._outputs.room_of(&row.key, False)
         room.reserve(body.size + 4 * row.key.size + COMMANDS_OVERHEAD)
         out = room.data + room.used
         if self._is_hash and self._restores:
@@ -247,22 +251,8 @@ cdef class NativeEncoder:
         room.used = out - room.data
         return True
 
-    cdef int _write_question(
-        self, _Outputs outputs, const Row *row, const Expiry *expiry, const Value *body, bint is_hash, bint is_document
-    ) except -1:
-        """Append the commands that ask for a key, and their answer: the row's fields, or `body`."""
-        cdef _Room room = outputs.room_of(&row.key), answer = outputs.answers.room_of(&row.key)
-        cdef uint8_t *out
-        room.reserve(2 * row.key.size + COMMANDS_OVERHEAD)
-        room.used = put_question(room.data + room.used, &row.key, expiry, is_hash, is_document) - room.data
-        answer.reserve(body.size + ANSWER_OVERHEAD)
-        out = answer.data + answer.used
-        out = put_hash_answer(out, row) if is_hash else put_bulk(out, body.data, body.size)
-        answer.used = put_expiry_answer(out, expiry) - answer.data
-        return 0
-
     cdef int _make_body(self, const Row *row, Value *body) except -1:
-        """Put the row's payload or JSON object into `_body`."""
+        """Put the row's payload or JSON object into `_body`; for an RDB file the payload without its footer."""
         self._body.used = 0
         self._body.reserve(row.most_bytes + PAYLOAD_OVERHEAD if self._restores else json_bound(row))
         body.data, body.size = self._body.data, 0
@@ -270,9 +260,11 @@ cdef class NativeEncoder:
             body.size = put_json(self._body.data, row) - self._body.data
             return 0
         if self._packs and row.fields <= MOST_LISTPACK_FIELDS:
-            body.size = put_listpack_payload(self._body.data, row)
+            body.size = put_listpack_value(self._body.data, row)
         if not body.size:
-            body.size = put_plain_payload(self._body.data, row)
+            body.size = put_plain_value(self._body.data, row)
+        if not self._writes_entries:
+            body.size = put_footer(self._body.data, body.size)
         return 0
 
     cdef int _write_lookups(self, const Expiry *expiry) except -1:
@@ -292,9 +284,12 @@ cdef class NativeEncoder:
             self._fingerprints.note(&key)
             if self._reads:
                 row.key = key
-                self._write_question(self._lookup_outputs, &row, expiry, &value, False, False)
+                self._lookup_outputs.add_question(&row, expiry, &value, False, False)
                 continue
-            room = self._lookup_outputs.room_of(&key)
+            if self._writes_entries:
+                self._lookup_outputs.add_entry(&key, expires_at_ms(expiry, self._now_ms), &value, True)
+                continue
+            room = self._lookup_outputs.room_of(&key, False)
             room.reserve(key.size + value.size + COMMANDS_OVERHEAD)
             room.used = put_set(room.data + room.used, &key, expiry, &value, self._keeps) - room.data
         return 0

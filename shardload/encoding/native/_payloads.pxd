@@ -1,13 +1,18 @@
-"""Writes the payload of RESTORE for a hash, as a listpack or plain. `payload.py` defines the bytes.
+"""Writes the payload of RESTORE for a hash, as a listpack or plain: its value, then its footer. `payload.py` defines the
+bytes.
 
 Nothing here checks bounds, except the limits of a listpack: the caller has reserved the room.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from shardload.encoding.native._writers cimport MOST_DIGITS, put, put_element, put_little, put_rdb_length
+from shardload.encoding.native._writers cimport (
+    MOST_DIGITS, put, put_element, put_little, put_rdb_length, put_rdb_string,
+)
 
 cdef enum:
+    PLAIN_HASH = 4  # type bytes
+    LISTPACK_HASH = 16
     MOST_LISTPACK_BYTES = 8192
     MOST_LISTPACK_FIELDS = 512
     FIELD_OVERHEAD = 64  # bytes: the lengths, line ends and back-lengths of a field and its name
@@ -15,6 +20,7 @@ cdef enum:
 
 cdef extern from "_crc64.h":
     void crc64_prepare() noexcept nogil
+    uint64_t crc64_on(uint64_t crc, const uint8_t *data, size_t size, int may_fold) noexcept nogil
     uint64_t crc64_of(const uint8_t *data, size_t size, int may_fold) noexcept nogil
 
 cdef struct Value:
@@ -40,15 +46,15 @@ cdef struct Row:  # the key, and its fields
     bint as_null  # NULL is JSON's null
 
 
-cdef inline Py_ssize_t put_footer(uint8_t *start, uint8_t *out, int version) noexcept nogil:
-    """Write RDB version and checksum at `out`, behind a payload that begins at `start`. Returns the payload's size."""
-    out = put_little(out, version, 2)
+cdef inline Py_ssize_t put_footer(uint8_t *start, Py_ssize_t size) noexcept nogil:
+    """Write RDB version and checksum behind a value of `size` bytes at `start`. Returns the payload's size."""
+    cdef uint8_t *out = put_little(start + size, 10 if start[0] == LISTPACK_HASH else 9, 2)
     out = put_little(out, crc64_of(start, out - start, True), 8)
     return out - start
 
 
-cdef inline Py_ssize_t put_listpack_payload(uint8_t *room, const Row *row) noexcept nogil:
-    """Write the payload with a listpack at `room`. Returns its size, or 0 if the listpack would be too long."""
+cdef inline Py_ssize_t put_listpack_value(uint8_t *room, const Row *row) noexcept nogil:
+    """Write the hash as a listpack at `room`, its type first. Returns its size, or 0 if it would be too long."""
     cdef uint8_t *body = room
     cdef uint8_t *start = room + 3  # behind the type and the listpack's length, which takes one byte or two
     cdef uint8_t *out = start + 6
@@ -71,25 +77,23 @@ cdef inline Py_ssize_t put_listpack_payload(uint8_t *room, const Row *row) noexc
     put_little(start, size, 4)
     put_little(start + 4, 2 * row.fields, 2)
     body = start - 2 if size < 64 else start - 3
-    body[0] = 16
+    body[0] = LISTPACK_HASH
     put_rdb_length(body + 1, size)
+    size = out - body
     if body != room:  # only a very small row: its length takes one byte, so move all of it to the start
-        size = out - body
         for column in range(<int>size):
             room[column] = body[column]
-        out = room + size
-    return put_footer(room, out, 10)
+    return size
 
 
-cdef inline Py_ssize_t put_plain_payload(uint8_t *room, const Row *row) noexcept nogil:
-    """Write the payload with a plain hash at `room`. Returns its size."""
+cdef inline Py_ssize_t put_plain_value(uint8_t *room, const Row *row) noexcept nogil:
+    """Write the hash as a plain one at `room`, its type first. Returns its size."""
     cdef uint8_t *out = room
     cdef int column
-    out[0] = 4
+    out[0] = PLAIN_HASH
     out = put_rdb_length(out + 1, row.fields)
     for column in range(row.columns):
         if row.values[column].size >= 0:
             out = put(out, row.names[column].string.data, row.names[column].string.size)
-            out = put_rdb_length(out, row.values[column].size)
-            out = put(out, row.values[column].data, row.values[column].size)
-    return put_footer(room, out, 9)
+            out = put_rdb_string(out, row.values[column].data, row.values[column].size)
+    return out - room

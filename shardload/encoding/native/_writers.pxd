@@ -95,6 +95,11 @@ cdef inline uint8_t *put_rdb_length(uint8_t *out, uint64_t length) noexcept nogi
     return out + 1 + width
 
 
+cdef inline uint8_t *put_rdb_string(uint8_t *out, const uint8_t *text, Py_ssize_t size) noexcept nogil:
+    """Write an RDB string: its length, its bytes as they are."""
+    return put(put_rdb_length(out, size), text, size)
+
+
 cdef inline bint canonical_integer(const uint8_t *text, Py_ssize_t size, int64_t *value) noexcept nogil:
     """True, and `value` set, if `text` spells a 64-bit signed integer in canonical decimal form."""
     cdef uint64_t number = 0
