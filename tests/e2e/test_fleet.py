@@ -201,6 +201,17 @@ def test_a_machine_loses_its_power(fleet: Fleet) -> None:
     assert fleet.blocks("m1") == []
 
 
+def test_the_side_of_a_machine_is_killed(fleet: Fleet) -> None:
+    """On the head: what that machine was about to do is given to others when it cannot write any more."""
+    running = fleet.import_slowly()
+    wait_until(lambda: coordinators_of(fleet.machines["m1"]), "m1 works")
+    (pid,) = processes_named(f"shardload: machine {JOB} #0")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "worker 0" in fleet.log() and "killed" in fleet.log(), "the coordinator has seen it")
+    fleet.speed_up()
+    fleet.assert_whole(running.finish(120))
+
+
 @pytest.mark.parametrize("again", ["fleet", "alone"])
 def test_the_head_is_killed(fleet: Fleet, again: str) -> None:
     """The machines stop when their lease has run out, and a resume goes on, with the fleet or without it."""
