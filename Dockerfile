@@ -7,13 +7,15 @@
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
+# With --build-arg EXTRAS=[fleet] it has Dask, too, so that it can be a machine of a fleet, its head, or its scheduler.
+ARG EXTRAS=
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev tini \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # The extension is optional for pip, so that shardload installs without a compiler; here it is what was wanted.
 RUN python3 -m venv --without-pip /opt/shardload \
-    && python3 -m pip --python /opt/shardload/bin/python install --no-cache-dir . \
+    && python3 -m pip --python /opt/shardload/bin/python install --no-cache-dir ".${EXTRAS}" \
     && /opt/shardload/bin/python -I -c 'from shardload.encoding import is_native_built as built; assert built()'
 
 FROM ${PYTHON_IMAGE}

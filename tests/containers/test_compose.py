@@ -69,7 +69,7 @@ def project(image_of: Callable[[str], str], shardload_image: str, tell: Callable
     tell(f"docker-compose.yml: {', '.join(images.values())}")
     project = Project(images | {"ROWS": str(ROWS), "SHARDLOAD_IMAGE": IMAGE})
     yield project
-    project.must("--profile", "cluster", "down", "--volumes", "--remove-orphans")
+    project.must("--profile", "cluster", "--profile", "fleet", "down", "--volumes", "--remove-orphans")
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +96,18 @@ def test_the_file_can_be_read(project: Project) -> None:
     assert set(json.loads(project.must("config", "--format", "json"))["services"]) == simple
     services = json.loads(project.must("--profile", "cluster", "config", "--format", "json"))["services"]
     assert set(services) == simple | {"node", "form-cluster", "import-cluster", "verify-cluster"}
+    fleet = json.loads(project.must("--profile", "fleet", "config", "--format", "json"))["services"]
+    assert set(fleet) == simple | {"scheduler", "machine", "import-fleet", "verify-fleet"}
+    services |= fleet
     for name, service in services.items():
         assert service["mem_limit"], name
         assert service["cpus"], name
         assert "ports" not in service, name
         for variable, value in service.get("environment", {}).items():
             assert "PASSWORD" not in variable or value.startswith("/run/secrets/"), f"{name}: {variable}"
-    assert {name for name in services if "healthcheck" in services[name]} == {"mysql", "redis", "node"}
+    assert {name for name in services if "healthcheck" in services[name]} == {
+        "mysql", "redis", "node", "scheduler", "machine",
+    }  # fmt: skip
 
 
 def test_the_whole_story(project: Project) -> None:
@@ -141,6 +146,24 @@ def test_the_whole_story_of_a_cluster(project: Project) -> None:
     assert all(told.count(" connected") == 6 for told in nodes)
     assert sum("myself,master" in told for told in nodes) == sum("myself,slave" in told for told in nodes) == 3
     project.must("--profile", "cluster", "down", "--volumes")
+    assert not left()
+
+
+def test_the_whole_story_of_a_fleet(project: Project) -> None:
+    """One command again: a scheduler, two machines and a head; both machines have done some of it."""
+    done = project.run(
+        "--profile", "fleet", "up", "--build", "--abort-on-container-failure", "--exit-code-from", "verify-fleet",
+        "--attach-dependencies", "verify-fleet", deadline_s=600,
+    )  # fmt: skip
+    print(done.out)
+    assert done.code == 0, project.run("--profile", "fleet", "logs").out
+    for told in (
+        "job demo-fleet: complete",
+        f"{ROWS:,} rows read = {ROWS:,} keys written",
+        f"{ROWS:,} rows compared: 0 missing, 0 different, 0 of another type, 0 with another expiry, ",
+    ):
+        assert told in done.out
+    project.must("--profile", "fleet", "down", "--volumes")
     assert not left()
 
 
