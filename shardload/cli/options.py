@@ -138,17 +138,22 @@ _GUARDS = [
     click.option(
         "--critical-load", metavar="NAME=N,...|off", help="Stop, resumable, if one is above this.  [default: off]"
     ),
-    click.option("--max-lag-millis", metavar="N|off", help="Pause while a --replica is further behind."),
     click.option(
-        "--replica", metavar="HOST[:PORT]|URL", multiple=True, callback=_given,
-        help="A replica of MySQL whose lag is measured; may be given again.  [user and password: as in --mysql]",
+        "--max-lag-millis", metavar="N|off", help="Pause while a --replica is further behind.  [default: off]"
+    ),
+    click.option(
+        "--replica", metavar="HOST[:PORT]|URL|off", multiple=True, callback=_given,
+        help="A replica of MySQL whose lag is measured; may be given again.  [default: off; user and password: as in "
+        "--mysql]",
     ),
     click.option(
         "--keep-free", metavar="SHARE|off",
         help="Pause when less than this share of Redis's maxmemory is free.  [default: 10%]",
     ),
     click.option(
-        "--on-eviction", metavar="stop|ignore", help="What to do when Redis evicts keys.  [default: stop, resumable]"
+        "--on-eviction", metavar="stop|ignore",
+        help="What to do when Redis evicts keys; a cache that is always full needs --keep-free off, too.  [default: "
+        "stop, resumable]",
     ),
     click.option(
         "--max-latency", metavar="TIME|off", help="Slow down while a PING of Redis takes longer (5ms).  [default: off]"
@@ -156,7 +161,7 @@ _GUARDS = [
     click.option(
         "--while-saving", metavar="go|pause", help="Pause while Redis saves, or rewrites its AOF.  [default: go]"
     ),
-    click.option("--pause-while-exists", metavar="FILE", help="Pause while there is such a file."),
+    click.option("--pause-while-exists", metavar="FILE|off", help="Pause while there is such a file.  [default: off]"),
     click.option("--window", metavar="HH:MM-HH:MM|off", help="Work only in this time of the day, as 22:00-06:00."),
 ]  # fmt: skip
 _DAEMON = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -18,8 +18,12 @@ _WINDOW = re.compile(r"(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
 _DAY_MINUTES = 24 * 60
 
 
+def _is_off(value: object) -> bool:
+    return value is False or value in ("off", ("off",), ["off"])
+
+
 def _or_off(parse: Callable[[object], object], off: object) -> Callable[[object], object]:
-    return lambda value: off if value in ("off", False) else parse(value)
+    return lambda value: off if _is_off(value) else parse(value)
 
 
 def _limits(value: object) -> object:
@@ -57,7 +61,12 @@ def _replicas(value: object) -> object:
 
 def _replica(text: str) -> SourceUrl:
     """A URL, or just HOST or HOST:PORT. What is missing in it is as in --mysql."""
-    return read_mysql(text if "://" in text else f"mysql://{text}")
+    url = read_mysql(text if "://" in text else f"mysql://{text}")
+    if not url.host:
+        raise ValueError("names no host; write HOST, HOST:PORT, a URL or off")
+    if text == "off":
+        raise ValueError("is off and names a replica; a host of this name is off:3306")
+    return url
 
 
 Limits = Annotated[
@@ -72,7 +81,7 @@ Window = Annotated[
 ]
 Replicas = Annotated[
     tuple[SourceUrl, ...],
-    BeforeValidator(_replicas),
+    BeforeValidator(_or_off(_replicas, ())),
     PlainSerializer(lambda urls: [url.stored() for url in urls]),
 ]
 
@@ -96,7 +105,7 @@ class GuardSpec(BaseModel):
         Annotated[Duration, Field(ge=0.0001, le=60)] | None, BeforeValidator(_or_off(_plain, None))
     ] = None
     while_saving: Literal["go", "pause"] = "go"
-    pause_while_exists: AbsolutePath | None = None
+    pause_while_exists: Annotated[AbsolutePath | None, BeforeValidator(_or_off(_plain, None))] = None
     window: Window = None
 
     @property
@@ -122,6 +131,14 @@ class GuardSpec(BaseModel):
         if self.replica and self.max_lag_millis is None:
             raise BrokenRule("replica", "needs --max-lag-millis N: how far it may be behind")
         return self
+
+
+def without_lag(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file or a stored job without the guard of a replica's lag, if one of its two flags is off and
+    the other is not given."""
+    pairs = (("max_lag_millis", "replica"), ("replica", "max_lag_millis"))
+    dropped = {other for name, other in pairs if _is_off(flags.get(name)) and flags.get(other) is None}
+    return {name: value for name, value in values.items() if name not in dropped}
 
 
 def as_source(replica: SourceUrl, source: SourceUrl) -> SourceUrl:

@@ -20,7 +20,7 @@ from shardload.config.checks import INTERNAL, CheckSpec
 from shardload.config.environment import DEFAULT_WORKERS, MYSQL_VARIABLE, PASSWORD_FILES, REDIS_VARIABLE, VARIABLES
 from shardload.config.fleet import FleetSpec
 from shardload.config.forms import IDENTITY, FormSpec
-from shardload.config.guards import GuardSpec
+from shardload.config.guards import GuardSpec, without_lag
 from shardload.config.mysqlreach import NO_MYSQL, MysqlReach, with_mysql_reach
 from shardload.config.reach import with_reach
 from shardload.config.rowset import QUERY_NAME, RowSet, check_rowset
@@ -117,7 +117,7 @@ def load(
         value = environment.url_from_environment(key, environ) if key in PASSWORD_FILES else environ.get(variable)
         if value:
             values[key], origins[key] = value, variable
-    for key, value in (read_toml(file) if file else {}).items():
+    for key, value in without_lag(read_toml(file) if file else {}, flags).items():
         values[key], origins[key] = value, f"{file}: {key.replace('_', '-')}"
     for key, value in flags.items():
         if value is not None:
@@ -154,7 +154,7 @@ def load_stored(
     SpecError if a password is missing, or if a flag changes the job's identity.
     """
     environ = environment.current() if environ is None else environ
-    values = {key: value for key, value in stored.items() if key != "passwords"}
+    values = without_lag({key: value for key, value in stored.items() if key != "passwords"}, flags)
     origins = {key: f"spec.json: {key}" for key in values}
     needed = stored.get("passwords", {})
     for key in ("mysql", "redis"):
@@ -220,7 +220,7 @@ def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
     if key == "job" and first["type"] == "string_pattern_mismatch":
         message = f"should be a name of {JOB_NAME_WORDS}"
     hint = "see: shardload run --help"
-    if key in ("mysql", "redis"):  # the value may contain a password
+    if key in ("mysql", "redis", "replica"):  # the value may contain a password
         raise SpecError(f"{origin} {message}", hint)
     culprit = _shown(values.get(key))
     if message.startswith("should "):

@@ -109,10 +109,11 @@ class Guards:
     def _reasons_of(self, node: NodeFigures) -> Iterator[str]:
         used_bytes, most = node.memory.used_bytes, node.most_bytes * (1 - self.spec.keep_free)
         soon_bytes = self._forecast.soon_bytes(node)
+        may_evict = ", or resume with --keep-free off" if self.spec.on_eviction == "ignore" else ""
         if self.spec.keep_free and node.most_bytes and (used_bytes >= most or soon_bytes >= node.most_bytes):
             yield (
                 f"Redis {node.address} uses {size(used_bytes)} of {size(node.most_bytes)}, and "
-                f"--keep-free {self.spec.keep_free:.0%}: raise its maxmemory"
+                f"--keep-free {self.spec.keep_free:.0%}: raise its maxmemory{may_evict}"
             )
         if node.is_saving and self.spec.while_saving == "pause":
             yield f"Redis {node.address} is saving"

@@ -176,8 +176,8 @@ def _ask(there: target.Target, spec: JobSpec, *, asks_config: bool) -> _Asked:
     """Ask every node; nothing if one may not be asked."""
     found: _Asked = []
     routes = there.routes
-    for number, connection in there.masters():
-        address = str(there.addresses[number]) if there.addresses else str(spec.redis.addresses[0])
+    addresses = [node.address for node in there.describe().nodes]
+    for address, (number, connection) in zip(addresses, there.masters(), strict=True):
         slots = routes.count(number) if routes is not None else 0
         told_by_it = target.ask_memory(connection, address, slots, spec.redis.database, asks_config=asks_config)
         if told_by_it is None:

@@ -274,3 +274,9 @@ def test_a_replica_that_is_behind(world: World, tmp_path: Path) -> None:
         )
         assert nobody.code == 3, nobody.err
         assert "--replica 127.0.0.1:1: " in nobody.err
+        daemon = world.launch("run", "--table", "led", "--key", "u:{id}", *words, job="gone")
+        daemon.order("stop", "--wait")
+        replica.stop()
+        assert world.run("resume", "gone", "--rate", "off").code == 3
+        done = world.run("resume", "gone", "--rate", "off", "--max-lag-millis", "off", "--json")
+        assert (done.code, done.summary["keys_written"]) == (0, 20_000), done.err

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from shardload.config.guards import GuardSpec
 from shardload.config.urls import SourceUrl, parse_redis
 from shardload.coordinator.gauges import Measured, Measuring
-from shardload.sandbox import RedisServer
-from tests.harness import World
+from shardload.errors import TargetLost
+from shardload.sandbox import RedisCluster, RedisServer, Sentinels
+from shardload.target import TargetGauge
+from tests.harness import World, wait_until
 
 
 def measuring(world: World, replicas: tuple[SourceUrl, ...] = (), **settings: Any) -> Measuring:
@@ -71,3 +75,52 @@ def test_servers_that_do_not_answer(world: World) -> None:
     assert nodes.endswith("; until it is, no pause ends")
     assert lag.endswith("; the job waits until it is")
     assert not figures.is_whole
+
+
+def addresses(servers: Sequence[RedisServer]) -> set[str]:
+    """Theirs, as figures have them."""
+    return {f"127.0.0.1:{server.port}" for server in servers}
+
+
+def measured(gauge: TargetGauge) -> set[str]:
+    """The nodes that are measured; none while there is a failover."""
+    try:
+        return {node.address for node in gauge.nodes(0.0)}
+    except TargetLost:
+        return set()
+
+
+def test_a_cluster_that_changes(tmp_path: Path) -> None:
+    """The new master is measured in place of the old one, which still answers; so is one that gets its first slots."""
+    with RedisCluster(tmp_path / "cluster", masters=3, replicas=1) as cluster:
+        gauge = TargetGauge(cluster.url)
+        masters = cluster.masters()
+        assert measured(gauge) == addresses(masters)
+        (replica,) = cluster.replicas_of(masters[0])
+        cluster.failover(replica)
+        now = [replica, *masters[1:]]
+        assert addresses(now) in (measured(gauge), measured(gauge))
+        added = cluster.add_node()
+        cluster.move_slots(masters[1], added, cluster.slots_of(masters[1])[:1])
+        wait_until(lambda: measured(gauge) == addresses([*now, added]), "the added master is measured")
+        gauge.close()
+
+
+def test_the_master_that_sentinels_name(tmp_path: Path) -> None:
+    """It is measured under its own address, also after a failover in order."""
+    with Sentinels(tmp_path / "sentinels", RedisServer(tmp_path / "master"), replicas=1) as sentinels:
+        gauge = TargetGauge(sentinels.url)
+        first = sentinels.current_master()
+        assert measured(gauge) == addresses([first])
+        second = sentinels.failover()
+        assert first.is_running
+        wait_until(lambda: measured(gauge) == addresses([second]), "the new master is measured")
+        gauge.close()
+
+
+def test_a_replica_that_the_url_names(own_redis: RedisServer, tmp_path: Path) -> None:
+    """A verify may compare with one: it is measured."""
+    primary = RedisServer(tmp_path / "primary").start()
+    own_redis.call("REPLICAOF", "127.0.0.1", primary.port)
+    assert measured(TargetGauge(own_redis.url)) == addresses([own_redis])
+    primary.stop(kill=True)

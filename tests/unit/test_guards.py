@@ -58,6 +58,7 @@ def decided(spec: GuardSpec, figures: Sequence[Figures | None], **more: Any) -> 
         ({"max_lag_millis": 900, "replica": ["r"]}, Figures(lags_ms={"r": None}), "is not known: does it replicate?"),
         ({}, node(used_bytes=GIB - 1000, most_bytes=GIB), "--keep-free 10%"),
         ({"keep_free": "50%"}, node(used_bytes=GIB // 2 + 1, most_bytes=GIB), "--keep-free 50%"),
+        ({"on_eviction": "ignore"}, node(used_bytes=GIB, most_bytes=GIB), "maxmemory, or resume with --keep-free off"),
         ({"while_saving": "pause"}, node(is_saving=True), "is saving"),
     ],
 )
@@ -264,6 +265,8 @@ def test_the_rate_is_that_between_two_measurements() -> None:
         {"max_load": "Threads_running"}, {"max_load": "a=b"}, {"window": "25:00-26:00"}, {"window": "6-7"},
         {"window": "06:00-06:00"}, {"keep_free": "100%"}, {"keep_free": "much"}, {"max_latency": "0"},
         {"on_eviction": "wait"}, {"max_lag_millis": 5}, {"replica": "r:3306"}, {"max_lag_millis": 0, "replica": "r"},
+        {"max_lag_millis": 5, "replica": ""}, {"max_lag_millis": 5, "replica": ["r", "off"]},
+        {"max_lag_millis": 5, "replica": "off"},
     ],
 )  # fmt: skip
 def test_bad_settings(wrong: dict[str, Any]) -> None:

@@ -369,6 +369,37 @@ def test_how_a_job_runs_may_change(flags: dict[str, Any]) -> None:
     assert load_stored(stored(), {**AGAIN, **flags}, {}).table == "user"
 
 
+LAG = {"replica": ("mysql://v:hunter5@r1",), "max_lag_millis": "900"}
+
+
+@pytest.mark.parametrize("flags", [{"max_lag_millis": "off"}, {"replica": ("off",)}])
+def test_the_guard_of_a_lag_is_taken_off(tmp_path: Path, flags: dict[str, Any]) -> None:
+    """By either of its flags, from a stored job and from a file. With another replica it stays."""
+    kept = json.loads(json.dumps(spec(**LAG).stored()))
+    off = load_stored(kept, {**AGAIN, **flags}, {})
+    assert (off.replica, off.max_lag_millis) == ((), None)
+    file = tmp_path / "job.toml"
+    file.write_text('replica = "r1"\nmax-lag-millis = 900\n')
+    off = load({**FLAGS, **flags}, file, {})
+    assert (off.replica, off.max_lag_millis) == ((), None)
+    other = load_stored(kept, {**AGAIN, "replica": ("r2",)}, {})
+    assert ([url.host for url in other.replica], other.max_lag_millis) == (["r2"], 900)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"max_lag_millis": "off"}, {"replica": ("mysql://v:hunter5@r1:x",)}])
+def test_a_replica_that_is_refused_is_not_repeated(wrong: dict[str, Any]) -> None:
+    """Its URL may have a password."""
+    assert "hunter5" not in str(refused({**FLAGS, "replica": LAG["replica"], **wrong}))
+
+
+def test_a_file_that_pauses_is_taken_off() -> None:
+    """One of the name "off" is meant by a path."""
+    kept = json.loads(json.dumps(spec(pause_while_exists="/tmp/hold").stored()))
+    assert load_stored(kept, AGAIN, {}).pause_while_exists == Path("/tmp/hold")
+    assert load_stored(kept, {**AGAIN, "pause_while_exists": "off"}, {}).pause_while_exists is None
+    assert spec(pause_while_exists="./off").pause_while_exists == Path("off").absolute()
+
+
 def test_a_rate_makes_ranges_smaller_unless_their_size_is_given() -> None:
     """With a rate ranges are smaller, unless their size was given."""
     assert load({**FLAGS, "rate": "1000", "workers": "4"}, None, {}).planned_range_rows == 10_000
