@@ -141,8 +141,9 @@ def dask_distributed() -> Any:
         import distributed
     except ImportError:
         raise FleetMissing("--fleet needs Dask", "install it: pip install 'shardload[fleet]'") from None
-    for name in ("distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] in ("distributed", "tornado", "asyncio"):  # Dask gives several a level of their own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed
 
 
