@@ -148,13 +148,17 @@ def test_a_file_pauses(world: World, many_users: str, tmp_path: Path) -> None:
 
 
 def test_a_save_pauses(world: World, many_users: str, tmp_path: Path) -> None:
-    """While Redis saves."""
-    with own_redis(world, tmp_path, "--save", "", "--rdb-key-save-delay", "1000") as client:
-        client.mset({f"other:{number}": "x" for number in range(4000)})
+    """While Redis saves: it would for a minute, and its child is then told to give up."""
+    with own_redis(world, tmp_path, "--save", "", "--rdb-key-save-delay", "15000") as client:
+        others = [f"other:{number}" for number in range(4000)]
+        client.mset(dict.fromkeys(others, "x"))
         client.bgsave()
+        server = client.info("server")["process_id"]
+        (saving,) = wait_until(lambda: Path(f"/proc/{server}/task/{server}/children").read_text().split(), "its child")
+        client.delete(*others)
         daemon = launch(world, many_users, "--while-saving", "pause")
         wait_for_pause(daemon, "is saving")
-        client.delete(*[f"other:{number}" for number in range(4000)])
+        os.kill(int(saving), signal.SIGUSR1)
         ends_whole(world, many_users, daemon)
 
 
