@@ -8,12 +8,12 @@ from typing import Any
 from pymysql.connections import Connection
 
 from shardload.encoding import Layout
-from shardload.encoding.packets import split_rows
+from shardload.encoding.packets import has_packet, split_rows
 from shardload.model.keys import KeyRange
 from shardload.source.connection import raise_error_packet
 from shardload.source.select import Selection
 from shardload.source.session import NO_LIMIT
-from shardload.source.stream import RangeStream
+from shardload.source.stream import BUFFER_BYTES, RangeStream
 
 Values = list[bytes | None]
 """One row: a value for each of the layout's columns, as MySQL sends it; None is NULL."""
@@ -31,7 +31,9 @@ def rows_of(
     sequence = stream.read_head()
     ended = False
     while not ended:
-        found = split_rows(bytes(stream.read()), len(layout.columns), sequence)
+        while len(there := stream.read()) > BUFFER_BYTES and not has_packet(there):
+            pass  # a large row comes in many pieces
+        found = split_rows(bytes(there), len(layout.columns), sequence)
         stream.consume(found.consumed_bytes)
         if found.error_packet is not None:
             raise_error_packet("reading a range", found.error_packet)
