@@ -62,6 +62,18 @@ def split_rows(data: bytes, columns: int, sequence: int) -> Rows:
     return found
 
 
+def has_packet(data: bytes | memoryview) -> bool:
+    """Whether `data` begins with a whole payload. Who asks before he splits does not copy a large row again and again,
+    once for each piece that comes."""
+    at, length = 0, CONTINUED
+    while length == CONTINUED:
+        if at + HEADER_BYTES > len(data):
+            return False
+        length = int.from_bytes(data[at : at + 3], "little")
+        at += HEADER_BYTES + length
+    return at <= len(data)
+
+
 def _next_payload(data: bytes, at: int, sequence: int) -> tuple[bytes | None, int, int]:
     """The payload of the packet at `at`, the offset after it, the next number. None if it is incomplete."""
     pieces = []

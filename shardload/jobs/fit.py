@@ -16,16 +16,17 @@ from shardload.config.spec import JobSpec
 from shardload.encoding import SLOTS, Form, slot_of
 from shardload.errors import DoesNotFit, SourceError, TargetBusy, TargetError
 from shardload.jobs import sample
-from shardload.jobs.sample import Effort, Subject
+from shardload.jobs.sample import Effort, Line, Subject
 from shardload.jobs.trials import Item, items_of, trials_of
 from shardload.model.keys import PlannedRange
 from shardload.model.memory import Family
 from shardload.model.projection import NodeMemory, Projection, fullest, told
 from shardload.model.wording import counted, size
 
-GLANCE = Effort(places=8, values=1000, read_s=0.05)
-THOROUGH = Effort(places=64, values=15_000, read_s=0.2, count_s=0.2)
-AT_LEISURE = Effort(places=96, values=40_000, read_s=1.0, count_s=1.5)
+_MIB = 2**20
+GLANCE = Effort(places=8, values=1000, most_bytes=2 * _MIB, read_s=0.05)
+THOROUGH = Effort(places=64, values=15_000, most_bytes=16 * _MIB, read_s=0.2, count_s=0.2)
+AT_LEISURE = Effort(places=96, values=40_000, most_bytes=32 * _MIB, read_s=1.0, count_s=1.5)
 _FAR_BELOW = 4.0  # times the first guess, which may be off by half, and the tables that grow
 _LEAST_ROW_BYTES = 20  # of a row in MySQL
 _MOST_FIELD_BYTES, _MOST_KEY_BYTES = 64, 400  # in Redis, beside names and values
@@ -92,11 +93,11 @@ class _Work:
     rows: int = 0
     is_exact: bool = False
 
-    def sample(self, connection: source.Connection[Any], effort: Effort) -> None:
+    def sample(self, line: Line, effort: Effort) -> None:
         """Look at rows; what an earlier look found is forgotten."""
         now_ms = int(time.time() * 1000)
         self.sampled, self.sampled_weight, self.items = 0, 0.0, []
-        found = sample.survey(connection, self.subject, self.ranges, effort)
+        found = sample.survey(line, self.subject, self.ranges, effort)
         self.rows, self.is_exact, self.windows = found.rows, found.is_exact, len(found.windows)
         for window in found.windows:
             self.sampled += len(window.rows)
@@ -134,7 +135,8 @@ def look(
     at_leisure: bool = False,
 ) -> Fit:
     """See whether what the rows of `ranges` become fits into the target, which is connected to. TargetError or
-    SourceError if a server does not answer."""
+    SourceError if a server does not answer. The connection may be of no more use behind this."""
+    line = Line(connection, lambda: source.connect(spec.mysql))
     there = target.open_target(spec.redis)
     try:
         asked = _ask(there, spec, asks_config=at_leisure)
@@ -143,14 +145,15 @@ def look(
         if not at_leisure:
             if _is_surely_below(connection, work, asked):
                 return Fit(rows=_estimated(ranges), is_thorough=False)
-            work.sample(connection, GLANCE)
+            work.sample(line, GLANCE)
             fit = _projected(there, work, asked, _Tried())
             if _is_far_below(fit):
                 return replace(fit, is_thorough=False)
-        work.sample(connection, effort)
+        work.sample(line, effort)
         return _projected(there, work, asked, _try(there, work, asked))
     finally:
         there.close()
+        line.close()
 
 
 def foresee(
@@ -227,6 +230,9 @@ def _try(there: target.Target, work: _Work, asked: _Asked) -> _Tried:
         if there.routes is not None and (not tag or any(b"{" in item.pieces[0] for item in own[:1])):
             return _Tried(refusal="keys with a hash tag of their own cannot share a transaction", existing=share)
         trials = trials_of(own, work.form, node.family, tag)
+        if not trials:
+            why = "the first row is too large to try" if own else "too few rows to tell"
+            return _Tried(refusal=why, existing=share)
         room = sum(len(trial.commands) for trial in trials) * 8
         if node.limit == "maxmemory" and (node.free_bytes or 0) < room:
             return _Tried(refusal="there is no room for scratch keys", existing=share)

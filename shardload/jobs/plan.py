@@ -107,7 +107,7 @@ def _first_key(
 ) -> FirstKey | None:
     """Key and hash of the first row; None if none is found."""
     for planned in ranges[:_MOST_TRIED]:
-        for values in source.rows_of(connection, subject.selection, subject.layout, planned.keys, 1):
+        for values in list(source.rows_of(connection, subject.selection, subject.layout, planned.keys, 1)):
             return subject.layout.key_of(values), _first_fields(wanted, subject.layout, values)
     return None
 

@@ -1,9 +1,12 @@
-"""A sample of a job's rows, spread over the whole table, and how many rows there are. Both are bounded in time."""
+"""A sample of a job's rows, spread over the whole table, and how many rows there are.
+
+Both are bounded in time, and the sample in bytes: where rows are large there are fewer. A row is read whole.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
@@ -14,6 +17,7 @@ from shardload.model.keys import KeyRange, PlannedRange
 
 _GOLDEN = 0.6180339887  # its multiples are spread evenly, however many they are
 _LEAST_ROWS, _MOST_ROWS = 8, 48  # at one place
+_AT_ONCE_BYTES = 256 * 1024  # are there soon, or nothing is: to read on is cheaper than to connect again
 
 
 class Subject(Protocol):
@@ -32,11 +36,12 @@ class Subject(Protocol):
 
 @dataclass(frozen=True)
 class Effort:
-    """How much a sample may cost: at how many places rows are read, how many values in all, for how many seconds, and
-    how many seconds MySQL may count."""
+    """How much a sample may cost: at how many places rows are read, how many values and bytes in all, for how many
+    seconds, and how many seconds MySQL may count."""
 
     places: int
     values: int
+    most_bytes: int
     read_s: float
     count_s: float = 0.0
 
@@ -71,26 +76,77 @@ class _Place:
     counted: int | None = None
 
 
-def survey(
-    connection: source.Connection[Any], subject: Subject, ranges: Sequence[PlannedRange], effort: Effort
-) -> Survey:
+class Line:
+    """A connection to MySQL; another one in its place when a result is left unread. `close` closes that one; the first
+    one is the caller's, and may be of no more use."""
+
+    def __init__(self, connection: source.Connection[Any], connect: Callable[[], source.Connection[Any]]) -> None:
+        self.connection = connection
+        self._first = connection
+        self._connect = connect
+
+    def renew(self) -> None:
+        """Give up what is unread. SourceError if there is no other connection."""
+        source.abandon(self.connection)
+        self.connection = self._connect()
+
+    def close(self) -> None:
+        """Close what was connected here."""
+        if self.connection is not self._first:
+            source.abandon(self.connection)
+
+
+class _Reader:
+    """Reads places, with what is left of an effort."""
+
+    def __init__(self, line: Line, subject: Subject, effort: Effort) -> None:
+        self._line = line
+        self._subject = subject
+        self._most_rows = effort.rows_at(len(subject.layout.columns))
+        self._left_bytes = effort.most_bytes
+        self._late_s = time.monotonic() + effort.read_s
+        self._largest_bytes = 1  # of the rows so far
+
+    @property
+    def is_done(self) -> bool:
+        """True if nothing more may be read."""
+        return self._left_bytes <= 0 or time.monotonic() > self._late_s
+
+    def read(self, place: _Place, places: int) -> None:
+        """Read the place's first rows, at least one; it is one of so many that are left."""
+        room_bytes = self._left_bytes / places
+        most = max(1, min(self._most_rows, int(room_bytes / self._largest_bytes)))
+        selection, layout = self._subject.selection, self._subject.layout
+        place.rows, read_bytes = [], 0
+        for values in source.rows_of(self._line.connection, selection, layout, place.planned.keys, most):
+            place.rows.append(values)
+            row_bytes = sum(len(value) for value in values if value is not None)
+            self._largest_bytes = max(self._largest_bytes, row_bytes)
+            self._left_bytes -= row_bytes
+            read_bytes += row_bytes
+            is_enough = read_bytes >= room_bytes or (read_bytes > _AT_ONCE_BYTES and self.is_done)
+            if is_enough and len(place.rows) < most:
+                self._line.renew()
+                return
+        place.counted = len(place.rows) if len(place.rows) < most else None
+
+
+def survey(line: Line, subject: Subject, ranges: Sequence[PlannedRange], effort: Effort) -> Survey:
     """Look at rows of places all over the ranges, more where there are more rows, and have MySQL count places.
 
     InnoDB's estimates may be far off, so what the places are estimated at is corrected by what those have that were
     counted. SourceError if MySQL cannot read or count.
     """
-    space = source.TableKeys(connection, subject.selection)
     wanted = effort.places if subject.selection.index else 1  # without an index each may read over everything
-    places, is_all = _places(space, ranges, wanted)
+    places, is_all = _places(source.TableKeys(line.connection, subject.selection), ranges, wanted)
     # Whatever is reached in time is spread, too.
     order = [places[at] for at in sorted(range(len(places)), key=lambda at: at * _GOLDEN % 1)]
-    most = effort.rows_at(len(subject.layout.columns))
-    late_s = time.monotonic() + effort.read_s
+    reader = _Reader(line, subject, effort)
     for number, place in enumerate(order):
-        if number and time.monotonic() > late_s:
+        if number and reader.is_done:
             break
-        place.rows = list(source.rows_of(connection, subject.selection, subject.layout, place.planned.keys, most))
-        place.counted = len(place.rows) if len(place.rows) < most else None
+        reader.read(place, len(order) - number)
+    space = source.TableKeys(line.connection, subject.selection)
     late_s = time.monotonic() + effort.count_s
     known: list[_Place] = []
     for place in order:

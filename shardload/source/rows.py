@@ -8,13 +8,13 @@ from typing import Any
 from pymysql.connections import Connection
 
 from shardload.encoding import Layout
-from shardload.encoding.packets import split_rows
+from shardload.encoding.packets import has_packet, split_rows
 from shardload.model.keys import Key, KeyRange
 from shardload.source.connection import raise_error_packet
 from shardload.source.keys import sorted_sql, value_of, value_sql
 from shardload.source.select import Selection
 from shardload.source.session import NO_LIMIT
-from shardload.source.stream import RangeStream
+from shardload.source.stream import BUFFER_BYTES, RangeStream
 
 Values = list[bytes | None]
 """One row: a value for each of the layout's columns, as MySQL sends it; None is NULL."""
@@ -49,7 +49,9 @@ def _rows(connection: Connection[Any], sql: str, columns: int) -> Iterator[Value
     sequence = stream.read_head()
     ended = False
     while not ended:
-        found = split_rows(bytes(stream.read()), columns, sequence)
+        while len(there := stream.read()) > BUFFER_BYTES and not has_packet(there):
+            pass  # a large row comes in many pieces
+        found = split_rows(bytes(there), columns, sequence)
         stream.consume(found.consumed_bytes)
         if found.error_packet is not None:
             raise_error_packet("reading a range", found.error_packet)

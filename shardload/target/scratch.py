@@ -25,6 +25,7 @@ MOST_TRIAL_BYTES = 1024 * 1024
 _LOOKS, _LEAST_AT_ONCE = 16, 4  # at the memory, and keys between two of them
 _LEAST_LOOKS = 4
 _MOST_ANSWER_BYTES = 2 * 2**20
+_TOO_FEW = "too few rows to tell"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def measure(connection: TargetConnection, trials: Sequence[Trial], node: NodeMem
     """
     at_once = max(_LEAST_AT_ONCE, -(-len(trials) // _LOOKS))
     groups = [trials[at : at + at_once] for at in range(0, len(trials), at_once)]
+    if len(groups) < _LEAST_LOOKS:
+        return _TOO_FEW
     look = packed(b"INFO", b"memory")
     pieces, looks, commands = [packed(b"MULTI"), look], [0], 1
     for group in groups:
@@ -71,8 +74,8 @@ def measure(connection: TargetConnection, trials: Sequence[Trial], node: NodeMem
     if refusal := _refusal(queued, done):
         return refusal
     used = [used_memory(done[at]) for at in looks]
-    if len(groups) < _LEAST_LOOKS or None in used:
-        return "too few rows to tell" if len(groups) < _LEAST_LOOKS else "INFO does not tell used_memory"
+    if None in used:
+        return "INFO does not tell used_memory"
     places = _places(node, groups)
     excess = sorted(
         (after - before - place - sum(trial.expected_bytes for trial in group)) / len(group)
@@ -80,7 +83,7 @@ def measure(connection: TargetConnection, trials: Sequence[Trial], node: NodeMem
         if before is not None and after is not None and place is not None
     )
     if not excess:
-        return "too few rows to tell"
+        return _TOO_FEW
     middle = excess[len(excess) // 4 : -(-3 * len(excess) // 4)]
     return Measured(len(trials), sum(middle) / len(middle), took_s / len(trials))
 

@@ -109,6 +109,23 @@ def test_rows_on_top_of_others(world: World, either: RedisServer) -> None:
     grows_by(either, before, told["memory"][0]["added_bytes"])
 
 
+@pytest.mark.parametrize(
+    ("rows", "how"),
+    [
+        ("seq_1_to_1 WHERE seq > 1", "by arithmetic: too few rows to tell"),
+        ("seq_1_to_3", "by arithmetic: too few rows to tell"),
+        ("seq_5_to_44", "by arithmetic: the first row is too large to try"),
+    ],
+)
+def test_too_little_to_try(world: World, own_redis: RedisServer, rows: str, how: str) -> None:
+    """It says so, and asks Redis nothing that is wrong."""
+    world.make_table("few", "id INT PRIMARY KEY, body LONGTEXT")
+    world.execute(f"INSERT INTO few SELECT seq, REPEAT('x', IF(seq = 5, 2000000, 9)) FROM {rows}")
+    own_redis.call("CONFIG", "RESETSTAT")
+    assert planned(world, "--table", "few")["memory_by"] == how
+    assert "cmdstat_exec" not in own_redis.info("commandstats")
+
+
 # ---- what does not fit
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardload.encoding.packets import split_rows
+from shardload.encoding.packets import has_packet, split_rows
 from shardload.errors import MalformedPacket
 from tests.unit import wire
 
@@ -85,6 +85,14 @@ def test_a_row_of_exactly_one_full_packet() -> None:
     for cut in (wire.CONTINUED + 3, wire.CONTINUED + 4, wire.CONTINUED + 5, ends[0] - 1):
         early = split_rows(data[:cut], 1, 0)
         assert (early.rows, early.consumed_bytes, early.sequence) == ([], 0, 0)
+
+
+def test_when_a_packet_is_whole() -> None:
+    """Also one that goes on in the next one, and whatever is behind it."""
+    for whole in (raw(b"x" * 300), raw(b"x" * 0xFFFFFF), raw(b"x" * 0xFFFFFF + b"xy")):
+        assert has_packet(whole)
+        assert has_packet(memoryview(whole + b"abc"))
+        assert not any(has_packet(whole[:size]) for size in (0, 3, 4, 299, len(whole) - 1))
 
 
 def test_a_row_that_begins_like_an_end() -> None:
