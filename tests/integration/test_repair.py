@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +65,18 @@ def repaired(
     keys: KeyRange = ALL,
 ) -> Found:
     """Repair these keys; `after_read` is called each time that rows were read, in this form, before what follows."""
+    with _world_of(world, flags, after_read) as (settings, reader, writer, look):
+        repair = Repair(settings, writer, look, keyed_rows=reader.keyed_rows, on_wait=lambda: None)
+        found = Found([Difference(b"h:%d" % number, Fault.DIFFERENT) for number in wrong])
+        repair.repair(keys, found, Ages())
+    return found
+
+
+@contextmanager
+def _world_of(
+    world: World, flags: dict[str, Any], after_read: Callable[[KeyRange, Form], None]
+) -> Iterator[tuple[WorkerSettings, Reader, Writer, SecondLook]]:
+    """What a worker has, with both connections, and a second look of which `after_read` hears."""
     wanted = spec.load(
         {"mysql": world.mysql.with_password(), "redis": world.redis.with_password(), "state_dir": world.state_dir,
          "table": "hot", "key": "h:{id}", "job": "v", "repair": True, **flags}, None, kind="verify",
@@ -79,6 +92,7 @@ def repaired(
 
     def read(keys: KeyRange, form: Form) -> Iterator[Batch]:
         reader.encode_as(form)
+        reader.route(writer.routes)
         reader.ask(keys)
         reader.begin()
         batches = [reader.batch(None)]
@@ -87,20 +101,12 @@ def repaired(
         after_read(keys, form)
         yield from batches
 
-    def nothing() -> None:
-        reader.route(writer.routes)
-
-    nothing()
-    look = SecondLook(writer, settings.form, read=read, on_wait=nothing)
-    repair = Repair(settings, writer, look, keyed_rows=reader.keyed_rows, on_wait=nothing)
-    found = Found([Difference(b"h:%d" % number, Fault.DIFFERENT) for number in wrong])
     try:
-        repair.repair(keys, found, Ages())
+        yield settings, reader, writer, SecondLook(writer, settings.form, read=read, on_wait=lambda: None)
     finally:
         reader.close()
         writer.close()
         job.journal.close()
-    return found
 
 
 @pytest.fixture
@@ -153,6 +159,17 @@ def test_what_is_newer_stays_in_a_cluster(rows: World, three_masters: RedisClust
     finally:
         rows.redis = before
         client.close()
+
+
+def test_a_row_that_changes_from_look_to_look(rows: World) -> None:
+    """Nobody can say that its key differs; one beside it does."""
+    client = rows.target()
+    client.flushall()
+    app = App(rows, client, is_hash=True)
+    with _world_of(rows, {}, lambda *_: app.change(7)) as (_, _, _, look):
+        found = look.look(ALL, [b"h:2", b"h:7"], Ages())
+    assert [(one.key, one.fault) for one in found.differences] == [(b"h:2", Fault.MISSING)]
+    assert (found.changing, found.not_right) == (1, 2)
 
 
 def test_a_row_that_is_gone(rows: World) -> None:
