@@ -220,7 +220,7 @@ def _validated(values: dict[str, Any], origins: Mapping[str, str]) -> JobSpec:
     if key == "job" and first["type"] == "string_pattern_mismatch":
         message = f"should be a name of {JOB_NAME_WORDS}"
     hint = "see: shardload run --help"
-    if key in ("mysql", "redis", "replica"):  # the value may contain a password
+    if key in ("mysql", "redis", "replica", "mysql_read"):  # the value may contain a password
         raise SpecError(f"{origin} {message}", hint)
     culprit = _shown(values.get(key))
     if message.startswith("should "):

@@ -24,7 +24,7 @@ from shardload.coordinator.sentry import Sentry
 from shardload.coordinator.watchdog import Watchdog
 from shardload.errors import IpcError, NoProcess, ShardloadError, TargetFull, TargetLost
 from shardload.model.counts import SetAside
-from shardload.model.orders import Answer, Order, order_of_signal, parse_order
+from shardload.model.orders import Answer, Order, order_of_signal, parsed
 from shardload.model.tasks import Ack, Outcome
 from shardload.reporting.text import describe
 
@@ -130,12 +130,7 @@ class Coordinator:
                 self._apply_order(order, Silent(), number)
 
     def _handle_orders(self) -> None:
-        for words, answer in self._context.control.drain():
-            try:
-                order = parse_order(words)
-            except ValueError as error:
-                answer.refuse(str(error))
-                continue
+        for words, order, answer in parsed(self._context.control.drain()):
             _log.info("order: %s", words)
             self._apply_order(order, answer)
 

@@ -19,7 +19,7 @@ from shardload.model.blocks import BlockOrder
 
 _GIVE_UP_AFTER_S = 20.0  # the head tries elsewhere, and again
 _OWN: dict[str, Any] = {
-    "daemon": None, "verify": False, "fleet": None, "mysql_read": [], "give_up_after": _GIVE_UP_AFTER_S,
+    "verify": False, "fleet": None, "mysql_read": [], "give_up_after": _GIVE_UP_AFTER_S,
     "max_load": "off", "critical_load": "off", "max_lag_millis": None, "replica": [], "keep_free": 0.0,
     "on_eviction": "ignore", "max_latency": None, "while_saving": "go", "pause_while_exists": None, "window": None,
     "log_format": "text",

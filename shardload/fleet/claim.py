@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shardload.errors import FleetLost
 from shardload.fleet.scheduler import MachineFacts, Scheduler
@@ -27,12 +27,11 @@ class Claim:
     job: str
     machine: MachineFacts
     number: int
-    workers: int
+    record: MachineRecord
     anchor_s: float
     answered_s: float
     until_s: float = 0.0
     blocks: int = 0
-    record: MachineRecord = field(default_factory=MachineRecord)
 
     @classmethod
     async def make(cls, scheduler: Scheduler, job: str, slot: int) -> Claim:
@@ -45,8 +44,8 @@ class Claim:
             with suppress(FleetLost):
                 reply = await scheduler.talk(machine, Word(number, job, None, FLEET_LEASE_S))
                 if reply.is_granted:
-                    claim = cls(scheduler, job, machine, number, reply.workers, reply.now_s, time.monotonic())
-                    claim.record = MachineRecord(machine.name, machine.address, reply.workers)
+                    record = MachineRecord(machine.name, machine.address, reply.workers, slot)
+                    claim = cls(scheduler, job, machine, number, record, reply.now_s, time.monotonic())
                     await claim.talk()
                     return claim
                 holders.append(reply.holder)

@@ -44,8 +44,8 @@ _log = logging.getLogger("shardload.fleet")
 @dataclass(frozen=True)
 class FleetSettings:
     """What all slots of the head share. `facts` are the journal's, `spec` what `spec.json` has; `urls` have passwords,
-    or there are none; `reads` are the sources that machines read from in turn,
-    each not more than `most_lag_ms` behind. There were `machines` when the run began."""
+    or there are none; `reads` are the sources that machines read from in turn, each at most
+    `most_lag_ms` behind. There were `machines` when the run began."""
 
     url: str
     directory: JobDirectory
@@ -100,7 +100,7 @@ class Head:
                 if self._must_leave and not self._waiting:
                     break
                 if self._session.must_hand_back():
-                    self._acknowledge_all(self._take(), Outcome.HANDED_BACK)
+                    self._hand_back(self._take())
                     if self._session.must_leave():
                         break
                 if self._waiting:
@@ -148,6 +148,7 @@ class Head:
         try:
             if self._claim is None:
                 self._claim = await Claim.make(self._scheduler, self._settings.directory.name, self._session.slot)
+                self._note(self._claim)
             end = await self._run(self._claim, tasks, left)
         except FleetLost as error:
             await self._fence()
@@ -215,16 +216,19 @@ class Head:
             if one.differences:
                 reports.write_differences(task.range_id, task.attempt, one.differences)
             self._session.acknowledge(task, Outcome.DONE, one.epoch, one.counts)
-            claim.record = replace(
-                claim.record, rows=claim.record.rows + one.counts.rows_read, ranges=claim.record.ranges + 1
-            )
-        if settled:
-            write_machine(self._settings.directory.path, self._session.slot, claim.record)
+            record = claim.record
+            claim.record = replace(record, rows=record.rows + one.counts.rows_read, ranges=record.ranges + 1)
+            self._note(claim)
+
+    def _note(self, claim: Claim, *, is_over: bool = False) -> None:
+        """Keep what a machine has done; with `is_over` it can write no more."""
+        claim.record = replace(claim.record, is_claimed=not is_over)
+        write_machine(self._settings.directory.path, claim.number, claim.record)
 
     def _note_end(self, end: BlockEnd, left: list[Task]) -> None:
         """What a block leaves goes back."""
         if end.was_stale or self._session.must_hand_back():
-            self._acknowledge_all(left, Outcome.HANDED_BACK)
+            self._hand_back(left)
             return
         assert self._claim is not None
         name = self._claim.machine.name
@@ -234,17 +238,16 @@ class Head:
 
     def _give_back(self, left: list[Task], outcome: Outcome, reason: str) -> None:
         """The first of these ranges is told as lost, with the reason; the others just go back."""
-        for task in reversed(left[1:]):  # what comes back first is the last to be given out again
-            self._session.acknowledge(task, Outcome.HANDED_BACK, 0)
+        self._hand_back(left[1:])
         if left:
             _log.info("%s", reason)
             task = left[0]
             self._settings.directory.reports.write(task.range_id, task.attempt, [SetAside("", reason)])
             self._session.acknowledge(task, outcome, 0)
 
-    def _acknowledge_all(self, tasks: list[Task], outcome: Outcome) -> None:
-        for task in reversed(tasks):
-            self._session.acknowledge(task, outcome, 0)
+    def _hand_back(self, tasks: list[Task]) -> None:
+        for task in reversed(tasks):  # what comes back first is the last to be given out again
+            self._session.acknowledge(task, Outcome.HANDED_BACK, 0)
 
     async def _keep(self) -> None:
         """Keep the machine while there is nothing to do."""
@@ -258,17 +261,20 @@ class Head:
     async def _fence(self) -> None:
         """Wait until the machine that was lost cannot write any more, and end what it has at Redis."""
         claim, self._claim = self._claim, None
-        if claim is None or not claim.blocks:
+        if claim is None:
             return
-        while claim.may_write and not self._session.must_leave():
+        while claim.blocks and claim.may_write and not self._session.must_leave():
             self._session.beat(Phase.HELD_BACK)
             self._receive()
             await asyncio.sleep(_TALK_S)
         with suppress(ShardloadError):  # not allowed, or not reachable: the lease has run out all the same
             await asyncio.to_thread(end_connections, self._settings.redis, f"shardload:{claim.prefix}")
+        if not (claim.blocks and claim.may_write):
+            self._note(claim, is_over=True)
 
     async def _leave(self) -> None:
         if self._claim is not None:
             with suppress(FleetLost):
                 await self._claim.talk(releases=True)
+                self._note(self._claim, is_over=True)
         await self._scheduler.close()

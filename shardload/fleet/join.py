@@ -9,10 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 from shardload.errors import FleetLost
+from shardload.fleet.machine import ours
 from shardload.fleet.scheduler import RESOURCE, dask_distributed
 
 _AGAIN_S = 2.0
 _CONNECT_S = 10.0
+_LEAVE_S = 10.0  # a block ends in order within a few seconds
 
 
 def join(url: str, name: str | None, host: str | None, say: Callable[[str], None]) -> None:
@@ -40,6 +42,8 @@ async def _serve(distributed: Any, url: str, name: str | None, host: str | None,
             say(f"machine {worker.name} serves {url}")
             is_first = False
             await _first_of(leaving.wait(), worker.finished())
+            if leaving.is_set():
+                await asyncio.to_thread(ours().leave, _LEAVE_S)
             await _closed(worker)
             if not leaving.is_set():
                 say(f"the scheduler {url} has gone; waiting for it")

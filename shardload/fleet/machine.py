@@ -8,6 +8,7 @@ when, is said here alone.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,7 @@ class Machine:
     _claim: _Claim | None = None
     _running: BlockJob | None = None
     _spare: Engine | None = None  # started in advance
+    _is_leaving: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def talk(self, word: Word) -> Reply:
@@ -70,6 +72,15 @@ class Machine:
                 self._claim = None
             return Reply(True, now_s, self.workers, number=claim.block, settled=claim.settled)
 
+    def leave(self, most_s: float) -> None:
+        """Begin no block any more, and end the one that runs in order; wait until that is done, or for so long."""
+        self._is_leaving = True
+        give_up_s = time.monotonic() + most_s
+        while self._running is not None and time.monotonic() < give_up_s:
+            time.sleep(_LOOK_S)
+        if self._spare is not None:
+            self._spare.kill()
+
     @staticmethod
     def _is_left(claim: _Claim, now_s: float) -> bool:
         """True if the head that has the claim cannot begin a block any more."""
@@ -79,7 +90,9 @@ class Machine:
         """Run a block to its end, or to that of its lease. Whatever happens, no process of it is left."""
         with self._lock:
             claim = self._claim
-            if claim is None or claim.number != order.claim or lease_clock_s() >= claim.until_s or self._running:
+            if claim is None or claim.number != order.claim or lease_clock_s() >= claim.until_s:
+                return BlockEnd(0, was_stale=True)
+            if self._running or self._is_leaving:
                 return BlockEnd(0, was_stale=True)
             claim.block, claim.settled = order.number, ()
             try:
@@ -105,7 +118,7 @@ class Machine:
                 claim.settled = job.journal.settled()
                 if not job.lease.holds:
                     engine.kill()
-                told.tell(engine, job, claim)
+                told.tell(engine, job, claim, stops=claim.stops or self._is_leaving)
                 engine.wait(_LOOK_S)
         finally:
             held = job.lease.holds
@@ -122,9 +135,9 @@ class _Told:
     rate_rows: int
     stops: bool = False
 
-    def tell(self, engine: Engine, job: BlockJob, claim: _Claim) -> None:
+    def tell(self, engine: Engine, job: BlockJob, claim: _Claim, *, stops: bool) -> None:
         """Pass on what the head wants now."""
-        if claim.stops and not self.stops:
+        if stops and not self.stops:
             engine.terminate()
             self.stops = True
         if claim.rate_rows != self.rate_rows:

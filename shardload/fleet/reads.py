@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shardload.config.urls import SourceUrl
-from shardload.errors import FleetLost, ShardloadError
+from shardload.errors import ShardloadError, SourceBusy
 from shardload.source import SourceGauge
 
 
@@ -17,7 +17,7 @@ class Reads:
 
     def next(self) -> tuple[str, str]:
         """The next one that is not behind: its URL, and the same with its password; empty if there are no replicas.
-        FleetLost if every one is behind, or does not answer."""
+        SourceBusy if every one is behind, or does not answer."""
         told = []
         for _ in self._gauges:
             url, gauge = self._gauges[self._turn % len(self._gauges)]
@@ -31,5 +31,5 @@ class Reads:
                 return str(url), url.with_password()
             told.append(f"{url.host} is {'not a replica' if lag_ms is None else f'{lag_ms:,} ms behind'}")
         if told:
-            raise FleetLost(f"no replica of --mysql-read can be read: {'; '.join(told)}")
+            raise SourceBusy(f"no replica of --mysql-read can be read: {'; '.join(told)}")
         return "", ""

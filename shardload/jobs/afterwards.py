@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shardload.errors import StoppedAsAsked, StoppedBySignal
-from shardload.model.orders import Answer, Order, order_of_signal, parse_order
+from shardload.model.orders import Answer, Order, order_of_signal, parsed
 from shardload.process import ControlInbox, SignalInbox
 
 _NO_WORKERS = "every row is compared, and there are no workers any more: only stop, rate and status work now"
@@ -51,12 +51,7 @@ class Afterwards:
                 raise StoppedBySignal(number)
             if order is not None and order.verb == "reopen-log":
                 self._reopen_log()
-        for words, answer in self._control.drain():
-            try:
-                order = parse_order(words)
-            except ValueError as error:
-                answer.refuse(str(error))
-                continue
+        for words, order, answer in parsed(self._control.drain()):
             _log.info("order: %s", words)
             self._apply(order, answer)
 

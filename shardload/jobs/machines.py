@@ -1,14 +1,18 @@
-"""The machines of a job's fleet, before the job begins."""
+"""The machines of a job's fleet, before the job begins or goes on."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 
 from shardload.config.spec import JobSpec
 from shardload.errors import FleetLost, FleetMissing, SpecError
-from shardload.model.limits import MOST_MACHINES
+from shardload.jobdir.directory import JobDirectory
+from shardload.jobdir.machines import read_machines
+from shardload.model.limits import FLEET_FENCE_S, MOST_MACHINES
+from shardload.reporting.output import echo
 
 _LOOK_WITHIN_S = 30.0
 
@@ -34,6 +38,15 @@ def count_machines(spec: JobSpec) -> int:
             f"no machine has joined {spec.fleet}", f"on each machine, run: shardload machine {spec.fleet}"
         )
     return min(MOST_MACHINES, len(told["machines"]))
+
+
+def wait_for_leases(directory: JobDirectory) -> None:
+    """Where a head died, wait until its machines cannot write any more: what they send would come behind the job's own.
+    The caller holds the job."""
+    names = sorted(one.name for one in read_machines(directory.path) if one.is_claimed)
+    if names:
+        echo(f"waiting {FLEET_FENCE_S:.0f} s: until then {', '.join(names)} may still write for the last run", err=True)
+        time.sleep(FLEET_FENCE_S)
 
 
 def check_goes_with_fleet(spec: JobSpec, collision: str) -> None:

@@ -24,7 +24,7 @@ from shardload.jobdir.lease import Lease
 from shardload.jobdir.runfile import wrong_in_spec
 from shardload.jobs.cleanup import clean_up
 from shardload.jobs.fit import Fit, foresee
-from shardload.jobs.machines import check_goes_with_fleet, count_machines
+from shardload.jobs.machines import check_goes_with_fleet, count_machines, wait_for_leases
 from shardload.jobs.mapping import Mapping, asked_as, check_extra, form_of, make_mapping, written_as
 from shardload.jobs.owner import become_owner
 from shardload.jobs.targets import look_at_target, uses_native
@@ -204,6 +204,7 @@ def reopen(state_dir: Path, name: str, flags: Named[str, Any]) -> Job:
     directory = become_owner(JobDirectory.find(state_dir, name), imports_more=True)
     lock = directory.lock()
     spec, journal = stored_job(directory, flags)
+    wait_for_leases(directory)
     machines = count_machines(spec)
     connection = source.connect(spec.mysql)
     try:

@@ -176,7 +176,7 @@ def _running(directory: JobDirectory, run: RunRecord, shown: Snapshot) -> JobFac
         rate=int(shown.rate_rows) or None,
         error=_error_of(run.pid),
         troubles=run.troubles,
-        slots=_slots(shown, now_s, read_machines(directory.path)),
+        slots=_slots(shown, now_s, {one.slot: one for one in read_machines(directory.path) if one.is_claimed}),
         retries=run_state.retries,
     )
     return with_checks(facts, journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -51,6 +52,17 @@ class Answer(Protocol):
     def refuse(self, text: str) -> None:
         """Say that the order will not be carried out, and why."""
         ...
+
+
+def parsed(told: Iterable[tuple[str, Answer]]) -> Iterator[tuple[str, Order, Answer]]:
+    """The orders in these words, with the words; what is no order is refused."""
+    for words, answer in told:
+        try:
+            order = parse_order(words)
+        except ValueError as error:
+            answer.refuse(str(error))
+            continue
+        yield words, order, answer
 
 
 def parse_order(words: str) -> Order:

@@ -127,6 +127,7 @@ class Repair:
                 self._watches = False
                 _log.warning("keys are repaired without WATCH, so what others write meanwhile may be lost: %s", error)
         items = [item for several in self._look.items(span, self._form, keys).values() for item in several]
+        self._writer.check_lease()
         parts = [Part(one.node, 1, b"".join(one.commands), self._replies(one), one.is_lookup) for one in items]
         self._writer.target.send(parts)
         self._writer.target.confirm({}, self._on_wait)
@@ -140,6 +141,7 @@ class Repair:
         items = [item for several in self._look.items(span, self._form, keys).values() for item in several]
         self._on_wait()
         commands = [command for item in items for command in self._bare(item)]
+        self._writer.check_lease()
         return write_if_same(connection, commands) and bool(commands)
 
     def _bare(self, item: Item) -> list[bytes]:

@@ -52,13 +52,17 @@ class Writer(Link):
         self._unsent, self._unsent_bytes = [], 0
         return parts, size_bytes
 
+    def check_lease(self) -> None:
+        """TargetBusy if this machine's lease has run out: call it before anything is written."""
+        if not self._settings.lease.holds:
+            raise TargetBusy("the lease of this machine has run out", "the head has given the rows to others")
+
     def send(self) -> tuple[dict[int, int], int]:
         """Send what was added. The result: how many reply lines each node will answer, and the size in bytes.
 
         TargetLost if a connection breaks; TargetBusy if this machine's lease has run out.
         """
-        if not self._settings.lease.holds:
-            raise TargetBusy("the lease of this machine has run out", "the head has given the rows to others")
+        self.check_lease()
         parts, size_bytes = self.take()
         self.target.send(parts)
         replies: dict[int, int] = {}

@@ -9,17 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from shardload.jobdir.machines import read_machines
 from shardload.sandbox import MysqlServer, RedisCluster, seed
 from tests.harness import Result, Running, World, by_id, processes_named, wait_until
 from tests.hosts import Host, Network
+from tests.replica import master_and_replica, on_replica
 
-ROWS = 300_000
+ROWS, FEW = 300_000, 20_000
 JOB = "fleet"
 PORT = 8786
 TABLE = "user"
@@ -127,11 +129,13 @@ class Fleet:
         """The job's log."""
         return (self.world.state_dir / JOB / "log").read_text()
 
-    def assert_whole(self, done: Result) -> None:
-        """The command says so, the counts add up, and the keys are the rows."""
+    def assert_whole(self, done: Result, *, resumed: bool = False) -> None:
+        """The command says so, the counts add up, those of the machines too, and the keys are the rows."""
         assert done.code == 0, f"{done.err}\n{self.log()}"
         told = done.summary
         assert (told["status"], told["rows_read"], told["keys_written"]) == ("complete", ROWS, ROWS)
+        rows = sum(record.rows for record in read_machines(self.world.state_dir / JOB))
+        assert rows == ROWS or (resumed and rows < ROWS)
         assert self.world.assert_exact(TABLE, by_id) == ROWS
 
     def blocks(self, name: str) -> list[str]:
@@ -171,9 +175,8 @@ def test_two_machines(fleet: Fleet) -> None:
     done = fleet.run(*WORDS, "--fleet", fleet.url)
     fleet.assert_whole(done)
     told = read_machines(fleet.world.state_dir / JOB)
-    assert {record.name for record in told.values()} == {"m1", "m2"}
-    assert sum(record.rows for record in told.values()) == ROWS
-    assert all(record.rows > ROWS // 10 for record in told.values()), told
+    assert sorted(record.name for record in told) == ["m1", "m2"]
+    assert all(record.rows > ROWS // 10 and not record.is_claimed for record in told), told
     assert fleet.blocks("m1") == fleet.blocks("m2") == []
     password = fleet.ground.mysql.url.password
     assert password
@@ -214,15 +217,14 @@ def test_the_side_of_a_machine_is_killed(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("again", ["fleet", "alone"])
 def test_the_head_is_killed(fleet: Fleet, again: str) -> None:
-    """The machines stop when their lease has run out, and a resume goes on, with the fleet or without it."""
+    """The machines stop when their lease has run out; a resume waits for that and goes on, with the fleet or not."""
     running = fleet.import_slowly()
     running.signal(signal.SIGKILL)
     running.process.wait()
-    wait_until(
-        lambda: not any(coordinators_of(host) for host in fleet.machines.values()), "the machines stop", deadline_s=20
-    )
     done = fleet.run("resume", JOB, "--rate", "off", "--json", *(("--fleet", "off") if again == "alone" else ()))
-    fleet.assert_whole(done)
+    assert "waiting 10 s: until then m1, m2 may still write for the last run" in done.err
+    fleet.assert_whole(done, resumed=True)
+    assert fleet.blocks("m1") == fleet.blocks("m2") == []
 
 
 def test_the_scheduler_is_killed(fleet: Fleet) -> None:
@@ -243,7 +245,8 @@ def test_the_scheduler_stays_away(fleet: Fleet) -> None:
     done = running.finish(120)
     assert done.code == 3
     assert "does not answer" in done.err
-    fleet.assert_whole(fleet.run("resume", JOB, "--fleet", "off", "--rate", "off", "--json"))
+    done = fleet.run("resume", JOB, "--fleet", "off", "--rate", "off", "--json")
+    fleet.assert_whole(done, resumed=True)
 
 
 @pytest.mark.parametrize("mends", [True, False])
@@ -267,4 +270,51 @@ def test_a_machine_joins(fleet: Fleet) -> None:
     wait_until(lambda: "machine m3: block 1" in fleet.log(), "m3 works")
     fleet.speed_up()
     fleet.assert_whole(running.finish())
-    assert sum(record.rows for record in read_machines(fleet.world.state_dir / JOB).values()) == ROWS
+
+
+def test_a_machine_leaves(fleet: Fleet) -> None:
+    """As it is asked, in the middle: its block ends in order, and nothing of it is left."""
+    running = fleet.import_slowly()
+    host = fleet.machines["m1"]
+    wait_until(lambda: coordinators_of(host), "m1 works")
+    host.end()
+    wait_until(lambda: not host.pids(), "it has left")
+    assert fleet.blocks("m1") == []
+    fleet.speed_up()
+    fleet.assert_whole(running.finish())
+
+
+def test_machines_read_from_a_replica(fleet: Fleet, tmp_path: Path) -> None:
+    """And from nobody else; one that does not replicate is passed over, and said."""
+    master_at, replica_at = (fleet.ground.network.server_address() for _ in range(2))
+    known = fleet.ground.mysql.url.password  # to the machines
+    with master_and_replica(tmp_path, master_at, replica_at, password=known) as (master, replica):
+        fleet.ground = replace(fleet.ground, mysql=master)
+        seed(master.url, TABLE, FEW, 1, lambda _: None)
+        there = World(replica.url, fleet.world.redis, tmp_path)
+        wait_until(lambda: rows_of(there) == FEW, "the replica has them")
+        before = rows_read(there)
+        done = fleet.run(*WORDS, "--fleet", fleet.url, "--mysql-read", f"{replica_at}:{replica.port}")
+        assert done.code == 0, f"{done.err}\n{fleet.log()}"
+        assert done.summary["keys_written"] == FEW
+        assert rows_read(there) - before >= FEW
+        on_replica(replica, "STOP SLAVE")
+        lost = fleet.run(
+            *WORDS[:-1], "lost", "--fleet", fleet.url, "--mysql-read", f"{replica_at}:{replica.port}",
+            "--give-up-after", "1s",
+        )  # fmt: skip
+        assert lost.code == 3
+        assert "no replica of --mysql-read can be read" in lost.err
+
+
+def rows_of(there: World) -> int:
+    """How many rows the table has; 0 if there is none."""
+    try:
+        return int(there.execute(f"SELECT COUNT(*) FROM `{TABLE}`")[0][0])
+    except pymysql.MySQLError:
+        return 0
+
+
+def rows_read(there: World) -> int:
+    """How many rows this MySQL has read from tables since it started."""
+    return int(there.execute("SHOW GLOBAL STATUS LIKE 'Handler_read_next'")[0][1])

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import redis
 from shardload import source
 from shardload.sandbox import MysqlServer, RedisServer
 from tests.harness import Daemon, World, by_id, processes_named, wait_until
+from tests.replica import master_and_replica, on_replica
 
 JOB = "guarded"
 ROWS = 100_000
@@ -220,33 +221,13 @@ def test_a_figure_that_nobody_has(world: World, few_users: str) -> None:
 @contextmanager
 def a_master_and_its_replica(world: World, tmp_path: Path) -> Iterator[MysqlServer]:
     """The world uses the master; the replica follows it."""
-    binlog = ("--log-bin=binlog", "--binlog-format=ROW")
-    with ExitStack() as running:
-        master = MysqlServer(tmp_path / "master", (*binlog, "--server-id=1")).start()
-        running.callback(master.stop)
-        replica = MysqlServer(tmp_path / "replica", ("--server-id=2",)).start()
-        running.callback(replica.stop)
-        on_replica(
-            replica,
-            f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {master.port}, MASTER_USER = 'shardload',"
-            f" MASTER_PASSWORD = '{master.url.password}', MASTER_LOG_FILE = 'binlog.000001', MASTER_LOG_POS = 4",
-            "START SLAVE",
-        )
+    with master_and_replica(tmp_path) as (master, replica):
         before, world.mysql = world.mysql, master.url
         try:
             yield replica
         finally:
             world.mysql = before
             world.tables.clear()
-
-
-def on_replica(replica: MysqlServer, *statements: str) -> None:
-    """Execute these, each on a connection of its own."""
-    connection = source.connect(replica.url)
-    with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-    connection.close()
 
 
 def test_a_replica_that_is_behind(world: World, tmp_path: Path) -> None:
