@@ -72,6 +72,12 @@ def _with_password(name: str, url: str, file: str, variable: str, add: Callable[
         raise SpecError(f"{VARIABLES[name]} {error}", f"remove it from the URL, or unset {variable}") from None
 
 
+def replace_all(environ: Mapping[str, str]) -> None:
+    """Have this process, and all that it starts, see these variables and no others."""
+    os.environ.clear()
+    os.environ.update(environ)
+
+
 def take_notify_socket() -> str | None:
     """systemd's notification socket, or None. The variable is removed: children must not inherit it (sd_notify(3))."""
     return os.environ.pop(_NOTIFY_VARIABLE, None) or None

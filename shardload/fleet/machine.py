@@ -7,6 +7,7 @@ when, is said here alone.
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -49,7 +50,7 @@ class Machine:
     state_dir: Path
     _claim: _Claim | None = None
     _running: BlockJob | None = None
-    _spare: Engine | None = None  # started in advance
+    _engine: Engine | None = None  # kept from block to block
     _is_leaving: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -78,8 +79,8 @@ class Machine:
         give_up_s = time.monotonic() + most_s
         while self._running is not None and time.monotonic() < give_up_s:
             time.sleep(_LOOK_S)
-        if self._spare is not None:
-            self._spare.kill()
+        if self._engine is not None:
+            self._engine.close()
 
     @staticmethod
     def _is_left(claim: _Claim, now_s: float) -> bool:
@@ -108,16 +109,17 @@ class Machine:
             job.remove()
 
     def _run(self, job: BlockJob, claim: _Claim) -> BlockEnd:
-        engine = self._spare if self._spare and self._spare.is_running else Engine()
+        if self._engine is None or not self._engine.is_usable:
+            self._engine = Engine()
+        engine = self._engine
         words = ["resume", job.directory.name, "--state-dir", str(job.directory.path.parent), "--progress", "none"]
-        engine.begin([*words, "--json"], job.environment)
+        engine.begin([*words, "--json"], job.environment, job.directory.path / "log.errors")
         try:
-            self._spare = Engine()
             told = _Told(claim.rate_rows)
             while engine.is_running:
                 claim.settled = job.journal.settled()
                 if not job.lease.holds:
-                    engine.kill()
+                    engine.signal(signal.SIGKILL)
                 told.tell(engine, job, claim, stops=claim.stops or self._is_leaving)
                 engine.wait(_LOOK_S)
         finally:
@@ -138,7 +140,7 @@ class _Told:
     def tell(self, engine: Engine, job: BlockJob, claim: _Claim, *, stops: bool) -> None:
         """Pass on what the head wants now."""
         if stops and not self.stops:
-            engine.terminate()
+            engine.signal(signal.SIGTERM)
             self.stops = True
         if claim.rate_rows != self.rate_rows:
             words = f"rate {claim.rate_rows or 'off'}"
