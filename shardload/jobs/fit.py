@@ -231,8 +231,9 @@ def _try(there: target.Target, work: _Work, asked: _Asked) -> _Tried:
             return _Tried(refusal="keys with a hash tag of their own cannot share a transaction", existing=share)
         trials = trials_of(own, work.form, node.family, tag)
         if not trials:
-            why = "the first row is too large to try" if own else "too few rows to tell"
-            return _Tried(refusal=why, existing=share)
+            return _Tried(
+                refusal="the first row is too large to try" if own else "too few rows to tell", existing=share
+            )
         room = sum(len(trial.commands) for trial in trials) * 8
         if node.limit == "maxmemory" and (node.free_bytes or 0) < room:
             return _Tried(refusal="there is no room for scratch keys", existing=share)

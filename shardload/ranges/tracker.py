@@ -21,8 +21,7 @@ from shardload.ranges.split import covers
 from shardload.ranges.store import RangeStore
 
 MOST_SINGLE_FAILURES = 1000  # if more rows fail one by one, each after several attempts, something else is wrong
-MOST_RETURNS = 3  # of ranges that a past epoch confirmed, beside those that the slots may hold: a name may lead to an
-# old master for a moment, while it changes
+MOST_RETURNS = 3  # of ranges that a past epoch confirmed, beside those in the slots: a name may lead to an old master
 MOST_PAST_LOOKS = 10  # one after the other that see a past epoch: a Sentinel may name an old master for some seconds
 MOST_STRANGE_LOOKS = 100  # that find ranges which other servers confirmed; a cluster that changes has a few
 
